@@ -1,0 +1,95 @@
+"""Statistics of particle distributions: power spectra and cross-correlation."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+import kernels.cic
+import kernels.fourier
+from coca.domain import Domain
+
+
+class Spectra(NamedTuple):
+    """Shell averages of two fields a and b; shells int(|k| / kf), the zero mode left out."""
+
+    k: np.ndarray
+    """Mean wavenumber of the modes in each shell, h/Mpc."""
+    modes: np.ndarray
+    """Number of modes, both halves of Fourier space counted."""
+    P_a: np.ndarray
+    """Power of a, (Mpc/h)^3, shot noise included."""
+    P_b: np.ndarray
+    """Power of b."""
+    P_ab: np.ndarray
+    """Cross power."""
+
+    @property
+    def r(self) -> np.ndarray:
+        """Cross-correlation coefficient P_ab / sqrt(P_a P_b)."""
+        return self.P_ab / np.sqrt(self.P_a * self.P_b)
+
+    @property
+    def ratio(self) -> np.ndarray:
+        """P_a / P_b."""
+        return self.P_a / self.P_b
+
+    def at(self, k: float) -> Spectra:
+        """Every column linearly interpolated to wavenumber `k`."""
+        return Spectra(*(float(np.interp(k, self.k, column)) for column in self))
+
+
+def density_modes(domain: Domain, x: np.ndarray, mesh: int) -> np.ndarray:
+    """Modes of the density contrast of particles, painted with CIC.
+
+    Parameters
+    ----------
+    domain : Domain
+    x : array (3, N) float32
+        Positions in Mpc/h.
+    mesh : int
+        Cells per dimension.
+
+    Returns
+    -------
+    array (mesh, mesh, mesh//2+1) complex64
+        delta(x) = sum_k delta_k exp(ikx), not divided by the CIC window.
+    """
+    fft = domain.transform(mesh)
+    delta = fft.empty()
+    kernels.cic.paint(x, mesh / domain.box_size, delta)
+    delta_k = fft.forward(delta)
+    delta_k *= np.float32(1.0 / domain.particles)
+    delta_k[0, 0, 0] = 0.0
+    return delta_k
+
+
+def spectra(domain: Domain, a_k: np.ndarray, b_k: np.ndarray | None = None) -> Spectra:
+    """Spectra of particles' density modes, corrected for the CIC window.
+
+    Parameters
+    ----------
+    domain : Domain
+    a_k, b_k : array (m, m, m//2+1) complex64
+        From `density_modes`; b is a by default.
+
+    Returns
+    -------
+    Spectra
+        Shells 1 to m//2 - 1. Shot noise is not subtracted: particles that started on a
+        lattice have none on large scales.
+    """
+    b_k = a_k if b_k is None else b_k
+    sums = kernels.fourier.binned_power(a_k, b_k, domain.kf, 1)
+    modes, k, *power = sums[:, 1:-1]
+    volume = domain.box_size**3
+    return Spectra(k / modes, modes.astype(np.int64), *(volume * p / modes for p in power))
+
+
+def particle_spectra(
+    domain: Domain, mesh: int, x: np.ndarray, reference: np.ndarray | None = None
+) -> Spectra:
+    """Spectra of particles at `x` and, if given, at `reference`; see `spectra`."""
+    a_k = density_modes(domain, x, mesh)
+    return spectra(domain, a_k, None if reference is None else density_modes(domain, reference, mesh))

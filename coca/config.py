@@ -1,0 +1,341 @@
+"""The frozen configuration of a run and of a training, and its reading from YAML."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
+
+from coca.cosmology import Cosmology
+from coca.errors import ConfigError
+
+Integer = Annotated[int, Strict()]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Boolean = Annotated[bool, Strict()]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class CosmologyConfig(_Section):
+    """Flat LCDM parameters, as in `coca.cosmology.Cosmology`."""
+
+    Omega_m: Number = Field(gt=0, le=1)
+    Omega_b: Number = Field(ge=0, le=1)
+    h: Number = Field(gt=0.1, lt=3)
+    n_s: Number = Field(gt=-1, lt=3)
+    sigma_8: Number = Field(gt=0, lt=5)
+
+    @model_validator(mode="after")
+    def _baryons_are_matter(self):
+        if self.Omega_b >= self.Omega_m:
+            raise ValueError(f"wanted Omega_b below Omega_m = {self.Omega_m}")
+        return self
+
+    def build(self) -> Cosmology:
+        """The cosmology with these parameters."""
+        return Cosmology(**self.model_dump())
+
+
+class LinearPowerConfig(_Section):
+    """Source of the linear power spectrum, always normalised to sigma_8 at z = 0."""
+
+    source: Literal["camb", "eisenstein_hu", "table"] = "camb"
+    file: Path | None = None
+    """Text table of k [h/Mpc] and P [(Mpc/h)^3], for source: table."""
+
+    @model_validator(mode="after")
+    def _table_has_file(self):
+        if (self.source == "table") != (self.file is not None):
+            raise ValueError("wanted a file with source: table, and none otherwise")
+        return self
+
+
+class InitialConditionsConfig(_Section):
+    """Where the linear modes come from and when the integration starts."""
+
+    redshift: Number = Field(19.0, gt=0, le=1000)
+    fixed_amplitude: Boolean = False
+    paired: Boolean = False
+    file: Path | None = None
+    """HDF5 with /white_noise (n, n, n) or /psi1 (3, n, n, n) [Mpc/h at D = 1]."""
+
+    @model_validator(mode="after")
+    def _file_has_its_own_modes(self):
+        if self.file is not None and (self.fixed_amplitude or self.paired):
+            raise ValueError("wanted no fixed_amplitude or paired with file: the file has its modes")
+        return self
+
+
+class ForceConfig(_Section):
+    """Particle-mesh options."""
+
+    deconvolve: Boolean = False
+    """Divide out the CIC windows of assignment and interpolation."""
+    fft_planning: Literal["estimate", "measure"] = "estimate"
+    """FFTW plans chosen at once, or timed for seconds and faster in long runs."""
+
+
+class IntegratorConfig(_Section):
+    """How the motion is integrated; see docs of coca.integrate and coca.schemes."""
+
+    method: Literal["residual", "bullfrog", "fastpm"] = "residual"
+    kick: Literal["auto", "gain", "explicit"] = "auto"
+    """Residual kicks with the resolved gain or without; auto: gain in an emulated frame."""
+    gain: Number = Field(1.0, gt=0, le=100)
+
+
+class EmulatorConfig(_Section):
+    """The emulator's weights and arithmetic."""
+
+    weights: Path | None = None
+    """A safetensors file of coca.train; none: the weights shipped with the package."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 where the hardware multiplies it, else float32."""
+
+
+class OutputConfig(_Section):
+    """What is written, and where."""
+
+    directory: Path
+    redshifts: tuple[Number, ...] = (0.0,)
+    """Redshifts of the outputs, from early to late; the run ends at the last."""
+    snapshots: Boolean = True
+    spectra: Boolean = True
+    report: Boolean = True
+
+    @model_validator(mode="after")
+    def _redshifts_in_order(self):
+        z = self.redshifts
+        if not z or min(z) < 0 or any(late >= early for early, late in zip(z, z[1:], strict=False)):
+            raise ValueError("output.redshifts: wanted one or more, decreasing, none below 0")
+        return self
+
+
+class ReferenceConfig(_Section):
+    """A converged BullFrog run of the same initial conditions to compare with."""
+
+    force_evaluations: Integer = Field(64, ge=8, le=4096)
+
+
+class Config(_Section):
+    """Everything that defines a run. Lengths in Mpc/h."""
+
+    cosmology: CosmologyConfig
+    linear_power: LinearPowerConfig = LinearPowerConfig()
+    box_size: Number = Field(gt=0)
+    particles: Integer = Field(ge=4, le=8192)
+    """Per dimension."""
+    mesh: Integer = Field(ge=4)
+    """Force mesh cells per dimension: 1, 2 or 3 times particles."""
+    seed: Integer = Field(ge=0, lt=2**63)
+    initial_conditions: InitialConditionsConfig = InitialConditionsConfig()
+    force: ForceConfig = ForceConfig()
+    frame: Literal["rest", "lpt", "emulator"] = "emulator"
+    emulator: EmulatorConfig = EmulatorConfig()
+    integrator: IntegratorConfig = IntegratorConfig()
+    force_evaluations: Integer = Field(ge=0, le=4096)
+    output: OutputConfig
+    reference: ReferenceConfig | None = None
+    threads: Annotated[int, Strict(), Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.particles % 2:
+            raise ValueError(f"particles: found {self.particles}, wanted an even number")
+        if self.mesh not in (self.particles, 2 * self.particles, 3 * self.particles):
+            raise ValueError(
+                f"mesh: found {self.mesh}, wanted 1, 2 or 3 times particles = {self.particles}"
+            )
+        if self.output.redshifts[0] >= self.initial_conditions.redshift:
+            raise ValueError(
+                f"output.redshifts: found {self.output.redshifts[0]}, wanted all below "
+                f"initial_conditions.redshift = {self.initial_conditions.redshift}"
+            )
+        if self.integrator.method != "residual" and self.frame != "rest":
+            raise ValueError(
+                f"frame: found {self.frame}, wanted rest with "
+                f"integrator.method: {self.integrator.method}, which needs no frame"
+            )
+        if self.integrator.method != "residual" and self.force_evaluations == 0:
+            raise ValueError(
+                f"force_evaluations: found 0, wanted 1 or more with "
+                f"integrator.method: {self.integrator.method}"
+            )
+        return self
+
+    @property
+    def gain(self) -> float:
+        """Strength of the resolved gain; 0 for explicit kicks."""
+        kick = self.integrator.kick
+        if kick == "auto":
+            kick = "gain" if self.frame == "emulator" else "explicit"
+        return self.integrator.gain if kick == "gain" else 0.0
+
+
+Range = Annotated[tuple[Number, Number], Field()]
+
+
+class CosmologyRange(_Section):
+    """Box of cosmologies from which training simulations are drawn (Latin hypercube)."""
+
+    Omega_m: Range
+    Omega_b: Range
+    h: Range
+    n_s: Range
+    sigma_8: Range
+
+
+class SimulationsConfig(_Section):
+    """Training simulations: BullFrog runs that the trainer makes for itself."""
+
+    directory: Path
+    training: Integer = Field(ge=1)
+    validation: Integer = Field(ge=1)
+    cosmology: CosmologyRange
+    linear_power: Literal["camb", "eisenstein_hu"] = "eisenstein_hu"
+    box_size: Number = Field(gt=0)
+    particles: Integer = Field(ge=8)
+    mesh: Integer
+    seed: Integer = Field(ge=0)
+    redshift: Number = Field(19.0, gt=0)
+    """Start of the simulations; they end at z = 0."""
+    force_evaluations: Integer = Field(32, ge=8)
+
+
+class NetworkConfig(_Section):
+    """Size of the network and of its output."""
+
+    channels: tuple[Integer, ...] = (48, 96, 96)
+    blocks: tuple[Integer, ...] = (1, 2, 2)
+    blocks_up: tuple[Integer, ...] = (1, 1)
+    time_functions: Integer = Field(5, ge=1, le=10)
+
+    @model_validator(mode="after")
+    def _levels_match(self):
+        if not len(self.channels) == len(self.blocks) == len(self.blocks_up) + 1:
+            raise ValueError("wanted as many blocks as channels, and one fewer blocks_up")
+        return self
+
+
+class OptimiserConfig(_Section):
+    """Length and schedule of the training."""
+
+    iterations: Integer = Field(ge=1)
+    warmup: Integer = Field(100, ge=0)
+    learning_rate: Number = Field(1e-3, gt=0)
+    muon_learning_rate: Number = Field(0.02, gt=0)
+    weight_decay: Number = Field(0.0, ge=0)
+    checkpoint_every: Integer = Field(100, ge=1)
+    seed: Integer = Field(0, ge=0)
+
+
+class TrainConfig(_Section):
+    """Everything that defines a training."""
+
+    simulations: SimulationsConfig
+    network: NetworkConfig = NetworkConfig()
+    optimiser: OptimiserConfig
+    weights: Path
+    """The safetensors file to write; its checkpoint lies beside it until the end."""
+    threads: Annotated[int, Strict(), Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
+
+
+def load_config(
+    path: Path | str, overrides: tuple[str, ...] | list[str] = (), kind: type[AnyConfig] = Config
+) -> AnyConfig:
+    """Read a configuration from YAML.
+
+    Parameters
+    ----------
+    path : Path
+    overrides : sequence of str
+        "dotted.key=value", each value in YAML, applied after the file.
+    kind : type
+        Config or TrainConfig.
+
+    Raises
+    ------
+    ConfigError
+        Names the file or key, what was found and what is wanted.
+    """
+    try:
+        data = yaml.load(Path(path).read_text(), _Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot read: {getattr(error, 'strerror', error)}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: found {type(data).__name__}, wanted keys with values")
+    for override in overrides:
+        _override(data, override)
+    return make_config(data, kind, str(path))
+
+
+def make_config(data: dict[str, Any], kind: type[AnyConfig] = Config, name="config") -> AnyConfig:
+    """A configuration from nested dictionaries; errors as in `load_config`."""
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{name}: {_one_line(error)}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without tags, where 1e-3 is a number and a repeated key is an error."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"key {key!r} stands twice, line {node.start_mark.line + 1}")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
+
+
+def _override(data: dict, override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set: found {override!r}, wanted key=value")
+    try:
+        value = yaml.load(text, _Loader)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {key}: found {text!r}, wanted a YAML value") from None
+    *sections, last = key.split(".")
+    for section in sections:
+        if data.get(section) is None:
+            data[section] = {}
+        data = data[section]
+        if not isinstance(data, dict):
+            raise ConfigError(f"--set {key}: {section} has no keys below it")
+    data[last] = value
+
+
+def _one_line(error: ValidationError) -> str:
+    """The first error, as "key: found value, wanted ..."."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    kind, message = first["type"], first["msg"]
+    if kind == "extra_forbidden":
+        return f"{key}: unknown key"
+    if kind == "missing":
+        return f"{key}: missing, wanted a value"
+    if kind == "value_error":
+        message = message.removeprefix("Value error, ")
+        return message if not key else f"{key}: {message}"
+    message = message[0].lower() + message[1:]
+    return f"{key}: found {first['input']!r}, wanted: {message.removeprefix('input should be ')}"

@@ -1,0 +1,1 @@
+"""The emulator: from the linear displacement field and Omega_m to whole trajectories."""

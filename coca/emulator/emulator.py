@@ -1,0 +1,195 @@
+"""A trained network with its time functions, scales and trained range: one safetensors file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from coca.cosmology import Cosmology
+from coca.domain import Domain
+from coca.emulator.features import CHANNELS, features
+from coca.emulator.network import Architecture, UNet, style_of
+from coca.emulator.trajectories import TimeFunctions
+from coca.errors import ConfigError, FileError
+from coca.files import whole_file
+from coca.frames import Frame, SeparableFrame, Term, lpt_terms
+from coca.initial import InitialConditions
+
+SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "quijote-2mpc.safetensors"
+FORMAT = "coca-emulator-1"
+CELL_TOLERANCE = 1e-3
+"""Relative difference in particle spacing from the training that is still the same spacing."""
+
+
+@dataclass(frozen=True)
+class TrainedRange:
+    """What the network has seen."""
+
+    cell: float
+    """Particle spacing in Mpc/h."""
+    Omega_m: tuple[float, float]
+    sigma_8: tuple[float, float]
+    redshift: tuple[float, float]
+    """Latest and earliest redshift of the training trajectories."""
+
+    def warnings(self, cosmology: Cosmology, redshifts: tuple[float, ...]) -> list[str]:
+        """One line for each value outside the range."""
+        values = [
+            ("cosmology.Omega_m", cosmology.Omega_m, self.Omega_m),
+            ("cosmology.sigma_8", cosmology.sigma_8, self.sigma_8),
+            *(("output.redshifts", z, self.redshift) for z in redshifts),
+        ]
+        return [
+            f"{key} = {value:g} is outside the range [{low:g}, {high:g}] of the emulator's training"
+            for key, value, (low, high) in values
+            if not low <= value <= high
+        ]
+
+
+class Emulator:
+    """From linear fields to the frame of emulated trajectories.
+
+    Parameters
+    ----------
+    network : UNet
+    functions : TimeFunctions
+        The K functions b_k(D) whose coefficient fields the network gives.
+    input_scale : array (CHANNELS,)
+        Features are divided by these.
+    output_scale : array (K,)
+        The network's outputs are multiplied by these, Mpc/h.
+    trained : TrainedRange
+    """
+
+    def __init__(self, network, functions, input_scale, output_scale, trained: TrainedRange):
+        self.network, self.functions, self.trained = network, functions, trained
+        self.input_scale = np.asarray(input_scale, np.float32)
+        self.output_scale = np.asarray(output_scale, np.float32)
+
+    @property
+    def architecture(self) -> Architecture:
+        """Sizes of the network."""
+        return self.network.architecture
+
+    def save(self, path: Path) -> None:
+        """Write the file, the network in half precision, whole or not at all."""
+        tensors = {
+            f"network.{name}": value.detach().to("cpu", torch.float16).contiguous()
+            for name, value in self.network.state_dict().items()
+        }
+        tensors["time_functions"] = torch.from_numpy(self.functions.coefficients)
+        tensors["input_scale"] = torch.from_numpy(self.input_scale)
+        tensors["output_scale"] = torch.from_numpy(self.output_scale)
+        metadata = {
+            "format": FORMAT,
+            "architecture": json.dumps(self.architecture.to_dict()),
+            "trained": json.dumps(asdict(self.trained)),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as temporary:
+            save_file(tensors, temporary, metadata)
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Emulator:
+        """Read a file of `save`; by default the weights shipped with the package.
+
+        Raises
+        ------
+        FileError
+            The file is missing, damaged or not an emulator.
+        """
+        path = path or SHIPPED_WEIGHTS
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if metadata.get("format") != FORMAT:
+                raise FileError(f"emulator.weights: {path}: wanted format {FORMAT}")
+            network = UNet(_architecture(json.loads(metadata["architecture"])))
+            prefix = "network."
+            network.load_state_dict(
+                {
+                    name.removeprefix(prefix): value.float()
+                    for name, value in tensors.items()
+                    if name.startswith(prefix)
+                }
+            )
+            trained = json.loads(metadata["trained"])
+            trained = {k: tuple(v) if isinstance(v, list) else v for k, v in trained.items()}
+            emulator = cls(
+                network,
+                TimeFunctions(tensors["time_functions"].numpy()),
+                tensors["input_scale"].numpy(),
+                tensors["output_scale"].numpy(),
+                TrainedRange(**trained),
+            )
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise FileError(f"emulator.weights: cannot use {path}: {reason}") from None
+        if not all(torch.isfinite(value).all() for value in tensors.values()):
+            raise FileError(f"emulator.weights: {path}: values that are not finite")
+        return emulator
+
+    def check(self, particles: int, box_size: float) -> None:
+        """Raise ConfigError if the network cannot serve this particle lattice."""
+        divisor, cell = self.architecture.divisor, box_size / particles
+        if particles % divisor:
+            raise ConfigError(
+                f"particles: found {particles}, wanted a multiple of {divisor} for the emulator"
+            )
+        if abs(cell / self.trained.cell - 1.0) > CELL_TOLERANCE:
+            raise ConfigError(
+                f"box_size: found {box_size:g} for {particles} particles, a spacing of "
+                f"{cell:g} Mpc/h; wanted {particles * self.trained.cell:g}, since the emulator "
+                f"was trained at {self.trained.cell:g} Mpc/h"
+            )
+
+    def frame(
+        self,
+        domain: Domain,
+        cosmology: Cosmology,
+        conditions: InitialConditions,
+        device: torch.device,
+        precision: torch.dtype = torch.float32,
+    ) -> Frame:
+        """Second-order LPT plus the network's correction, from one pass."""
+        C = self.coefficients(domain, cosmology.Omega_m, conditions, device, precision)
+        terms = lpt_terms(cosmology, conditions.psi1, conditions.psi2)
+        terms += [Term(self.functions.growth(k), C[k]) for k in range(len(C))]
+        return SeparableFrame(conditions.psi1.shape[1], *terms)
+
+    def coefficients(
+        self,
+        domain: Domain,
+        Omega_m: float,
+        conditions: InitialConditions,
+        device: torch.device,
+        precision: torch.dtype = torch.float32,
+    ) -> np.ndarray:
+        """Coefficient fields C_k(q), array (K, 3, n^3) float32 in Mpc/h."""
+        torch.set_num_threads(domain.threads)
+        network = self.network.to(device).to(memory_format=torch.channels_last_3d).eval()
+        inputs = features(domain, conditions.delta_k, conditions.psi1, conditions.psi2)
+        inputs /= self.input_scale[:, None, None, None]
+        style = torch.full((1, 1), style_of(Omega_m), device=device)
+        low = precision != torch.float32
+        with torch.inference_mode(), torch.autocast(device.type, precision, enabled=low):
+            outputs = network(torch.from_numpy(inputs)[None].to(device), style)[0]
+        outputs = outputs.float().cpu().contiguous().numpy()
+        C = outputs.reshape(len(self.functions), 3, -1)
+        C *= self.output_scale[:, None, None]
+        return C
+
+
+def _architecture(values: dict) -> Architecture:
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    architecture = Architecture(**values)
+    if architecture.inputs != CHANNELS:
+        raise ValueError(f"found {architecture.inputs} input channels, wanted {CHANNELS}")
+    return architecture

@@ -1,0 +1,125 @@
+"""A folded, periodic U-Net. The only module beside the trainer that imports torch layers.
+
+Fields are folded: 2x2x2 cells become channels, so that all convolutions run at half the
+particle resolution and below. Skips are additive. Omega_m enters every block by feature-wise
+modulation (Perez et al. 2018).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of the network."""
+
+    inputs: int
+    """Channels of the input features."""
+    outputs: int
+    """Channels of the output."""
+    channels: tuple[int, ...] = (48, 96, 96)
+    """Channels at 1/2, 1/4, ... of the particle resolution."""
+    blocks: tuple[int, ...] = (1, 2, 2)
+    """Residual blocks on the way down at each level; the deepest level has only these."""
+    blocks_up: tuple[int, ...] = (1, 1)
+    """Residual blocks on the way up at each level but the deepest."""
+
+    @property
+    def divisor(self) -> int:
+        """The number by which particles per dimension must divide."""
+        return 2 ** len(self.channels)
+
+    def to_dict(self) -> dict:
+        """Plain values, for a file header."""
+        return asdict(self)
+
+
+def periodic_pad(x: Tensor) -> Tensor:
+    """One layer of periodic padding in the three spatial dimensions of (B, C, X, Y, Z)."""
+    for dim in (2, 3, 4):
+        n = x.shape[dim]
+        x = torch.cat([x.narrow(dim, n - 1, 1), x, x.narrow(dim, 0, 1)], dim)
+    return x.contiguous(memory_format=torch.channels_last_3d)
+
+
+def fold(x: Tensor) -> Tensor:
+    """(B, C, 2X, 2Y, 2Z) to (B, 8C, X, Y, Z)."""
+    b, c, nx, ny, nz = x.shape
+    x = x.view(b, c, nx // 2, 2, ny // 2, 2, nz // 2, 2)
+    x = x.permute(0, 3, 5, 7, 1, 2, 4, 6).reshape(b, 8 * c, nx // 2, ny // 2, nz // 2)
+    return x.contiguous(memory_format=torch.channels_last_3d)
+
+
+def unfold(x: Tensor) -> Tensor:
+    """The inverse of `fold`."""
+    b, c8, nx, ny, nz = x.shape
+    x = x.view(b, 2, 2, 2, c8 // 8, nx, ny, nz)
+    x = x.permute(0, 4, 5, 1, 6, 2, 7, 3).reshape(b, c8 // 8, 2 * nx, 2 * ny, 2 * nz)
+    return x.contiguous(memory_format=torch.channels_last_3d)
+
+
+class Block(nn.Module):
+    """x + conv(silu(modulate(conv(x)))), 3^3 kernels; the identity when new."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv0 = nn.Conv3d(channels, channels, 3)
+        self.conv1 = nn.Conv3d(channels, channels, 3)
+        self.style = nn.Linear(1, 2 * channels)
+        nn.init.zeros_(self.conv1.weight)
+        nn.init.zeros_(self.conv1.bias)
+        nn.init.zeros_(self.style.weight)
+        nn.init.zeros_(self.style.bias)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        scale, shift = self.style(style)[:, :, None, None, None].chunk(2, dim=1)
+        y = self.conv0(periodic_pad(x))
+        y = F.silu(y * (1 + scale) + shift)
+        return x + self.conv1(periodic_pad(y))
+
+
+class UNet(nn.Module):
+    """Features (B, inputs, n, n, n) and style (B, 1) to (B, outputs, n, n, n)."""
+
+    def __init__(self, architecture: Architecture):
+        super().__init__()
+        self.architecture = a = architecture
+        levels = list(zip(a.channels[:-1], a.channels[1:], strict=True))
+        self.stem = nn.Conv3d(8 * a.inputs, a.channels[0], 1)
+        self.down = nn.ModuleList(nn.Conv3d(8 * c0, c1, 1) for c0, c1 in levels)
+        self.up = nn.ModuleList(nn.Conv3d(c1, 8 * c0, 1) for c0, c1 in levels)
+        self.encode = nn.ModuleList(_blocks(*pair) for pair in zip(a.channels, a.blocks))
+        self.decode = nn.ModuleList(_blocks(*pair) for pair in zip(a.channels, a.blocks_up))
+        self.head = nn.Conv3d(a.channels[0] + 8 * a.inputs, 8 * a.outputs, 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, features: Tensor, style: Tensor) -> Tensor:
+        folded = fold(features)
+        x = self.stem(folded)
+        skips = []
+        for level, blocks in enumerate(self.encode):
+            for block in blocks:
+                x = block(x, style)
+            if level < len(self.down):
+                skips.append(x)
+                x = self.down[level](fold(x))
+        for level in reversed(range(len(self.up))):
+            x = skips[level] + unfold(self.up[level](x))
+            for block in self.decode[level]:
+                x = block(x, style)
+        return unfold(self.head(torch.cat([F.silu(x), folded], dim=1)))
+
+
+def _blocks(channels: int, count: int) -> nn.ModuleList:
+    return nn.ModuleList(Block(channels) for _ in range(count))
+
+
+def style_of(Omega_m: float) -> float:
+    """The network's conditioning value (Omega_m - 0.3) * 5."""
+    return (Omega_m - 0.3) * 5.0

@@ -1,0 +1,130 @@
+"""Training simulations: BullFrog runs reduced to inputs and expanded trajectories."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import qmc
+
+import kernels.particles
+from coca import initial, schemes
+from coca.config import SimulationsConfig
+from coca.cosmology import Cosmology, scale_factor
+from coca.domain import Domain
+from coca.emulator.trajectories import TimeFunctions, orthonormal_polynomials
+from coca.files import whole_file
+from coca.force import ParticleMesh
+from coca.frames import rest_frame
+from coca.integrate import VelocityKick, initial_state, integrate
+from coca.power import linear_power
+
+
+class Simulation(NamedTuple):
+    """What the trainer keeps of one simulation."""
+
+    cosmology: Cosmology
+    seed: int
+    D_start: float
+
+
+def planned_simulations(config: SimulationsConfig) -> list[Simulation]:
+    """Cosmologies on a Latin hypercube and seeds; the validation set stands last."""
+    low, high = np.array(list(config.cosmology.model_dump().values())).T
+    points = qmc.LatinHypercube(5, rng=config.seed).random(config.training)
+    held_out = qmc.LatinHypercube(5, rng=config.seed + 1).random(config.validation)
+    values = qmc.scale(np.concatenate([points, held_out]), low, high)
+    names = list(config.cosmology.model_dump())
+    cosmologies = [Cosmology(**dict(zip(names, map(float, row), strict=True))) for row in values]
+    a = scale_factor(config.redshift)
+    return [
+        Simulation(cosmology, config.seed + i, float(cosmology.D1(a)))
+        for i, cosmology in enumerate(cosmologies)
+    ]
+
+
+def training_times(config: SimulationsConfig) -> np.ndarray:
+    """Growth factors at which trajectories are sampled, uniform in (0, 1]."""
+    steps = config.force_evaluations
+    return np.arange(1, steps + 1) / steps
+
+
+def make_simulation(
+    config: SimulationsConfig, domain: Domain, force: ParticleMesh, simulation: Simulation
+) -> tuple[initial.InitialConditions, np.ndarray]:
+    """Run one simulation.
+
+    Returns
+    -------
+    conditions : InitialConditions
+    coefficients : array (J, 3 n^3) float32
+        Residual trajectories beyond 2LPT in the basis of `orthonormal_polynomials`.
+    """
+    cosmology = simulation.cosmology
+    power = linear_power(cosmology, config.linear_power)
+    conditions = initial.from_seed(domain, power, simulation.seed)
+    lpt, rest = conditions.lpt_frame(cosmology), rest_frame(conditions.psi1.shape[1])
+    steps = schemes.bullfrog(cosmology, simulation.D_start, 1.0, config.force_evaluations)
+    D = training_times(config)
+    D = D[D >= simulation.D_start]
+    basis = orthonormal_polynomials(training_times(config))
+    coefficients = np.zeros((len(basis), conditions.psi1.size), np.float32)
+    state = initial_state(lpt, rest, simulation.D_start)
+    run = integrate(domain, rest, force, VelocityKick(), steps, state, D)
+    for snapshot in run:
+        residual = (snapshot.disp - lpt.displacement(snapshot.D)).reshape(-1)
+        for weight, row in zip(basis(snapshot.D), coefficients, strict=True):
+            kernels.particles.axpy(weight / config.force_evaluations, residual, row)
+    return conditions, coefficients
+
+
+class SimulationSet:
+    """Simulations kept on disk, one file each, made when they are missing.
+
+    A file holds, in float32, Psi1, Psi2 and the expanded residual trajectories, so that
+    epochs read instead of simulating again.
+    """
+
+    def __init__(self, config: SimulationsConfig, domain: Domain):
+        self.config, self.domain = config, domain
+        self.planned = planned_simulations(config)
+        self.basis: TimeFunctions = orthonormal_polynomials(training_times(config))
+        identity = config.model_dump_json(exclude={"directory"})
+        self._key = hashlib.sha256(identity.encode()).hexdigest()[:12]
+        config.directory.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def training(self) -> range:
+        """Indices of the training set."""
+        return range(self.config.training)
+
+    @property
+    def validation(self) -> range:
+        """Indices of the validation set."""
+        return range(self.config.training, len(self.planned))
+
+    def make_missing(self):
+        """Make what is missing, yielding the index of each simulation as it is there."""
+        force = None
+        for i, simulation in enumerate(self.planned):
+            path = self._path(i)
+            if not path.exists():
+                force = force or ParticleMesh(self.domain, self.config.mesh)
+                conditions, rows = make_simulation(self.config, self.domain, force, simulation)
+                fields = np.concatenate(
+                    [conditions.psi1, conditions.psi2, rows.reshape(-1, rows.shape[1] // 3)]
+                )
+                with whole_file(path) as temporary, temporary.open("wb") as file:
+                    np.save(file, fields)
+            yield i
+
+    def load(self, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Psi1 (3, N), Psi2 (3, N) and coefficients (J, 3 N) of simulation `i`."""
+        fields = np.load(self._path(i), mmap_mode="r")
+        rows = fields[6:].reshape(len(self.basis), -1)
+        return np.array(fields[0:3]), np.array(fields[3:6]), rows
+
+    def _path(self, i: int) -> Path:
+        return self.config.directory / f"simulation-{self._key}-{i:04d}.npy"

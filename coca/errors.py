@@ -1,0 +1,13 @@
+"""The one family of errors that a user meets."""
+
+
+class CocaError(Exception):
+    """Bad input: the message names the key or file, what was found and what is wanted."""
+
+
+class ConfigError(CocaError):
+    """A configuration that cannot be run."""
+
+
+class FileError(CocaError):
+    """A file that is missing, damaged or does not fit the configuration."""

@@ -1,0 +1,94 @@
+"""Frames of reference: smooth families of trajectories x_F(q, D) = q + disp(q, D).
+
+The integrator knows of LPT and of the network only through this seam.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+import kernels.particles
+from coca.cosmology import Cosmology
+
+
+class Frame(ABC):
+    """Trajectories with exact derivatives in D. Arrays are (3, N) float32 in Mpc/h."""
+
+    @abstractmethod
+    def displacement(self, D: float) -> np.ndarray:
+        """Displacement x_F - q."""
+
+    @abstractmethod
+    def velocity(self, D: float) -> np.ndarray:
+        """dx_F/dD."""
+
+    @abstractmethod
+    def acceleration(self, D: float) -> np.ndarray:
+        """d2x_F/dD2."""
+
+    def inertia(self, D: float, friction: float) -> np.ndarray:
+        """friction * v_F + a_F: what the equation of motion leaves of the frame without gravity."""
+        return np.float32(friction) * self.velocity(D) + self.acceleration(D)
+
+
+class Term(NamedTuple):
+    """One separable term t(D) F(q) of a trajectory."""
+
+    growth: Callable[[float], tuple[float, float, float]]
+    """Gives t, dt/dD and d2t/dD2 at D."""
+    field: np.ndarray
+    """F(q), array (3, N) float32."""
+
+
+class SeparableFrame(Frame):
+    """The sum of separable terms: disp(q, D) = sum_j t_j(D) F_j(q).
+
+    Parameters
+    ----------
+    n_particles : int
+        Particles N of this process.
+    terms : sequence of Term
+    """
+
+    def __init__(self, n_particles: int, *terms: Term):
+        self._growths = [term.growth for term in terms]
+        self._fields = np.empty((len(terms), 3 * n_particles), np.float32)
+        for stored, term in zip(self._fields, terms, strict=True):
+            stored[:] = term.field.reshape(-1)
+
+    def displacement(self, D):
+        return self._combine(D, (1.0, 0.0, 0.0))
+
+    def velocity(self, D):
+        return self._combine(D, (0.0, 1.0, 0.0))
+
+    def acceleration(self, D):
+        return self._combine(D, (0.0, 0.0, 1.0))
+
+    def inertia(self, D, friction):
+        return self._combine(D, (0.0, friction, 1.0))
+
+    def _combine(self, D, derivatives):
+        weights = [np.dot(derivatives, growth(D)) for growth in self._growths]
+        out = np.empty(self._fields.shape[1], np.float32)
+        kernels.particles.combine(self._fields, np.array(weights, np.float32), out)
+        return out.reshape(3, -1)
+
+
+def rest_frame(n_particles: int) -> Frame:
+    """Particles that stay on the lattice; the residual integrator is then a plain PM code."""
+    return SeparableFrame(n_particles)
+
+
+def lpt_terms(cosmology: Cosmology, psi1: np.ndarray, psi2: np.ndarray) -> list[Term]:
+    """The terms D Psi1 + D2(D) Psi2 of second-order LPT."""
+    return [Term(lambda D: (D, 1.0, 0.0), psi1), Term(cosmology.D2_of_D, psi2)]
+
+
+def lpt_frame(cosmology: Cosmology, psi1: np.ndarray, psi2: np.ndarray) -> Frame:
+    """Second-order LPT trajectories; the residual integrator is then COLA (Tassev et al. 2013)."""
+    return SeparableFrame(psi1.shape[1], *lpt_terms(cosmology, psi1, psi2))

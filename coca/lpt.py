@@ -1,0 +1,75 @@
+"""Lagrangian perturbation theory on the particle lattice, to second order.
+
+x(q, D) = q + D Psi1 + D2(D) Psi2 with Psi1 = -grad phi1, lap phi1 = delta_lin and
+Psi2 = +grad phi2, lap phi2 = sum_{i<j} (phi1_ii phi1_jj - phi1_ij^2)
+(Bouchet et al. 1995; Scoccimarro 1998).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+import kernels.fourier
+from coca.domain import Domain
+
+
+def first_order(domain: Domain, delta_k: np.ndarray) -> np.ndarray:
+    """Linear displacement Psi1 at D = 1.
+
+    Parameters
+    ----------
+    domain : Domain
+    delta_k : array (n, n, n//2+1) complex64
+        Modes of delta_lin(D=1), normalised so that delta(x) = sum_k delta_k exp(ikx).
+
+    Returns
+    -------
+    array (3, n^3) float32
+        Psi1 in Mpc/h.
+    """
+    phi_k = delta_k.copy()
+    kernels.fourier.inverse_laplacian(phi_k, domain.kf, 1.0, 0)
+    return _gradient(domain, phi_k, -1.0)
+
+
+def second_order(domain: Domain, delta_k: np.ndarray) -> np.ndarray:
+    """Second-order displacement Psi2, to be multiplied by D2(D).
+
+    Parameters and shape as in `first_order`.
+    """
+    fft, kf = domain.transform(domain.n), domain.kf
+    phi_k, work = delta_k.copy(), fft.empty_k()
+    kernels.fourier.inverse_laplacian(phi_k, kf, 1.0, 0)
+
+    def second_derivative(i, j):
+        kernels.fourier.hessian(phi_k, kf, i, j, work)
+        return fft.backward(work)
+
+    diagonal = [second_derivative(i, i) for i in range(3)]
+    source = diagonal[0] * diagonal[1] + diagonal[2] * (diagonal[0] + diagonal[1])
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        source -= second_derivative(i, j) ** 2
+    source_k = fft.forward(source)
+    kernels.fourier.inverse_laplacian(source_k, kf, 1.0 / domain.particles, 0)
+    return _gradient(domain, source_k, 1.0)
+
+
+def density_of_displacement(domain: Domain, psi1: np.ndarray) -> np.ndarray:
+    """Modes of delta_lin = -div Psi1 of a given linear displacement (3, n^3), as `first_order`."""
+    fft = domain.transform(domain.n)
+    psi_k, delta_k = fft.empty_k(3), fft.empty_k()
+    for axis in range(3):
+        fft.forward(psi1[axis].reshape(fft.shape), psi_k[axis])
+    kernels.fourier.divergence(psi_k, domain.kf, delta_k)
+    delta_k *= np.float32(-1.0 / domain.particles)
+    return delta_k
+
+
+def _gradient(domain: Domain, phi_k: np.ndarray, sign: float) -> np.ndarray:
+    fft = domain.transform(domain.n)
+    out, work = domain.empty_particles(), fft.empty_k()
+    for axis in range(3):
+        kernels.fourier.gradient(phi_k, domain.kf, axis, work)
+        work *= np.float32(sign)
+        fft.backward(work, out[axis].reshape(fft.shape))
+    return out

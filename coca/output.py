@@ -1,0 +1,126 @@
+"""Everything that is written: snapshots, spectra and the record of the run.
+
+Inside coca lengths are in Mpc/h and velocities are dx/dD; conversions happen here only.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from coca.analysis import Spectra
+from coca.cosmology import Cosmology, redshift
+from coca.domain import Domain
+from coca.files import whole_file
+from coca.integrate import Snapshot
+
+RHO_CRIT = 2.77536627e11
+"""Critical density today in (Msun/h) / (Mpc/h)^3."""
+
+UNITS = {
+    "UnitLength_in_cm": 3.085678e21,
+    "UnitMass_in_g": 1.989e43,
+    "UnitVelocity_in_cm_per_s": 1e5,
+}
+"""kpc/h, 1e10 Msun/h and km/s, each without its factor of h."""
+
+
+def particle_mass(cosmology: Cosmology, domain: Domain) -> float:
+    """Mass of a particle in Msun/h."""
+    return cosmology.Omega_m * RHO_CRIT * domain.box_size**3 / domain.particles
+
+
+def wrapped_positions(domain: Domain, snapshot: Snapshot) -> np.ndarray:
+    """Positions (N, 3) float32 in [0, box_size), Mpc/h."""
+    x = np.mod(domain.add_lattice(snapshot.disp).T, np.float32(domain.box_size))
+    x[x >= domain.box_size] = 0.0
+    return x
+
+
+def peculiar_velocities(cosmology: Cosmology, snapshot: Snapshot) -> np.ndarray:
+    """Peculiar velocities (N, 3) float32 in km/s."""
+    return snapshot.vel.T * np.float32(cosmology.velocity_unit(snapshot.D))
+
+
+def write_snapshot(
+    path: Path, domain: Domain, cosmology: Cosmology, snapshot: Snapshot, record: dict
+) -> None:
+    """Write a Gadget HDF5 snapshot that yt, pynbody and Pylians read.
+
+    Coordinates in kpc/h, velocities in Gadget's sense (peculiar, km/s, divided by sqrt(a)),
+    ParticleIDs the Lagrangian index (i n + j) n + l of the particle from q = (i, j, l) box / n.
+
+    Parameters
+    ----------
+    path : Path
+    domain : Domain
+    cosmology : Cosmology
+    snapshot : Snapshot
+    record : dict
+        Stored as JSON strings in the attributes of the group /Coca.
+    """
+    a = float(cosmology.a_of_D(snapshot.D))
+    count = np.array([0, domain.particles, 0, 0, 0, 0], np.uint64)
+    header = {
+        "NumPart_ThisFile": count.astype(np.int32),
+        "NumPart_Total": (count & np.uint64(0xFFFFFFFF)).astype(np.uint32),
+        "NumPart_Total_HighWord": (count >> np.uint64(32)).astype(np.uint32),
+        "MassTable": [0.0, particle_mass(cosmology, domain) / 1e10, 0.0, 0.0, 0.0, 0.0],
+        "Time": a,
+        "Redshift": redshift(a),
+        "BoxSize": 1e3 * domain.box_size,
+        "NumFilesPerSnapshot": 1,
+        "Omega0": cosmology.Omega_m,
+        "OmegaLambda": 1.0 - cosmology.Omega_m,
+        "HubbleParam": cosmology.h,
+        **dict.fromkeys(("Flag_Sfr", "Flag_Cooling", "Flag_Feedback", "Flag_StellarAge"), 0),
+        **dict.fromkeys(("Flag_Metals", "Flag_DoublePrecision"), 0),
+    }
+    x = wrapped_positions(domain, snapshot)
+    u = peculiar_velocities(cosmology, snapshot)
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+        file.create_group("Header").attrs.update(header)
+        file.create_group("Units").attrs.update(UNITS)
+        particles = file.create_group("PartType1")
+        particles["Coordinates"] = x * np.float32(1e3)
+        particles["Velocities"] = u / np.float32(np.sqrt(a))
+        particles["ParticleIDs"] = np.arange(domain.particles, dtype=np.uint64)
+        file.create_group("Coca").attrs.update({k: json.dumps(v) for k, v in record.items()})
+
+
+def write_spectra(path: Path, columns: dict[str, tuple[str, np.ndarray]], title: str) -> None:
+    """Write a text table; `columns` maps a name to its unit and values."""
+    names = [f"{name} [{unit}]" for name, (unit, _) in columns.items()]
+    header = f"{title}\ncolumns: {', '.join(names)}"
+    table = np.column_stack([values for _, values in columns.values()])
+    with whole_file(path) as temporary:
+        np.savetxt(temporary, table, fmt="%.8e", header=header)
+
+
+def spectra_columns(spectra: Spectra, linear: np.ndarray) -> dict:
+    """Columns of a power spectrum beside linear theory."""
+    power = "(Mpc/h)^3"
+    return {
+        "k": ("h/Mpc", spectra.k),
+        "modes": ("count", spectra.modes),
+        "P": (power, spectra.P_a),
+        "P_linear": (power, linear),
+    }
+
+
+def reference_columns(spectra: Spectra) -> dict:
+    """Columns of a comparison with the reference run."""
+    return {
+        "P_reference": ("(Mpc/h)^3", spectra.P_b),
+        "P_ratio": ("1", spectra.ratio),
+        "r": ("1", spectra.r),
+    }
+
+
+def write_json(path: Path, record: dict) -> None:
+    """Write the record of a run."""
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n")

@@ -1,0 +1,83 @@
+"""Train an emulator: python -m coca.train configs/train.yaml."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from tqdm import tqdm
+
+from coca.config import TrainConfig, load_config
+from coca.errors import CocaError
+from coca.threads import choose_threads
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line of the trainer; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m coca.train", description=__doc__)
+    parser.add_argument("config", help="YAML file; see configs/train.yaml")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a value of the file, for example optimiser.iterations=100",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        train(load_config(options.config, options.set, TrainConfig))
+    except CocaError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+def train(config: TrainConfig) -> None:
+    """Make the simulations that are missing, train to the end, write the weights."""
+    from coca.emulator.device import choose_device
+    from coca.emulator.simulations import SimulationSet
+    from coca.emulator.training import Trainer, domain_of
+
+    device = choose_device(config.device)
+    domain = domain_of(config, choose_threads(config.threads))
+    simulations = SimulationSet(config.simulations, domain)
+    missing = simulations.make_missing()
+    for _ in tqdm(missing, "simulations", len(simulations.planned), disable=None):
+        pass
+    trainer = Trainer(config, simulations, domain, device)
+    if trainer.resume():
+        print(f"resuming at iteration {trainer.iteration}")
+    _fit(trainer, config)
+    trainer.emulator.save(config.weights)
+    trainer.checkpoint.unlink(missing_ok=True)
+    print(f"wrote {config.weights}")
+
+
+def _fit(trainer, config: TrainConfig) -> None:
+    """Run the schedule with a progress bar on a terminal, plain lines otherwise."""
+    start, recent = time.monotonic(), []
+    total = config.optimiser.iterations
+    with tqdm(total=total, initial=trainer.iteration, disable=None, unit="it") as bar:
+
+        def report(iteration, loss, validation):
+            recent.append(loss)
+            bar.update()
+            bar.set_postfix_str(f"left {loss:.3f}")
+            if validation is not None:
+                tqdm.write(
+                    f"iteration {iteration}/{total}  variance left: training "
+                    f"{sum(recent) / len(recent):.4f}  validation {validation:.4f}  "
+                    f"{time.monotonic() - start:.0f} s"
+                )
+                sys.stdout.flush()
+                recent.clear()
+
+        trainer.train(report)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
