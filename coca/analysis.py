@@ -21,7 +21,7 @@ class Spectra(NamedTuple):
     P_a: np.ndarray
     """Power of a, (Mpc/h)^3, shot noise included."""
     P_b: np.ndarray
-    """Power of b."""
+    """Power of b; equal to P_a where there is no b."""
     P_ab: np.ndarray
     """Cross power."""
 

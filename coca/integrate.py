@@ -58,8 +58,10 @@ class Evaluation(NamedTuple):
     """Length in D of the step it served."""
     residual_rms: float
     """Rms residual acceleration |s| over particles, Mpc/h."""
-    unresolved_rms: float
-    """Rms of the part of |s| that the kick left out because the step does not resolve it."""
+    error_rms: float
+    """Rms displacement |s| (H/2)^2 / (1 + kappa (H/2)^2) that the residual acceleration stands
+    for, Mpc/h: s / kappa where the local frequency is not resolved by the step H, the
+    displacement it causes in half a step where it is."""
 
 
 class VelocityKick:
@@ -96,13 +98,12 @@ class ResidualKick:
         c = self.cosmology.c(step.D_mid)
         s = self.frame.inertia(step.D_mid, c * step.D_mid)
         kernels.particles.axpy(c, g.reshape(-1), s.reshape(-1))
-        H = step.D1 - step.D0
-        kappa = self.gain * c / 3.0 * H**2 / 4.0
-        unresolved = kernels.particles.residual_kick(
-            state.w, s, delta, step.alpha, step.beta, kappa
+        quarter = 0.25 * (step.D1 - step.D0) ** 2
+        errors = kernels.particles.residual_kick(
+            state.w, s, delta, step.alpha, step.beta, c / 3.0 * quarter, self.gain
         )
-        unresolved_rms = np.sqrt(self.domain.sum(unresolved) / self.domain.particles)
-        return Evaluation(step.D_mid, H, self.domain.rms(s), float(unresolved_rms))
+        error_rms = quarter * float(np.sqrt(self.domain.sum(errors) / self.domain.particles))
+        return Evaluation(step.D_mid, step.D1 - step.D0, self.domain.rms(s), error_rms)
 
 
 Kick = VelocityKick | ResidualKick

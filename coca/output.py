@@ -11,7 +11,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from coca.analysis import Spectra
 from coca.cosmology import Cosmology, redshift
 from coca.domain import Domain
 from coca.files import whole_file
@@ -98,26 +97,6 @@ def write_spectra(path: Path, columns: dict[str, tuple[str, np.ndarray]], title:
     table = np.column_stack([values for _, values in columns.values()])
     with whole_file(path) as temporary:
         np.savetxt(temporary, table, fmt="%.8e", header=header)
-
-
-def spectra_columns(spectra: Spectra, linear: np.ndarray) -> dict:
-    """Columns of a power spectrum beside linear theory."""
-    power = "(Mpc/h)^3"
-    return {
-        "k": ("h/Mpc", spectra.k),
-        "modes": ("count", spectra.modes),
-        "P": (power, spectra.P_a),
-        "P_linear": (power, linear),
-    }
-
-
-def reference_columns(spectra: Spectra) -> dict:
-    """Columns of a comparison with the reference run."""
-    return {
-        "P_reference": ("(Mpc/h)^3", spectra.P_b),
-        "P_ratio": ("1", spectra.ratio),
-        "r": ("1", spectra.r),
-    }
 
 
 def write_json(path: Path, record: dict) -> None:

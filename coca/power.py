@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -70,14 +72,11 @@ def linear_power(cosmology: Cosmology, source: str, file: Path | None = None) ->
     return power.normalised(cosmology.sigma_8)
 
 
+@lru_cache(maxsize=16)
 def _camb(cosmology: Cosmology) -> LinearPower:
-    try:
-        import camb
-    except ImportError:
-        raise ConfigError(
-            "linear_power.source: found 'camb', which is not installed; "
-            "pip install camb, or use 'eisenstein_hu'"
-        ) from None
+    check_source("camb", None)
+    import camb
+
     h2 = cosmology.h**2
     parameters = camb.set_params(
         H0=100 * cosmology.h,
@@ -169,9 +168,22 @@ def eisenstein_hu_transfer(k, cosmology: Cosmology, T_cmb: float = 2.7255):
 def _table(file: Path) -> LinearPower:
     wanted = "wanted two text columns, k [h/Mpc] and P [(Mpc/h)^3], k increasing"
     try:
+        if not Path(file).read_text().strip():
+            raise ValueError("it is empty")
         k, P = np.loadtxt(file, unpack=True, usecols=(0, 1), ndmin=2)
     except (OSError, ValueError) as error:
         raise FileError(f"linear_power.file: cannot read {file}: {error}; {wanted}") from None
     if len(k) < 8 or (k <= 0).any() or not (P > 0).all() or (np.diff(k) <= 0).any():
         raise FileError(f"linear_power.file: {file} is not such a table; {wanted}, at least 8 rows")
     return LinearPower(k, P)
+
+
+def check_source(source: str, file: Path | None) -> None:
+    """Raise the errors of `linear_power` that can be told without computing a spectrum."""
+    if source == "table":
+        _table(file)
+    if source == "camb" and find_spec("camb") is None:
+        raise ConfigError(
+            "linear_power.source: found 'camb', which is not installed; "
+            "pip install camb, or use 'eisenstein_hu'"
+        )

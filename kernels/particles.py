@@ -57,12 +57,12 @@ def linear_kick(vel, acc, alpha, beta):
 
 
 @njit(parallel=True, cache=True, fastmath=True)
-def residual_kick(w, s, delta, decay, impulse, kappa):
+def residual_kick(w, s, delta, decay, impulse, phase, gain):
     """w <- gain_w decay w - gain_s impulse s in place, for each particle.
 
-    With x = kappa (1 + delta), the squared phase (frequency * step / 2)^2 in the particle's
-    neighbourhood, gain_s = 1 / (1 + x) and gain_w = 1 / (1 + x^(3/2)); kappa = 0 is the explicit
-    kick. Returns the sum over particles and components of ((1 - gain_s) s)^2.
+    With y = phase (1 + delta), the squared phase (frequency * step / 2)^2 in the particle's
+    neighbourhood, and x = gain y: gain_s = 1 / (1 + x) and gain_w = 1 / (1 + x^(3/2)); gain = 0
+    is the explicit kick.
 
     Parameters
     ----------
@@ -70,14 +70,22 @@ def residual_kick(w, s, delta, decay, impulse, kappa):
         Residual velocity and residual acceleration.
     delta : array (N,) float32
         Density contrast at the particles.
-    decay, impulse, kappa : float
+    decay, impulse, phase, gain : float
+
+    Returns
+    -------
+    float
+        Sum over particles of |s / (1 + y)|^2.
     """
-    missed = 0.0
+    total = 0.0
     for p in prange(w.shape[1]):
-        x = kappa * max(np.float32(0.0), np.float32(1.0) + delta[p])
+        y = phase * max(np.float32(0.0), np.float32(1.0) + delta[p])
+        x = gain * y
         gain_s = 1.0 / (1.0 + x)
         gain_w = 1.0 / (1.0 + x * np.sqrt(x))
+        squares = 0.0
         for c in range(3):
+            squares += s[c, p] * s[c, p]
             w[c, p] = np.float32(gain_w * decay * w[c, p] - gain_s * impulse * s[c, p])
-            missed += ((1.0 - gain_s) * s[c, p]) ** 2
-    return missed
+        total += squares / (1.0 + y) ** 2
+    return total

@@ -190,15 +190,18 @@ class Trainer:
         targets = (self._rotation @ rows).reshape(-1, 3, n, n, n)
         psi1, psi2 = (symmetry(f.reshape(3, n, n, n)).reshape(3, -1) for f in (psi1, psi2))
         inputs = self._features(psi1, psi2) / emulator.input_scale[:, None, None, None]
-        targets = np.stack([symmetry(C) for C in targets])
+        targets = np.concatenate([symmetry(C) for C in targets])
         variance = float((targets**2).sum(axis=0).mean())
-        style = torch.tensor([[style_of(self.simulations.planned[i].cosmology.Omega_m)]])
-        outputs = emulator.network(
-            torch.from_numpy(inputs)[None].to(self.device), style.to(self.device)
-        )
-        scale = torch.from_numpy(emulator.output_scale).to(self.device)[:, None, None, None, None]
-        errors = outputs.reshape(targets.shape) * scale - torch.from_numpy(targets).to(self.device)
-        return (errors**2).sum(dim=0).mean() / variance
+        style = style_of(self.simulations.planned[i].cosmology.Omega_m)
+        outputs = emulator.network(self._tensor(inputs), torch.full((1, 1), style, device=self.device))
+        scale = self._tensor(np.repeat(emulator.output_scale, 3)[:, None, None, None])
+        errors = outputs * scale - self._tensor(targets)
+        return (errors**2).sum(dim=1).mean() / variance
+
+    def _tensor(self, field: np.ndarray) -> torch.Tensor:
+        """A batch of one (1, C, X, Y, Z) on the device, channels last as the network's layers."""
+        tensor = torch.from_numpy(field)[None].to(self.device)
+        return tensor.contiguous(memory_format=torch.channels_last_3d)
 
 
 class Symmetry:

@@ -1,0 +1,234 @@
+"""Error against cost: every frame and integrator against a converged reference.
+
+    python benchmarks/accuracy.py --seeds 11,12 --force-evaluations 2,4,8 \\
+        --methods bullfrog,cola,coca --omega-m 0.3175 --json accuracy.json
+
+64^3 particles in 128 Mpc/h on a 128^3 mesh from z = 19 to z = 0, in the Quijote fiducial
+cosmology but for Omega_m; the reference is BullFrog with 128 steps. One JSON row for each
+method, number of force evaluations, seed, Omega_m and k:
+
+    rms              rms position error per component, Mpc/h
+    velocity_error   rms error of the velocity over the rms velocity of the reference
+    p_ratio, r       density power over the reference's, and cross-correlation with it, at k
+    seconds          wall seconds from initial displacements to the particles at z = 0
+    force_seconds, network_seconds    the parts of it spent in forces and in the network
+
+Every method runs once before it is timed, so no compilation is counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from coca.analysis import density_modes, spectra
+from coca.config import Config, make_config
+from coca.files import whole_file
+from coca.plan import Plan, make_plan
+from coca.simulate import Simulation, simulate
+
+METHODS = {
+    "pm": {"frame": "rest"},
+    "fastpm": {"frame": "rest", "integrator": {"method": "fastpm"}},
+    "bullfrog": {"frame": "rest", "integrator": {"method": "bullfrog"}},
+    "cola": {"frame": "lpt"},
+    "emulator": {"frame": "emulator"},
+    "coca": {"frame": "emulator"},
+    "coca-explicit": {"frame": "emulator", "integrator": {"kick": "explicit"}},
+}
+WAVENUMBERS = (0.2, 0.5, 1.0, 1.5)
+FIDUCIAL = {"Omega_b": 0.049, "h": 0.6711, "n_s": 0.9624, "sigma_8": 0.834}
+REFERENCE_STEPS = 128
+STYLES = {
+    "pm": ("#999999", "v:"),
+    "fastpm": ("#56B4E9", "s--"),
+    "bullfrog": ("#000000", "o-"),
+    "cola": ("#E69F00", "^--"),
+    "emulator": ("#D55E00", "*"),
+    "coca": ("#0072B2", "D-"),
+    "coca-explicit": ("#CC79A7", "x:"),
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line of the benchmark."""
+    options = parse(arguments)
+    warm_up(options)
+    rows = []
+    for Omega_m in options.omega_m:
+        for seed in options.seeds:
+            rows += measure_seed(options, seed, Omega_m)
+    print_table(rows)
+    if options.json:
+        with whole_file(options.json) as temporary:
+            temporary.write_text(json.dumps(rows, indent=1) + "\n")
+    if options.figure:
+        draw(rows, options.figure)
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+
+    def listed(kind):
+        return lambda text: [kind(item) for item in text.split(",")]
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=listed(int), default=[11, 12, 13, 14])
+    parser.add_argument("--force-evaluations", type=listed(int), default=[2, 4, 8, 16])
+    parser.add_argument("--methods", type=listed(str), default=list(METHODS))
+    parser.add_argument("--omega-m", type=listed(float), default=[0.3175])
+    parser.add_argument("--particles", type=int, default=64, help="per dimension, 2 Mpc/h apart")
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--json", type=Path, help="write the rows here")
+    parser.add_argument("--figure", type=Path, help="draw the curves here")
+    options = parser.parse_args(arguments)
+    unknown = set(options.methods) - set(METHODS)
+    if unknown:
+        parser.error(f"--methods: found {sorted(unknown)}, wanted some of {list(METHODS)}")
+    return options
+
+
+def runs(options: argparse.Namespace) -> list[tuple[str, int]]:
+    """Every method with every number of force evaluations; the emulator alone needs none."""
+    return [
+        (method, count)
+        for method in options.methods
+        for count in ([0] if method == "emulator" else options.force_evaluations)
+    ]
+
+
+def plan_of(
+    options: argparse.Namespace, method: str, count: int, seed: int, Omega_m: float
+) -> Plan:
+    """The checked configuration of one run."""
+    values = {
+        "cosmology": {"Omega_m": Omega_m, **FIDUCIAL},
+        "box_size": 2.0 * options.particles,
+        "particles": options.particles,
+        "mesh": 2 * options.particles,
+        "seed": seed,
+        "force": {"fft_planning": "measure"},
+        "force_evaluations": count,
+        "output": {"directory": "."},
+        "threads": options.threads or "auto",
+        **METHODS[method],
+    }
+    return make_plan(make_config(values, Config))
+
+
+def warm_up(options: argparse.Namespace) -> None:
+    """Compile everything that will be timed."""
+    for method in options.methods:
+        count = 0 if method == "emulator" else 1
+        simulate(plan_of(options, method, count, options.seeds[0], options.omega_m[0]))
+
+
+def measure_seed(options: argparse.Namespace, seed: int, Omega_m: float) -> list[dict]:
+    """Rows of all methods for one realisation."""
+    truth = simulate(plan_of(options, "bullfrog", REFERENCE_STEPS, seed, Omega_m))
+    rows = []
+    for method, count in runs(options):
+        simulation = simulate(plan_of(options, method, count, seed, Omega_m))
+        rows += compare(simulation, truth, {"method": method, "force_evaluations": count})
+        print(f"Omega_m {Omega_m:g} seed {seed} {method} {count}", flush=True)
+    return rows
+
+
+def compare(simulation: Simulation, truth: Simulation, labels: dict) -> list[dict]:
+    """One row for each wavenumber of a simulation against the reference."""
+    run, reference = simulation.snapshots[-1], truth.snapshots[-1]
+    domain, config, seconds = simulation.domain, simulation.config, simulation.clock.seconds
+    modes = [
+        density_modes(domain, domain.add_lattice(s.disp), config.mesh) for s in (run, reference)
+    ]
+    measured = spectra(domain, *modes)
+    parts = {name: seconds.get(name, 0.0) for name in ("force", "network", "frame", "integration")}
+    common = labels | {
+        "seed": config.seed,
+        "Omega_m": config.cosmology.Omega_m,
+        "rms": domain.rms(run.disp - reference.disp) / np.sqrt(3.0),
+        "velocity_error": domain.rms(run.vel - reference.vel) / domain.rms(reference.vel),
+        "estimated_error": simulation.trust.error,
+        "seconds": sum(parts.values()),
+        "force_seconds": parts["force"],
+        "network_seconds": parts["network"],
+    }
+    return [
+        common | {"k": k, "p_ratio": measured.at(k).ratio, "r": measured.at(k).r}
+        for k in WAVENUMBERS
+    ]
+
+
+def averages(rows: list[dict]) -> dict[tuple[str, int], dict[str, float]]:
+    """Means over realisations for each method and number of force evaluations."""
+    groups = defaultdict(list)
+    for row in rows:
+        groups[row["method"], row["force_evaluations"]].append(row)
+    means = {}
+    for key, group in groups.items():
+        mean = {name: float(np.mean([row[name] for row in group])) for name in MEANS}
+        mean["seconds"] = float(np.median([row["seconds"] for row in group]))
+        for k in WAVENUMBERS:
+            at_k = [row for row in group if row["k"] == k]
+            mean[f"P{k:g}"] = 100 * float(np.mean([row["p_ratio"] - 1 for row in at_k]))
+            mean[f"r{k:g}"] = 100 * float(np.mean([1 - row["r"] for row in at_k]))
+        means[key] = mean
+    return means
+
+
+MEANS = ("rms", "velocity_error", "network_seconds")
+
+
+def print_table(rows: list[dict]) -> None:
+    """The table of the documentation."""
+    seeds = {(row["seed"], row["Omega_m"]) for row in rows}
+    print(f"\nmean over {len(seeds)} realisations; {platform.processor() or platform.machine()}")
+    titles = ["method", "n_f", "rms", "velocity", "P-1 [%] at k=0.2/0.5/1/1.5"]
+    print(f"| {' | '.join([*titles, '1-r [%]', 'seconds', 'network'])} |")
+    print("|" + " --- |" * 8)
+    for (method, count), m in averages(rows).items():
+        P = " / ".join(f"{m[f'P{k:g}']:.2f}" for k in WAVENUMBERS)
+        r = " / ".join(f"{m[f'r{k:g}']:.3f}" for k in WAVENUMBERS)
+        print(
+            f"| {method} | {count} | {m['rms']:.3f} | {m['velocity_error']:.3f} | {P} | {r} "
+            f"| {m['seconds']:.2f} | {m['network_seconds']:.2f} |"
+        )
+
+
+def draw(rows: list[dict], path: Path) -> None:
+    """Error against wall seconds, network included, and against force evaluations."""
+    figure = Figure(figsize=(10.5, 7.5), layout="constrained")
+    panels = figure.subplots(2, 2, sharex="col", sharey="row")
+    means = averages(rows)
+    for method in dict.fromkeys(row["method"] for row in rows):
+        colour, style = STYLES[method]
+        points = [(count, m) for (name, count), m in means.items() if name == method]
+        for column, costs in enumerate(
+            ([m["seconds"] for _, m in points], [count for count, _ in points])
+        ):
+            for panel, errors in zip(
+                panels[:, column],
+                ([m["r1"] / 100 for _, m in points], [abs(m["P1"]) / 100 for _, m in points]),
+                strict=True,
+            ):
+                panel.plot(costs, errors, style, color=colour, label=method)
+    panels[0, 0].set(ylabel="1 - r at k = 1 h/Mpc", xscale="log", yscale="log")
+    panels[1, 0].set(ylabel="|P / P_ref - 1| at k = 1 h/Mpc", yscale="log")
+    panels[1, 0].set_xlabel("wall seconds, network included")
+    panels[1, 1].set_xlabel("force evaluations")
+    panels[1, 0].axhline(0.01, color="0.8", zorder=0)
+    panels[1, 1].axhline(0.01, color="0.8", zorder=0)
+    panels[0, 0].legend(frameon=False)
+    figure.savefig(path, dpi=130)
+
+
+if __name__ == "__main__":
+    main()

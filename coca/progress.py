@@ -1,0 +1,72 @@
+"""Where the time goes, and telling the user while it does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+
+class Clock:
+    """Wall seconds by stage. A stage inside another one stops the outer one's clock."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = {}
+        self._stack: list[str] = []
+        self._since = 0.0
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        self._charge()
+        self._stack.append(stage)
+        try:
+            yield
+        finally:
+            self._charge()
+            self._stack.pop()
+
+    def timed(self, stage: str, function):
+        """The same function, its time counted as `stage`."""
+
+        def run(*arguments):
+            with self(stage):
+                return function(*arguments)
+
+        return run
+
+    def table(self) -> str:
+        """A table of stages, seconds and shares."""
+        total = sum(self.seconds.values())
+        rows = [
+            f"  {stage:<20} {seconds:8.2f} s {100 * seconds / max(total, 1e-9):5.1f} %"
+            for stage, seconds in self.seconds.items()
+        ]
+        return "\n".join(["time by stage", *rows, f"  {'total':<20} {total:8.2f} s"])
+
+    def _charge(self) -> None:
+        now = time.perf_counter()
+        if self._stack:
+            stage = self._stack[-1]
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
+        self._since = now
+
+
+class Progress:
+    """A bar on a terminal, plain lines otherwise, nothing when quiet."""
+
+    def __init__(self, quiet: bool = False):
+        self.quiet = quiet
+
+    def say(self, line: str) -> None:
+        """Print a line beside the bar."""
+        if not self.quiet:
+            tqdm.write(line)
+
+    @contextmanager
+    def count(self, what: str, total: int) -> Iterator[tqdm]:
+        """A bar to update `total` times."""
+        self.say(f"{what}: {total}")
+        with tqdm(total=total, desc=what, disable=True if self.quiet else None) as bar:
+            yield bar

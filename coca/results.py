@@ -1,0 +1,170 @@
+"""The files of a run: what `coca.simulate` computed, analysed and written."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from coca import __version__, output
+from coca.analysis import Spectra, density_modes, spectra
+from coca.config import Config
+from coca.cosmology import redshift
+from coca.errors import FileError
+from coca.plan import Plan
+from coca.progress import Progress
+from coca.simulate import Simulation
+
+LIBRARIES = ("numpy", "numba", "pyfftw", "torch", "h5py", "camb", "pydantic", "safetensors")
+
+
+class Measurement(NamedTuple):
+    """Spectra of one output."""
+
+    redshift: float
+    D: float
+    run: Spectra
+    """Of the run, with the reference as b where there is one."""
+    frame: Spectra | None
+    """Of particles that follow the frame alone, likewise; None where there is no frame."""
+    linear: np.ndarray
+    """Linear theory at run.k, (Mpc/h)^3."""
+
+
+def write_results(plan: Plan, simulation: Simulation, progress: Progress) -> None:
+    """Analyse a simulation and write what its configuration asks for.
+
+    Raises
+    ------
+    FileError
+        The output directory cannot be written.
+    """
+    config, clock = plan.config, simulation.clock
+    directory = config.output.directory
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with clock("analysis"):
+            measurements = measure(simulation)
+        with clock("output"):
+            written = _write_tables(directory, plan, simulation, measurements)
+        if config.output.report:
+            with clock("report"):
+                written.append(_write_report(directory / "report.png", simulation, measurements))
+        output.write_json(directory / "run.json", run_record(plan, simulation, written))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise FileError(f"output.directory: cannot write {directory}: {reason}") from None
+    progress.say(clock.table())
+    for line in plan.warnings:
+        progress.say(f"warning: {line}")
+    progress.say(f"trust: {simulation.trust.statement}")
+    progress.say(f"wrote {', '.join([*written, 'run.json'])} in {directory}")
+
+
+def measure(simulation: Simulation) -> list[Measurement]:
+    """Power spectra of every output, of the frame alone and against the reference."""
+    domain, mesh = simulation.domain, simulation.config.mesh
+    measurements = []
+    for i, snapshot in enumerate(simulation.snapshots):
+        modes = [
+            density_modes(domain, domain.add_lattice(s.disp), mesh)
+            for s in (snapshot, *simulation.reference[i : i + 1])
+        ]
+        run = spectra(domain, *modes)
+        frame = None
+        if simulation.config.frame != "rest":
+            x = domain.add_lattice(simulation.in_frame(snapshot.D).disp)
+            frame = spectra(domain, density_modes(domain, x, mesh), *modes[1:])
+        z = redshift(float(simulation.cosmology.a_of_D(snapshot.D)))
+        linear = snapshot.D**2 * simulation.power(run.k)
+        measurements.append(Measurement(z, snapshot.D, run, frame, linear))
+    return measurements
+
+
+def run_record(plan: Plan, simulation: Simulation, files: list[str] = ()) -> dict:
+    """Everything known of a run, as plain values."""
+    installed = {"coca": __version__, "python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            installed[name] = version(name)
+        except PackageNotFoundError:
+            installed[name] = None
+    network = plan.network
+    return {
+        "config": plan.config.model_dump(mode="json"),
+        "seed": plan.config.seed,
+        "versions": installed,
+        "machine": {
+            "system": platform.platform(),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "threads": plan.threads,
+            "network": [network.device.type, str(network.precision)] if network else None,
+        },
+        "command": sys.argv,
+        "force_evaluations": plan.config.force_evaluations,
+        "evaluations": [evaluation._asdict() for evaluation in simulation.evaluations],
+        "residual_rms": [evaluation.residual_rms for evaluation in simulation.evaluations],
+        "estimated_error": simulation.trust.error,
+        "trust": simulation.trust.statement,
+        "warnings": list(plan.warnings),
+        "timings": dict(simulation.clock.seconds),
+        "files": list(files),
+    }
+
+
+def _write_tables(
+    directory: Path, plan: Plan, simulation: Simulation, measurements: list[Measurement]
+) -> list[str]:
+    config, written = plan.config, []
+    for i, (snapshot, m) in enumerate(zip(simulation.snapshots, measurements, strict=True)):
+        if config.output.snapshots:
+            name = f"snapshot_{i:03d}.hdf5"
+            record = run_record(plan, simulation)
+            output.write_snapshot(
+                directory / name, simulation.domain, simulation.cosmology, snapshot, record
+            )
+            written.append(name)
+        if config.output.spectra:
+            name = f"spectra_{i:03d}.txt"
+            title = f"coca power spectra at z = {m.redshift:.4g}, box {config.box_size:g} Mpc/h"
+            output.write_spectra(directory / name, _columns(config, m), title)
+            written.append(name)
+    return written
+
+
+def _columns(config: Config, m: Measurement) -> dict:
+    power = "(Mpc/h)^3"
+    columns = {
+        "k": ("h/Mpc", m.run.k),
+        "modes": ("count", m.run.modes),
+        "P": (power, m.run.P_a),
+        "P_linear": (power, m.linear),
+    }
+    if m.frame is not None:
+        columns[f"P_{config.frame}"] = (power, m.frame.P_a)
+    if config.reference is not None:
+        columns["P_reference"] = (power, m.run.P_b)
+        columns["ratio_to_reference"] = ("1", m.run.ratio)
+        columns["r_with_reference"] = ("1", m.run.r)
+    return columns
+
+
+def _write_report(path: Path, simulation: Simulation, measurements: list[Measurement]) -> str:
+    from coca.report import write_report
+
+    write_report(path, simulation, measurements)
+    return path.name
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor()

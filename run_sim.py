@@ -1,0 +1,74 @@
+#!/usr/bin/env python
+"""Run a COCA simulation: python run_sim.py configs/quickstart.yaml
+
+The configuration says what is run; --set changes single values of it. Results appear in
+output.directory: Gadget HDF5 snapshots, power spectra as text, run.json with everything that
+is known of the run, and report.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from coca.config import Config, load_config
+from coca.errors import CocaError
+from coca.plan import make_plan
+from coca.progress import Progress
+from coca.results import write_results
+from coca.simulate import simulate
+
+EXAMPLES = """\
+examples:
+  python run_sim.py configs/quickstart.yaml --dry-run
+  python run_sim.py configs/quickstart.yaml --set seed=7 --set output.directory=runs/seed7
+  python run_sim.py configs/quickstart.yaml --set force_evaluations=8 --set threads=2
+  python run_sim.py configs/quickstart.yaml --set frame=lpt            (COLA, no network)
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns the exit status: 0, or 2 for input that cannot be run."""
+    options = parse(arguments)
+    progress = Progress(options.quiet)
+    try:
+        config = load_config(options.config, options.set, Config)
+        plan = make_plan(config)
+        print(plan.describe()) if options.dry_run else progress.say(plan.describe())
+        if options.dry_run:
+            return 0
+        simulation = simulate(plan, progress)
+        write_results(plan, simulation, progress)
+    except CocaError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("config", help="YAML file; configs/ has some, configs/quickstart.yaml first")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a value of the file; dotted keys, YAML values; may be repeated",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check, print plan, memory and cost, and stop"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""Packaging of coca; tool settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+root = Path(__file__).parent
+version = re.search(r'__version__ = "(.+)"', (root / "coca" / "__init__.py").read_text())[1]
+
+setup(
+    name="coca-nbody",
+    version=version,
+    description="Cosmological N-body simulations in the frame of reference of an emulator",
+    long_description=(root / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="BSD-3-Clause",
+    python_requires=">=3.10",
+    packages=find_packages(include=["coca", "coca.*", "kernels", "kernels.*"]),
+    package_data={"coca.emulator": ["weights/*.safetensors"]},
+    install_requires=[
+        "h5py>=3.8",
+        "matplotlib>=3.7",
+        "numba>=0.60",
+        "numpy>=1.26",
+        "psutil>=5.9",
+        "pydantic>=2.5,<3",
+        "pyfftw>=0.14",
+        "pyyaml>=6",
+        "safetensors>=0.4",
+        "scipy>=1.11",
+        "torch>=2.5,<2.14",
+        "tqdm>=4.60",
+    ],
+    extras_require={
+        "camb": ["camb>=1.5"],
+        "test": ["abacusutils", "colossus", "pynbody", "pytest", "ruff", "yt"],
+        "peers": ["pysco-nbody"],
+    },
+)

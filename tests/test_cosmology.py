@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+from scipy.special import hyp2f1
+
+from coca.cosmology import Cosmology, redshift, scale_factor
+
+A = np.array([0.02, 0.05, 0.2, 0.5, 0.8, 1.0])
+
+
+@pytest.fixture(scope="module")
+def eds():
+    return Cosmology(1.0, 0.05, 0.7, 1.0, 0.8)
+
+
+def test_einstein_de_sitter_is_its_closed_form(eds):
+    np.testing.assert_allclose(eds.D1(A), A, rtol=1e-8)
+    np.testing.assert_allclose(eds.f1(A), 1.0, rtol=1e-8)
+    np.testing.assert_allclose(eds.D2(A), -3 / 7 * A**2, rtol=1e-7)
+    np.testing.assert_allclose(eds.f2(A), 2.0, rtol=1e-7)
+    np.testing.assert_allclose(eds.c(A) * A**2, 1.5, rtol=1e-7)
+
+
+def test_growth_is_the_hypergeometric_solution(cosmology):
+    ratio = (1 - cosmology.Omega_m) / cosmology.Omega_m
+
+    def growing(a):
+        return a * hyp2f1(1 / 3, 1, 11 / 6, -ratio * a**3)
+
+    np.testing.assert_allclose(cosmology.D1(A), growing(A) / growing(1.0), rtol=1e-8)
+
+
+def test_growth_agrees_with_colossus(cosmology):
+    colossus = pytest.importorskip("colossus.cosmology.cosmology")
+    theirs = colossus.Cosmology(
+        name="test",
+        flat=True,
+        H0=100 * cosmology.h,
+        Om0=cosmology.Omega_m,
+        Ob0=cosmology.Omega_b,
+        sigma8=cosmology.sigma_8,
+        ns=cosmology.n_s,
+        relspecies=False,
+        persistence="",
+    )
+    z = redshift(A)
+    np.testing.assert_allclose(cosmology.D1(A), theirs.growthFactor(z), rtol=1e-4)
+    np.testing.assert_allclose(cosmology.E(A), theirs.Ez(z), rtol=1e-6)
+
+
+@pytest.mark.parametrize("D", [0.06, 0.3, 0.7, 0.99])
+def test_derivatives_in_D_are_derivatives(cosmology, D):
+    h = 1e-4
+    E, slope, curvature = cosmology.D2_of_D(D)
+    Ep, slope_p, _ = cosmology.D2_of_D(D + h)
+    Em, slope_m, _ = cosmology.D2_of_D(D - h)
+    assert slope == pytest.approx((Ep - Em) / (2 * h), rel=1e-6)
+    assert curvature == pytest.approx((slope_p - slope_m) / (2 * h), rel=1e-6)
+    growth = np.log(cosmology.mu(D + h) / cosmology.mu(D - h)) / (2 * h)
+    assert cosmology.c(D) * D == pytest.approx(growth, rel=1e-5)
+
+
+def test_integral_of_mu(cosmology):
+    D = np.linspace(0.1, 0.9, 20001)
+    expected = np.trapezoid(cosmology.mu(D), D)
+    assert cosmology.integral_mu(0.1, 0.9) == pytest.approx(expected, rel=1e-8)
+
+
+def test_times_convert_back_and_forth(cosmology):
+    np.testing.assert_allclose(cosmology.a_of_D(cosmology.D1(A)), A, rtol=1e-9)
+    np.testing.assert_allclose(scale_factor(redshift(A)), A, rtol=1e-15)
+
+
+def test_velocity_unit_is_hubble_flow_of_linear_growth(eds):
+    # Einstein-de Sitter: u = a dx/dt = a H f D Psi / a ... = 100 a^(-1/2) a Psi for dx/dD = Psi
+    assert eds.velocity_unit(0.25) == pytest.approx(100 * 0.25**0.5, rel=1e-7)
