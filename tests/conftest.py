@@ -1,14 +1,11 @@
-"""Shared small boxes. Everything runs on two threads, as on the smallest machine we support."""
+"""Shared small boxes, on one thread; tests of threads say so."""
 
-import numba
 import pytest
 
 from coca.cosmology import Cosmology
 from coca.domain import Domain
 from coca.initial import from_seed
 from coca.power import linear_power
-
-THREADS = min(2, numba.config.NUMBA_NUM_THREADS)
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +21,7 @@ def power(cosmology):
 @pytest.fixture(scope="session")
 def domain():
     """32^3 particles, 2 Mpc/h apart."""
-    return Domain(64.0, 32, THREADS)
+    return Domain(64.0, 32)
 
 
 @pytest.fixture(scope="session")
@@ -51,5 +48,5 @@ def config_values(tmp_path):
         "frame": "lpt",
         "force_evaluations": 3,
         "output": {"directory": str(tmp_path / "run")},
-        "threads": THREADS,
+        "threads": 1,
     }

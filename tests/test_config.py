@@ -1,0 +1,138 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from coca.config import Config, TrainConfig, load_config, make_config
+from coca.errors import ConfigError
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+
+def set_(values, key, value):
+    *sections, last = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+    values[last] = value
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_shipped_config_is_valid(path):
+    kind = TrainConfig if path.name.startswith("train") else Config
+    load_config(path, kind=kind)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("boxsize", 3.0, "boxsize: unknown key"),
+        ("cosmology.Omega_M", 0.3, r"cosmology\.Omega_M: unknown key"),
+        ("cosmology.Omega_m", -0.1, r"cosmology\.Omega_m: found -0\.1, wanted: .*greater than 0"),
+        ("cosmology.Omega_m", 0.04, r"cosmology: wanted Omega_b below Omega_m"),
+        ("cosmology.h", "high", r"cosmology\.h: found 'high', wanted: .*number"),
+        ("cosmology.sigma_8", float("nan"), r"cosmology\.sigma_8: found nan, wanted: .*finite"),
+        ("particles", 32.5, r"particles: found 32\.5, wanted: .*integer"),
+        ("particles", "32", "particles: found '32', wanted: .*integer"),
+        ("particles", True, "particles: found True"),
+        ("particles", 33, "particles: found 33, wanted an even number"),
+        ("mesh", 48, "mesh: found 48, wanted 1, 2 or 3 times particles = 32"),
+        ("seed", -1, "seed: found -1"),
+        ("frame", "network", "frame: found 'network', wanted: .*'emulator'"),
+        ("integrator.method", "bullfrog", "frame: found lpt, wanted rest"),
+        ("force_evaluations", -1, "force_evaluations: found -1"),
+        ("output.redshifts", [0.0, 1.0], r"output: output\.redshifts: wanted .*decreasing"),
+        ("output.redshifts", [], r"output\.redshifts: wanted one or more"),
+        ("output.redshifts", [30.0, 0.0], r"wanted all below initial_conditions\.redshift = 19"),
+        ("output.directory", 3, r"output\.directory: found 3"),
+        ("linear_power.source", "table", "linear_power: wanted a file with source: table"),
+        ("initial_conditions.file", "x.h5", None),
+        ("threads", 0, "threads"),
+        ("threads", "many", "threads"),
+        ("device", "tpu", "device: found 'tpu'"),
+        ("reference", {"force_evaluations": 2}, r"reference\.force_evaluations: found 2"),
+    ],
+)
+def test_bad_values_are_one_line_that_names_the_key(config_values, key, value, message):
+    set_(config_values, key, value)
+    if message is None:
+        assert make_config(config_values).initial_conditions.file == Path("x.h5")
+        return
+    with pytest.raises(ConfigError, match=message) as caught:
+        make_config(config_values)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_key_is_named(config_values):
+    del config_values["seed"]
+    with pytest.raises(ConfigError, match="seed: missing"):
+        make_config(config_values)
+
+
+def test_velocity_schemes_need_a_force(config_values):
+    config_values |= {"frame": "rest", "integrator": {"method": "fastpm"}, "force_evaluations": 0}
+    with pytest.raises(ConfigError, match="force_evaluations: found 0, wanted 1 or more"):
+        make_config(config_values)
+
+
+def test_config_is_frozen(config_values):
+    config = make_config(config_values)
+    with pytest.raises(Exception, match="frozen"):
+        config.seed = 4
+
+
+def test_round_trip_through_yaml(config_values, tmp_path):
+    config = make_config(config_values)
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    assert load_config(path) == config
+
+
+def test_overrides(config_values, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config_values))
+    overrides = ["seed=7", "output.directory=elsewhere", "reference.force_evaluations=16"]
+    config = load_config(path, [*overrides, "cosmology.sigma_8=8e-1", "threads=2"])
+    assert (config.seed, config.threads) == (7, 2)
+    assert config.output.directory == Path("elsewhere")
+    assert config.reference.force_evaluations == 16
+    assert config.cosmology.sigma_8 == 0.8
+    for bad, message in [
+        ("seed", "wanted key=value"),
+        ("=3", "wanted key=value"),
+        ("seed.x=3", "seed has no keys below it"),
+        ("seed=[", "wanted a YAML value"),
+        ("sed=3", "sed: unknown key"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            load_config(path, [bad])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "found NoneType, wanted keys"),
+        ("- a\n- b", "found list, wanted keys"),
+        ("a: [", "not YAML"),
+        ("seed: 1\nseed: 2", "key 'seed' stands twice"),
+        ("seed: !!python/object/apply:os.system [ls]", "not YAML"),
+    ],
+)
+def test_files_that_are_no_config(tmp_path, text, message):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=f"{path}: .*{message}"):
+        load_config(path)
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_config(tmp_path / "absent.yaml")
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_config(tmp_path)
+
+
+def test_automatic_kick_follows_the_frame(config_values):
+    assert make_config(config_values).gain == 0.0
+    emulated = make_config(config_values | {"frame": "emulator"})
+    assert emulated.gain == emulated.integrator.gain
+    explicit = make_config(
+        config_values | {"frame": "emulator", "integrator": {"kick": "explicit"}}
+    )
+    assert explicit.gain == 0.0

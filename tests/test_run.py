@@ -1,0 +1,222 @@
+"""The driver, as a user runs it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+
+import run_sim
+from coca.config import make_config
+from coca.emulator.emulator import SHIPPED_WEIGHTS
+from coca.plan import estimate_memory, make_plan
+from coca.progress import Clock
+from coca.simulate import simulate
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def config_file(config_values, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config_values))
+    return path
+
+
+def test_quickstart_from_the_command_line(tmp_path):
+    """The README's command, with the report and every file it promises."""
+    command = [sys.executable, "run_sim.py", "configs/quickstart.yaml"]
+    options = ["--set", f"output.directory={tmp_path}", "--set", "linear_power.source=eisenstein_hu"]
+    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"trust: estimated remaining error [\d.]+ Mpc/h", done.stdout)
+    assert "time by stage" in done.stdout
+    names = {"snapshot_000.hdf5", "spectra_000.txt", "run.json", "report.png"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["force_evaluations"] == len(record["residual_rms"]) == 4
+    assert record["timings"]["network"] > 0 and record["versions"]["torch"]
+    header, table = read_table(tmp_path / "spectra_000.txt")
+    assert header[:3] == ["k [h/Mpc]", "modes [count]", "P [(Mpc/h)^3]"]
+    columns = dict(zip(header, table.T, strict=True))
+    k, r = columns["k [h/Mpc]"], columns["r_with_reference [1]"]
+    assert r[k < 0.5].min() > 0.98
+    assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
+    with h5py.File(tmp_path / "snapshot_000.hdf5") as file:
+        assert json.loads(file["Coca"].attrs["seed"]) == 42
+        assert json.loads(file["Coca"].attrs["residual_rms"]) == record["residual_rms"]
+
+
+def read_table(path):
+    header = path.read_text().splitlines()[1]
+    return header.removeprefix("# columns: ").split(", "), np.loadtxt(path)
+
+
+@pytest.mark.parametrize("name", ["cola.yaml", "bullfrog.yaml"])
+def test_shipped_configs_run(name, tmp_path, capsys):
+    overrides = [
+        "particles=32", "mesh=64", "box_size=64.0", "force_evaluations=2",
+        "linear_power.source=eisenstein_hu", f"output.directory={tmp_path}",
+    ]  # fmt: skip
+    arguments = [str(ROOT / "configs" / name)]
+    for override in overrides:
+        arguments += ["--set", override]
+    assert run_sim.main(arguments) == 0
+    assert (tmp_path / "snapshot_000.hdf5").exists()
+    assert "wrote" in capsys.readouterr().out
+
+
+def test_several_redshifts_and_what_is_written(config_file, tmp_path):
+    arguments = [str(config_file), "--quiet", "--set", "output.redshifts=[2.0, 0.5, 0.0]"]
+    assert run_sim.main([*arguments, "--set", "output.report=false"]) == 0
+    run = tmp_path / "run"
+    for i, z in enumerate([2.0, 0.5, 0.0]):
+        with h5py.File(run / f"snapshot_{i:03d}.hdf5") as file:
+            assert file["Header"].attrs["Redshift"] == pytest.approx(z, abs=1e-6)
+    assert not (run / "report.png").exists()
+    record = json.loads((run / "run.json").read_text())
+    assert record["config"]["seed"] == record["seed"] == 3
+    assert len(record["files"]) == 6
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(config_file, tmp_path, capsys):
+    assert run_sim.main([str(config_file), "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    for word in ("32^3 particles", "memory", "cost", "forces       3"):
+        assert word in out
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("particles=4096", "mesh: found 64"),
+        ("threads=1000", "threads: found 1000, wanted at most"),
+        ("linear_power.source=table", "wanted a file with source: table"),
+        ("emulator.weights=absent.safetensors", None),
+        ("output.directory=/proc/nowhere/run", "output.directory"),
+        ("initial_conditions.file=absent.hdf5", "initial_conditions.file: cannot read"),
+    ],
+)
+def test_bad_input_stops_before_any_work(config_file, tmp_path, capsys, override, message):
+    arguments = [str(config_file), "--set", override]
+    if override.startswith("emulator"):
+        arguments += ["--set", "frame=emulator"]
+        message = "emulator.weights: cannot use absent.safetensors"
+    assert run_sim.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert message in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_too_large_for_the_machine_is_refused(config_file, capsys):
+    sizes = ["particles=8192", "mesh=24576", "box_size=8192.0"]
+    arguments = [str(config_file)]
+    for size in sizes:
+        arguments += ["--set", size]
+    assert run_sim.main(arguments) == 2
+    assert "GiB of memory, this machine has" in capsys.readouterr().err
+
+
+def test_a_vanished_output_directory_is_one_error(config_file, tmp_path, capsys):
+    (tmp_path / "run").write_text("a file, not a directory")
+    assert run_sim.main([str(config_file)]) == 2
+    assert "output.directory" in capsys.readouterr().err
+
+
+def test_unfit_emulator_lattice_is_an_error(config_file, capsys):
+    arguments = [str(config_file), "--set", "frame=emulator", "--set", "box_size=70.0"]
+    assert run_sim.main(arguments) == 2
+    assert "box_size: found 70 for 32 particles" in capsys.readouterr().err
+
+
+def test_outside_the_training_is_warned_of_in_the_output(config_file, tmp_path, capsys):
+    arguments = [str(config_file), "--set", "frame=emulator", "--set", "cosmology.Omega_m=0.6"]
+    assert run_sim.main(arguments) == 0
+    warning = "cosmology.Omega_m = 0.6 is outside the range"
+    assert f"warning: {warning}" in capsys.readouterr().out
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["warnings"][0].startswith(warning)
+
+
+def test_plan_shows_help_and_examples(capsys):
+    with pytest.raises(SystemExit) as stop:
+        run_sim.main(["--help"])
+    assert stop.value.code == 0
+    assert "--dry-run" in capsys.readouterr().out
+
+
+def test_runs_are_reproducible_and_independent(config_values):
+    first = simulate(make_plan(make_config(config_values)))
+    simulate(make_plan(make_config(config_values | {"seed": 99})))
+    again = simulate(make_plan(make_config(config_values)))
+    np.testing.assert_array_equal(first.snapshots[0].disp, again.snapshots[0].disp)
+
+
+def test_coca_corrects_its_emulator(config_values):
+    """More forces, closer to the reference, from the shipped emulator."""
+    base = config_values | {"frame": "emulator", "reference": {"force_evaluations": 64}}
+    errors = []
+    for count in (0, 4, 16):
+        s = simulate(make_plan(make_config(base | {"force_evaluations": count})))
+        errors.append(np.std(s.snapshots[0].disp - s.reference[0].disp))
+    assert errors[1] < 0.8 * errors[0]
+    assert errors[2] < 0.4 * errors[1]
+
+
+def test_memory_estimate_bounds_the_measured_peak(tmp_path):
+    """A run in a process of its own stays within the estimate, and uses a good part of it."""
+    options = {
+        "particles": 64, "mesh": 192, "box_size": 128.0, "threads": 1, "frame": "emulator",
+        "linear_power.source": "eisenstein_hu", "output.directory": tmp_path,
+        "output.report": "false", "reference": "null",
+    }  # fmt: skip
+    code = (
+        "import resource, run_sim, sys; run_sim.main(sys.argv[1:]);"
+        "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
+    )
+    arguments = ["configs/quickstart.yaml"]
+    for key, value in options.items():
+        arguments += ["--set", f"{key}={value}"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    peak = int(done.stdout.split("peak")[-1])
+    stated = float(re.search(r"memory +([\d.]+) GiB", done.stdout)[1]) * 2**30
+    assert 0.5 * stated < peak < 1.1 * stated
+
+
+def test_clock_charges_the_inner_stage():
+    clock = Clock()
+    with clock("outer"), clock("inner"):
+        pass
+    assert set(clock.seconds) == {"outer", "inner"}
+    assert "total" in clock.table()
+
+
+def test_accuracy_benchmark_writes_its_rows(tmp_path):
+    out = tmp_path / "rows.json"
+    command = [
+        sys.executable, "benchmarks/accuracy.py", "--seeds", "11", "--force-evaluations", "2,4",
+        "--methods", "bullfrog,coca", "--omega-m", "0.3175", "--particles", "32",
+        "--json", str(out), "--figure", str(tmp_path / "figure.png"),
+    ]  # fmt: skip
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    rows = json.loads(out.read_text())
+    assert len(rows) == 2 * 2 * 4
+    keys = {
+        "method", "force_evaluations", "seed", "Omega_m", "rms", "velocity_error", "k",
+        "p_ratio", "r", "seconds", "force_seconds", "network_seconds",
+    }  # fmt: skip
+    assert all(keys <= set(row) for row in rows)
+    r = {(row["method"], row["force_evaluations"]): row["r"] for row in rows if row["k"] == 1.0}
+    assert r["bullfrog", 4] > r["bullfrog", 2] and r["coca", 4] > r["bullfrog", 4]
+    assert os.path.getsize(tmp_path / "figure.png") > 10_000
