@@ -55,7 +55,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("config", help="YAML file; configs/ has some, configs/quickstart.yaml first")
+    parser.add_argument(
+        "config", help="YAML file; configs/ has some, configs/quickstart.yaml first"
+    )
     parser.add_argument(
         "--set",
         action="append",

@@ -92,4 +92,6 @@ def particle_spectra(
 ) -> Spectra:
     """Spectra of particles at `x` and, if given, at `reference`; see `spectra`."""
     a_k = density_modes(domain, x, mesh)
-    return spectra(domain, a_k, None if reference is None else density_modes(domain, reference, mesh))
+    return spectra(
+        domain, a_k, None if reference is None else density_modes(domain, reference, mesh)
+    )

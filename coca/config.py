@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -67,7 +68,9 @@ class InitialConditionsConfig(_Section):
     @model_validator(mode="after")
     def _file_has_its_own_modes(self):
         if self.file is not None and (self.fixed_amplitude or self.paired):
-            raise ValueError("wanted no fixed_amplitude or paired with file: the file has its modes")
+            raise ValueError(
+                "wanted no fixed_amplitude or paired with file: the file has its modes"
+            )
         return self
 
 
@@ -111,7 +114,7 @@ class OutputConfig(_Section):
     @model_validator(mode="after")
     def _redshifts_in_order(self):
         z = self.redshifts
-        if not z or min(z) < 0 or any(late >= early for early, late in zip(z, z[1:], strict=False)):
+        if not z or min(z) < 0 or any(late >= early for early, late in itertools.pairwise(z)):
             raise ValueError("output.redshifts: wanted one or more, decreasing, none below 0")
         return self
 

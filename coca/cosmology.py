@@ -82,9 +82,7 @@ class Cosmology:
         start = [a0, a0, -3 / 7 * a0**2, -6 / 7 * a0**2]
         lna = np.linspace(np.log(a0), np.log(A_LAST), 2048)
         lna[np.argmin(np.abs(lna))] = 0.0
-        solution = solve_ivp(
-            derivative, lna[[0, -1]], start, "DOP853", lna, rtol=1e-11, atol=1e-16
-        )
+        solution = solve_ivp(derivative, lna[[0, -1]], start, "DOP853", lna, rtol=1e-11, atol=1e-16)
         D1, dD1, D2, dD2 = solution.y
         norm = D1[lna == 0.0][0]
         table = np.stack([D1 / norm, dD1 / norm, D2 / norm**2, dD2 / norm**2])

@@ -61,15 +61,19 @@ class SeparableFrame(Frame):
             stored[:] = term.field.reshape(-1)
 
     def displacement(self, D):
+        """See `Frame`."""
         return self._combine(D, (1.0, 0.0, 0.0))
 
     def velocity(self, D):
+        """See `Frame`."""
         return self._combine(D, (0.0, 1.0, 0.0))
 
     def acceleration(self, D):
+        """See `Frame`."""
         return self._combine(D, (0.0, 0.0, 1.0))
 
     def inertia(self, D, friction):
+        """See `Frame`."""
         return self._combine(D, (0.0, friction, 1.0))
 
     def _combine(self, D, derivatives):

@@ -40,9 +40,7 @@ def from_seed(
     paired: bool = False,
 ) -> InitialConditions:
     """Gaussian initial conditions; see `coca.modes.white_noise_modes`."""
-    return from_modes(
-        domain, power, modes.white_noise_modes(domain, seed, fixed_amplitude, paired)
-    )
+    return from_modes(domain, power, modes.white_noise_modes(domain, seed, fixed_amplitude, paired))
 
 
 def from_modes(domain: Domain, power: LinearPower, noise: np.ndarray) -> InitialConditions:

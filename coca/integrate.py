@@ -68,6 +68,7 @@ class VelocityKick:
     """v <- alpha v - beta g: BullFrog and FastPM, in the frame at rest."""
 
     def __call__(self, state: State, step: Step, g: np.ndarray, delta: np.ndarray) -> None:
+        """Kick the velocity; the density contrast is not used."""
         kernels.particles.linear_kick(state.w, g, step.alpha, step.beta)
 
 
@@ -95,6 +96,7 @@ class ResidualKick:
     gain: float
 
     def __call__(self, state: State, step: Step, g: np.ndarray, delta: np.ndarray) -> Evaluation:
+        """Kick the residual velocity and say what the force showed."""
         c = self.cosmology.c(step.D_mid)
         s = self.frame.inertia(step.D_mid, c * step.D_mid)
         kernels.particles.axpy(c, g.reshape(-1), s.reshape(-1))

@@ -19,6 +19,7 @@ class Clock:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
+        """Charge the time inside the block to `stage`."""
         self._charge()
         self._stack.append(stage)
         try:

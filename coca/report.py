@@ -44,7 +44,9 @@ def draw(simulation: Simulation, measurement: Measurement) -> Figure:
     _draw_power(panels[0], simulation, measurement)
     if simulation.reference:
         _draw_comparison(panels[1], panels[2], simulation, measurement)
-    title = f"z = {measurement.redshift:.2g}, {simulation.config.force_evaluations} force evaluations"
+    title = (
+        f"z = {measurement.redshift:.2g}, {simulation.config.force_evaluations} force evaluations"
+    )
     trust = textwrap.fill(simulation.trust.statement, 40 * len(slices))
     rows[0].suptitle(f"{title}\n{trust}", fontsize=8)
     return figure

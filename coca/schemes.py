@@ -5,6 +5,7 @@ Every step is drift - kick - drift with one force evaluation in the middle, unif
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ class Step(NamedTuple):
 def times(D_start: float, D_end: float, steps: int) -> list[tuple[float, float]]:
     """Start and end of `steps` steps uniform in D."""
     edges = np.linspace(D_start, D_end, steps + 1)
-    return [(float(D0), float(D1)) for D0, D1 in zip(edges[:-1], edges[1:], strict=True)]
+    return [(float(D0), float(D1)) for D0, D1 in itertools.pairwise(edges)]
 
 
 def bullfrog(cosmology: Cosmology, D_start: float, D_end: float, steps: int) -> list[Step]:

@@ -130,7 +130,9 @@ def evolve(
             bar.update()
             if evaluation is not None:
                 evaluations.append(evaluation)
-                progress.say(f"  D = {evaluation.D:.3f}  residual {evaluation.residual_rms:.3f} Mpc/h")
+                progress.say(
+                    f"  D = {evaluation.D:.3f}  residual {evaluation.residual_rms:.3f} Mpc/h"
+                )
 
         run = integrate(domain, frame, force, rule, steps, state, outputs, note)
         return list(run), evaluations

@@ -50,7 +50,7 @@ def test_growth_agrees_with_colossus(cosmology):
 @pytest.mark.parametrize("D", [0.06, 0.3, 0.7, 0.99])
 def test_derivatives_in_D_are_derivatives(cosmology, D):
     h = 1e-4
-    E, slope, curvature = cosmology.D2_of_D(D)
+    _E, slope, curvature = cosmology.D2_of_D(D)
     Ep, slope_p, _ = cosmology.D2_of_D(D + h)
     Em, slope_m, _ = cosmology.D2_of_D(D - h)
     assert slope == pytest.approx((Ep - Em) / (2 * h), rel=1e-6)

@@ -102,7 +102,7 @@ def test_every_frame_converges_to_bullfrog_at_second_order(smooth, name, gain):
 
 @pytest.mark.parametrize("name", ["rest", "lpt", "noise"])
 def test_every_frame_converges_in_haloes(nonlinear, name):
-    """After shell crossing the slope is not clean, but the wrong frame is forgotten all the same."""
+    """After shell crossing the slope is not clean, but a wrong frame is forgotten all the same."""
     reference = nonlinear.bullfrog(128)[-1]
     frame = frames(nonlinear)[name]
     errors = [rms(nonlinear.residual(frame, n, 1.0)[-1], reference) for n in (8, 32, 128)]

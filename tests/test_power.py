@@ -27,9 +27,7 @@ def test_eisenstein_hu_is_within_its_accuracy_of_camb(cosmology, power):
 
 def test_eisenstein_hu_agrees_with_colossus(cosmology):
     models = pytest.importorskip("colossus.cosmology.power_spectrum")
-    theirs = models.modelEisenstein98(
-        K, cosmology.h, cosmology.Omega_m, cosmology.Omega_b, 2.7255
-    )
+    theirs = models.modelEisenstein98(K, cosmology.h, cosmology.Omega_m, cosmology.Omega_b, 2.7255)
     np.testing.assert_allclose(eisenstein_hu_transfer(K, cosmology), theirs, rtol=1e-4)
 
 

@@ -14,8 +14,7 @@ import yaml
 
 import run_sim
 from coca.config import make_config
-from coca.emulator.emulator import SHIPPED_WEIGHTS
-from coca.plan import estimate_memory, make_plan
+from coca.plan import make_plan
 from coca.progress import Clock
 from coca.simulate import simulate
 
@@ -32,7 +31,12 @@ def config_file(config_values, tmp_path):
 def test_quickstart_from_the_command_line(tmp_path):
     """The README's command, with the report and every file it promises."""
     command = [sys.executable, "run_sim.py", "configs/quickstart.yaml"]
-    options = ["--set", f"output.directory={tmp_path}", "--set", "linear_power.source=eisenstein_hu"]
+    options = [
+        "--set",
+        f"output.directory={tmp_path}",
+        "--set",
+        "linear_power.source=eisenstein_hu",
+    ]
     done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert re.search(r"trust: estimated remaining error [\d.]+ Mpc/h", done.stdout)

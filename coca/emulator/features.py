@@ -17,9 +17,7 @@ DENSITY_RADII = (2.0, 4.0, 8.0, 16.0)
 CHANNELS = 6 + 3 * len(DISPLACEMENT_RADII) + len(DENSITY_RADII)
 
 
-def features(
-    domain: Domain, delta_k: np.ndarray, psi1: np.ndarray, psi2: np.ndarray
-) -> np.ndarray:
+def features(domain: Domain, delta_k: np.ndarray, psi1: np.ndarray, psi2: np.ndarray) -> np.ndarray:
     """Features of the linear field.
 
     Parameters

@@ -77,6 +77,7 @@ class Block(nn.Module):
         nn.init.zeros_(self.style.bias)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """Both fields (B, channels, X, Y, Z); style (B, 1)."""
         scale, shift = self.style(style)[:, :, None, None, None].chunk(2, dim=1)
         y = self.conv0(periodic_pad(x))
         y = F.silu(y * (1 + scale) + shift)
@@ -93,13 +94,14 @@ class UNet(nn.Module):
         self.stem = nn.Conv3d(8 * a.inputs, a.channels[0], 1)
         self.down = nn.ModuleList(nn.Conv3d(8 * c0, c1, 1) for c0, c1 in levels)
         self.up = nn.ModuleList(nn.Conv3d(c1, 8 * c0, 1) for c0, c1 in levels)
-        self.encode = nn.ModuleList(_blocks(*pair) for pair in zip(a.channels, a.blocks))
-        self.decode = nn.ModuleList(_blocks(*pair) for pair in zip(a.channels, a.blocks_up))
+        self.encode = nn.ModuleList(map(_blocks, a.channels, a.blocks))
+        self.decode = nn.ModuleList(map(_blocks, a.channels, a.blocks_up))
         self.head = nn.Conv3d(a.channels[0] + 8 * a.inputs, 8 * a.outputs, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, features: Tensor, style: Tensor) -> Tensor:
+        """See the class."""
         folded = fold(features)
         x = self.stem(folded)
         skips = []

@@ -50,7 +50,9 @@ class Optimiser:
         """One step; `iteration` counts from 0, `decay` is the decoupled weight decay."""
         for name, p in self.parameters.items():
             rate = muon_rate if self._is_hidden(name, p) else adam_rate
-            update = self._muon(name, p) if self._is_hidden(name, p) else self._adam(name, p, iteration)
+            update = (
+                self._muon(name, p) if self._is_hidden(name, p) else self._adam(name, p, iteration)
+            )
             if p.ndim > 1:
                 p.mul_(1.0 - rate * decay)
             p.add_(update, alpha=-rate)

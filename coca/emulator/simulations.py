@@ -68,7 +68,7 @@ def make_simulation(
     lpt, rest = conditions.lpt_frame(cosmology), rest_frame(conditions.psi1.shape[1])
     steps = schemes.bullfrog(cosmology, simulation.D_start, 1.0, config.force_evaluations)
     D = training_times(config)
-    D = D[D >= simulation.D_start]
+    D = D[simulation.D_start <= D]
     basis = orthonormal_polynomials(training_times(config))
     coefficients = np.zeros((len(basis), conditions.psi1.size), np.float32)
     state = initial_state(lpt, rest, simulation.D_start)

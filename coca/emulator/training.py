@@ -193,7 +193,9 @@ class Trainer:
         targets = np.concatenate([symmetry(C) for C in targets])
         variance = float((targets**2).sum(axis=0).mean())
         style = style_of(self.simulations.planned[i].cosmology.Omega_m)
-        outputs = emulator.network(self._tensor(inputs), torch.full((1, 1), style, device=self.device))
+        outputs = emulator.network(
+            self._tensor(inputs), torch.full((1, 1), style, device=self.device)
+        )
         scale = self._tensor(np.repeat(emulator.output_scale, 3)[:, None, None, None])
         errors = outputs * scale - self._tensor(targets)
         return (errors**2).sum(dim=1).mean() / variance
