@@ -59,11 +59,7 @@ STYLES = {
 def main(arguments: list[str] | None = None) -> None:
     """Command line of the benchmark."""
     options = parse(arguments)
-    warm_up(options)
-    rows = []
-    for Omega_m in options.omega_m:
-        for seed in options.seeds:
-            rows += measure_seed(options, seed, Omega_m)
+    rows = json.loads(options.rows.read_text()) if options.rows else measure(options)
     print_table(rows)
     if options.json:
         with whole_file(options.json) as temporary:
@@ -87,6 +83,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--omega-m", type=listed(float), default=[0.3175])
     parser.add_argument("--particles", type=int, default=64, help="per dimension, 2 Mpc/h apart")
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--rows", type=Path, help="show these rows of --json, measure nothing")
     parser.add_argument("--json", type=Path, help="write the rows here")
     parser.add_argument("--figure", type=Path, help="draw the curves here")
     options = parser.parse_args(arguments)
@@ -129,6 +126,16 @@ def warm_up(options: argparse.Namespace) -> None:
     for method in options.methods:
         count = 0 if method == "emulator" else 1
         simulate(plan_of(options, method, count, options.seeds[0], options.omega_m[0]))
+
+
+def measure(options: argparse.Namespace) -> list[dict]:
+    """Rows of all methods, realisations and cosmologies."""
+    warm_up(options)
+    rows = []
+    for Omega_m in options.omega_m:
+        for seed in options.seeds:
+            rows += measure_seed(options, seed, Omega_m)
+    return rows
 
 
 def measure_seed(options: argparse.Namespace, seed: int, Omega_m: float) -> list[dict]:

@@ -92,9 +92,9 @@ def rms(a, b):
 @pytest.mark.parametrize("gain", [0.0, 8.0])
 @pytest.mark.parametrize("name", ["rest", "lpt", "noise"])
 def test_every_frame_converges_to_bullfrog_at_second_order(smooth, name, gain):
-    reference = smooth.bullfrog(512)[-1]
+    reference = smooth.bullfrog(1024)[-1]
     frame = frames(smooth)[name]
-    steps = np.array([32, 64, 128])
+    steps = np.array([64, 128, 256])
     errors = [rms(smooth.residual(frame, n, gain)[-1], reference) for n in steps]
     slope = np.polyfit(np.log(steps), np.log(errors), 1)[0]
     assert -2.2 < slope < -1.8, errors
