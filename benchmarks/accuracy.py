@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from coca.analysis import density_modes, spectra
 from coca.config import Config, make_config
@@ -232,6 +233,9 @@ def draw(rows: list[dict], path: Path) -> None:
     panels[1, 0].set(ylabel="|P / P_ref - 1| at k = 1 h/Mpc", yscale="log")
     panels[1, 0].set_xlabel("wall seconds, network included")
     panels[1, 1].set_xlabel("force evaluations")
+    panels[1, 0].xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panels[1, 0].xaxis.set_major_formatter("{x:g}")
+    panels[1, 0].xaxis.set_minor_formatter(NullFormatter())
     panels[1, 0].axhline(0.01, color="0.8", zorder=0)
     panels[1, 1].axhline(0.01, color="0.8", zorder=0)
     panels[0, 0].legend(frameon=False)
