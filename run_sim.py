@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         simulation = simulate(plan, progress)
         write_results(plan, simulation, progress)
-    except CocaError as error:
+    except (CocaError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

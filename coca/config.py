@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    Strict,
+    ValidationError,
+    model_validator,
+)
 
 from coca.cosmology import Cosmology
 from coca.errors import ConfigError
@@ -16,6 +24,15 @@ from coca.errors import ConfigError
 Integer = Annotated[int, Strict()]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Boolean = Annotated[bool, Strict()]
+
+
+def _thread_count(value: Any) -> int | str:
+    if value == "auto" or (type(value) is int and 1 <= value <= 1024):
+        return value
+    raise ValueError(f"found {value!r}, wanted auto or a number from 1 to 1024")
+
+
+Threads = Annotated[int | str, PlainValidator(_thread_count)]
 
 
 class _Section(BaseModel):
@@ -145,7 +162,7 @@ class Config(_Section):
     force_evaluations: Integer = Field(ge=0, le=4096)
     output: OutputConfig
     reference: ReferenceConfig | None = None
-    threads: Annotated[int, Strict(), Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+    threads: Threads = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     @model_validator(mode="after")
@@ -247,7 +264,7 @@ class TrainConfig(_Section):
     optimiser: OptimiserConfig
     weights: Path
     """The safetensors file to write; its checkpoint lies beside it until the end."""
-    threads: Annotated[int, Strict(), Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+    threads: Threads = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
