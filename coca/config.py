@@ -43,7 +43,7 @@ class CosmologyConfig(_Section):
     """Flat LCDM parameters, as in `coca.cosmology.Cosmology`."""
 
     Omega_m: Number = Field(gt=0, le=1)
-    Omega_b: Number = Field(ge=0, le=1)
+    Omega_b: Number = Field(gt=0, le=1)
     h: Number = Field(gt=0.1, lt=3)
     n_s: Number = Field(gt=-1, lt=3)
     sigma_8: Number = Field(gt=0, lt=5)

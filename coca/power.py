@@ -78,18 +78,24 @@ def _camb(cosmology: Cosmology) -> LinearPower:
     import camb
 
     h2 = cosmology.h**2
-    parameters = camb.set_params(
-        H0=100 * cosmology.h,
-        ombh2=cosmology.Omega_b * h2,
-        omch2=(cosmology.Omega_m - cosmology.Omega_b) * h2,
-        mnu=0.0,
-        omk=0.0,
-        ns=cosmology.n_s,
-        As=2e-9,
-        WantTransfer=True,
-    )
-    parameters.set_matter_power(redshifts=[0.0], kmax=50.0)
-    k, _, P = camb.get_results(parameters).get_matter_power_spectrum(1e-4, 50.0, 600)
+    try:
+        parameters = camb.set_params(
+            H0=100 * cosmology.h,
+            ombh2=cosmology.Omega_b * h2,
+            omch2=(cosmology.Omega_m - cosmology.Omega_b) * h2,
+            mnu=0.0,
+            omk=0.0,
+            ns=cosmology.n_s,
+            As=2e-9,
+            WantTransfer=True,
+        )
+        parameters.set_matter_power(redshifts=[0.0], kmax=50.0)
+        k, _, P = camb.get_results(parameters).get_matter_power_spectrum(1e-4, 50.0, 600)
+    except camb.CAMBError as error:
+        raise ConfigError(
+            f"cosmology: camb cannot compute {cosmology}: {' '.join(str(error).split())}; "
+            "wanted other parameters, or linear_power.source: eisenstein_hu"
+        ) from None
     return LinearPower(k, P[0])
 
 
