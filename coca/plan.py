@@ -104,7 +104,7 @@ def estimate_memory(config: Config, threads: int, network: Network | None) -> in
     integration = conditions + fields + mesh + 96 * N + outputs
     features, activations = 64 * N, 500 * N
     inference = conditions + features + activations if network else 0
-    own = (700 if network else 350) * 2**20
+    own = (850 if network else 400) * 2**20  # libraries, and the compiler on a first run
     return own + max(integration, inference)
 
 

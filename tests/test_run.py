@@ -195,7 +195,7 @@ def test_memory_estimate_bounds_the_measured_peak(tmp_path):
     )  # fmt: skip
     peak = int(done.stdout.split("peak")[-1])
     stated = float(re.search(r"memory +([\d.]+) GiB", done.stdout)[1]) * 2**30
-    assert 0.5 * stated < peak < 1.1 * stated
+    assert 0.5 * stated < peak < 1.1 * stated, (peak, stated)
 
 
 def test_clock_charges_the_inner_stage():
