@@ -293,7 +293,7 @@ def load_config(
         data = yaml.load(Path(path).read_text(), _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot read: {getattr(error, 'strerror', error)}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: found {type(data).__name__}, wanted keys with values")
@@ -334,7 +334,7 @@ def _override(data: dict, override: str) -> None:
         raise ConfigError(f"--set: found {override!r}, wanted key=value")
     try:
         value = yaml.load(text, _Loader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise ConfigError(f"--set {key}: found {text!r}, wanted a YAML value") from None
     *sections, last = key.split(".")
     for section in sections:

@@ -64,7 +64,7 @@ def write_snapshot(
     a = float(cosmology.a_of_D(snapshot.D))
     count = np.array([0, domain.particles, 0, 0, 0, 0], np.uint64)
     header = {
-        "NumPart_ThisFile": count.astype(np.int32),
+        "NumPart_ThisFile": count.astype(np.uint32),
         "NumPart_Total": (count & np.uint64(0xFFFFFFFF)).astype(np.uint32),
         "NumPart_Total_HighWord": (count >> np.uint64(32)).astype(np.uint32),
         "MassTable": [0.0, particle_mass(cosmology, domain) / 1e10, 0.0, 0.0, 0.0, 0.0],

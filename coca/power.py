@@ -179,7 +179,13 @@ def _table(file: Path) -> LinearPower:
         k, P = np.loadtxt(file, unpack=True, usecols=(0, 1), ndmin=2)
     except (OSError, ValueError) as error:
         raise FileError(f"linear_power.file: cannot read {file}: {error}; {wanted}") from None
-    if len(k) < 8 or (k <= 0).any() or not (P > 0).all() or (np.diff(k) <= 0).any():
+    if (
+        len(k) < 8
+        or (k <= 0).any()
+        or not (P > 0).all()
+        or not np.isfinite(k + P).all()
+        or (np.diff(k) <= 0).any()
+    ):
         raise FileError(f"linear_power.file: {file} is not such a table; {wanted}, at least 8 rows")
     return LinearPower(k, P)
 

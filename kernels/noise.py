@@ -37,7 +37,7 @@ def _mode(i, j, m, k0, k1):
     r0, r1, r2, r3 = philox4x32(i & 0xFFFFFFFF, j & 0xFFFFFFFF, m, 0, k0, k1)
     u = (float(r0) * 2.0**-32 + float(r1) + 0.5) * 2.0**-32
     v = (float(r2) * 2.0**-32 + float(r3) + 0.5) * 2.0**-32
-    r = np.sqrt(-np.log(u))
+    r = np.sqrt(-np.log(min(u, 1.0 - 2.0**-53)))  # u rounds to one or more once in 2^33 draws
     return r * np.cos(2.0 * np.pi * v), r * np.sin(2.0 * np.pi * v)
 
 

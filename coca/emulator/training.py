@@ -46,6 +46,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, simulations: SimulationSet, domain, device):
         self.config, self.simulations, self.domain = config, simulations, domain
         self.device, self.iteration = device, 0
+        torch.set_num_threads(domain.threads)
         sims = config.simulations
         functions, self._rotation, input_scale, output_scale = self._measure_scales()
         torch.manual_seed(config.optimiser.seed)
