@@ -28,7 +28,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from coca.analysis import density_modes, spectra
+from coca.analysis import particle_spectra
 from coca.config import Config, make_config
 from coca.files import whole_file
 from coca.plan import Plan, make_plan
@@ -154,10 +154,8 @@ def compare(simulation: Simulation, truth: Simulation, labels: dict) -> list[dic
     """One row for each wavenumber of a simulation against the reference."""
     run, reference = simulation.snapshots[-1], truth.snapshots[-1]
     domain, config, seconds = simulation.domain, simulation.config, simulation.clock.seconds
-    modes = [
-        density_modes(domain, domain.add_lattice(s.disp), config.mesh) for s in (run, reference)
-    ]
-    measured = spectra(domain, *modes)
+    positions = [domain.add_lattice(s.disp) for s in (run, reference)]
+    measured = particle_spectra(domain, config.mesh, *positions)
     parts = {name: seconds.get(name, 0.0) for name in ("force", "network", "frame", "integration")}
     common = labels | {
         "seed": config.seed,
