@@ -1,7 +1,7 @@
 """Error against cost: every frame and integrator against a converged reference.
 
-    python benchmarks/accuracy.py --seeds 11,12 --force-evaluations 2,4,8 \\
-        --methods bullfrog,cola,coca --omega-m 0.3175 --json accuracy.json
+    python -m benchmarks accuracy --seeds 11,12 --force-evaluations 2,4,8 \\
+        --methods bullfrog,cola,coca --omega-m 0.3175 --out results
 
 64^3 particles in 128 Mpc/h on a 128^3 mesh from z = 19 to z = 0, in the Quijote fiducial
 cosmology but for Omega_m; the reference is BullFrog with 128 steps. One JSON row for each
@@ -19,8 +19,6 @@ Every method runs once before it is timed, so no compilation is counted.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 from collections import defaultdict
 from pathlib import Path
 
@@ -28,9 +26,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from benchmarks.timing import machine_record
 from coca.analysis import particle_spectra
 from coca.config import Config, make_config
-from coca.files import whole_file
 from coca.plan import Plan, make_plan
 from coca.simulate import Simulation, simulate
 
@@ -43,6 +41,7 @@ METHODS = {
     "coca": {"frame": "emulator"},
     "coca-explicit": {"frame": "emulator", "integrator": {"kick": "explicit"}},
 }
+DEFAULT_METHODS = ["pm", "fastpm", "bullfrog", "cola", "emulator", "coca"]
 WAVENUMBERS = (0.2, 0.5, 1.0, 1.5)
 FIDUCIAL = {"Omega_b": 0.049, "h": 0.6711, "n_s": 0.9624, "sigma_8": 0.834}
 REFERENCE_STEPS = 128
@@ -57,41 +56,18 @@ STYLES = {
 }
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Command line of the benchmark."""
-    options = parse(arguments)
-    rows = json.loads(options.rows.read_text()) if options.rows else measure(options)
-    print_table(rows)
-    if options.json:
-        with whole_file(options.json) as temporary:
-            temporary.write_text(json.dumps(rows, indent=1) + "\n")
-    if options.figure:
-        draw(rows, options.figure)
-
-
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of this benchmark."""
 
     def listed(kind):
         return lambda text: [kind(item) for item in text.split(",")]
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=listed(int), default=[11, 12, 13, 14])
-    parser.add_argument("--force-evaluations", type=listed(int), default=[2, 4, 8, 16])
-    parser.add_argument("--methods", type=listed(str), default=list(METHODS))
+    parser.add_argument("--seeds", type=listed(int), default=[21, 22, 23, 24, 25, 26])
+    parser.add_argument("--force-evaluations", type=listed(int), default=[2, 4, 6, 8, 12, 16])
+    parser.add_argument("--methods", type=listed(str), default=DEFAULT_METHODS)
     parser.add_argument("--omega-m", type=listed(float), default=[0.3175])
     parser.add_argument("--particles", type=int, default=64, help="per dimension, 2 Mpc/h apart")
     parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--rows", type=Path, help="show these rows of --json, measure nothing")
-    parser.add_argument("--json", type=Path, help="write the rows here")
-    parser.add_argument("--figure", type=Path, help="draw the curves here")
-    options = parser.parse_args(arguments)
-    unknown = set(options.methods) - set(METHODS)
-    if unknown:
-        parser.error(f"--methods: found {sorted(unknown)}, wanted some of {list(METHODS)}")
-    return options
 
 
 def runs(options: argparse.Namespace) -> list[tuple[str, int]]:
@@ -113,7 +89,6 @@ def plan_of(
         "particles": options.particles,
         "mesh": 2 * options.particles,
         "seed": seed,
-        "force": {"fft_planning": "measure"},
         "force_evaluations": count,
         "output": {"directory": "."},
         "threads": options.threads or "auto",
@@ -131,6 +106,9 @@ def warm_up(options: argparse.Namespace) -> None:
 
 def measure(options: argparse.Namespace) -> list[dict]:
     """Rows of all methods, realisations and cosmologies."""
+    unknown = set(options.methods) - set(METHODS)
+    if unknown:
+        raise SystemExit(f"--methods: found {sorted(unknown)}, wanted some of {list(METHODS)}")
     warm_up(options)
     rows = []
     for Omega_m in options.omega_m:
@@ -157,27 +135,31 @@ def compare(simulation: Simulation, truth: Simulation, labels: dict) -> list[dic
     positions = [domain.add_lattice(s.disp) for s in (run, reference)]
     measured = particle_spectra(domain, config.mesh, *positions)
     parts = {name: seconds.get(name, 0.0) for name in ("force", "network", "frame", "integration")}
-    common = labels | {
-        "seed": config.seed,
-        "Omega_m": config.cosmology.Omega_m,
-        "rms": domain.rms(run.disp - reference.disp) / np.sqrt(3.0),
-        "velocity_error": domain.rms(run.vel - reference.vel) / domain.rms(reference.vel),
-        "estimated_error": simulation.trust.error,
-        "seconds": sum(parts.values()),
-        "force_seconds": parts["force"],
-        "network_seconds": parts["network"],
-    }
+    common = (
+        labels
+        | {
+            "seed": config.seed,
+            "Omega_m": config.cosmology.Omega_m,
+            "rms": domain.rms(run.disp - reference.disp) / np.sqrt(3.0),
+            "velocity_error": domain.rms(run.vel - reference.vel) / domain.rms(reference.vel),
+            "estimated_error": simulation.trust.error,
+            "seconds": sum(parts.values()),
+            "force_seconds": parts["force"],
+            "network_seconds": parts["network"],
+        }
+        | machine_record(domain.threads)
+    )
     return [
         common | {"k": k, "p_ratio": measured.at(k).ratio, "r": measured.at(k).r}
         for k in WAVENUMBERS
     ]
 
 
-def averages(rows: list[dict]) -> dict[tuple[str, int], dict[str, float]]:
-    """Means over realisations for each method and number of force evaluations."""
+def averages(rows: list[dict]) -> dict[tuple[float, str, int], dict[str, float]]:
+    """Means over realisations for each Omega_m, method and number of force evaluations."""
     groups = defaultdict(list)
     for row in rows:
-        groups[row["method"], row["force_evaluations"]].append(row)
+        groups[row["Omega_m"], row["method"], row["force_evaluations"]].append(row)
     means = {}
     for key, group in groups.items():
         mean = {name: float(np.mean([row[name] for row in group])) for name in MEANS}
@@ -193,28 +175,37 @@ def averages(rows: list[dict]) -> dict[tuple[str, int], dict[str, float]]:
 MEANS = ("rms", "velocity_error", "seconds", "network_seconds")
 
 
-def print_table(rows: list[dict]) -> None:
+def table(rows: list[dict]) -> str:
     """The table of the documentation."""
-    seeds = {(row["seed"], row["Omega_m"]) for row in rows}
-    print(f"\nmean over {len(seeds)} realisations; {platform.processor() or platform.machine()}")
-    titles = ["method", "n_f", "rms", "estimated", "velocity", "P-1 [%] at k=0.2/0.5/1/1.5"]
-    print(f"| {' | '.join([*titles, '1-r [%]', 'seconds', 'network'])} |")
-    print("|" + " --- |" * 9)
-    for (method, count), m in averages(rows).items():
+    seeds = {row["seed"] for row in rows}
+    titles = ["Omega_m", "method", "n_f", "rms", "estimated", "velocity"]
+    titles += ["P-1 [%] at k=0.2/0.5/1/1.5", "1-r [%]", "seconds", "network"]
+    lines = [
+        f"mean over {len(seeds)} realisations; {rows[0]['processor']},"
+        f" {rows[0]['threads']} threads",
+        f"| {' | '.join(titles)} |",
+        "|" + " --- |" * len(titles),
+    ]
+    for (Omega_m, method, count), m in averages(rows).items():
         P = " / ".join(f"{m[f'P{k:g}']:.2f}" for k in WAVENUMBERS)
         r = " / ".join(f"{m[f'r{k:g}']:.3f}" for k in WAVENUMBERS)
-        print(
-            f"| {method} | {count} | {m['rms']:.3f} | {m['estimate']:.3f} "
+        lines.append(
+            f"| {Omega_m:g} | {method} | {count} | {m['rms']:.3f} | {m['estimate']:.3f} "
             f"| {m['velocity_error']:.3f} | {P} | {r} "
             f"| {m['seconds']:.2f} | {m['network_seconds']:.2f} |"
         )
+    return "\n".join(lines)
 
 
 def draw(rows: list[dict], path: Path) -> None:
-    """Error against wall seconds, network included, and against force evaluations."""
+    """Error against wall seconds, network included, and against force evaluations.
+
+    Shows the first Omega_m.
+    """
     figure = Figure(figsize=(10.5, 7.5), layout="constrained")
     panels = figure.subplots(2, 2, sharex="col", sharey="row")
-    means = averages(rows)
+    first = rows[0]["Omega_m"]
+    means = {key[1:]: mean for key, mean in averages(rows).items() if key[0] == first}
     for method in dict.fromkeys(row["method"] for row in rows):
         colour, style = STYLES[method]
         points = [(count, m) for (name, count), m in means.items() if name == method]
@@ -237,8 +228,4 @@ def draw(rows: list[dict], path: Path) -> None:
     panels[1, 0].axhline(0.01, color="0.8", zorder=0)
     panels[1, 1].axhline(0.01, color="0.8", zorder=0)
     panels[0, 0].legend(frameon=False)
-    figure.savefig(path, dpi=130)
-
-
-if __name__ == "__main__":
-    main()
+    figure.savefig(path, dpi=130, format="png")

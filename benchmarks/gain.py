@@ -1,7 +1,5 @@
 """Choice of the resolved gain: error against its strength at each number of force evaluations.
 
-    python benchmarks/gain.py --seeds 13,14,15,16
-
 Compares x = alpha kappa (H/2)^2 with constant alpha against x = gain H kappa (H/2)^2, which
 `coca.integrate.ResidualKick` uses, at k = 1 h/Mpc; setting as in benchmarks/accuracy.py.
 """
@@ -11,42 +9,64 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from accuracy import REFERENCE_STEPS, compare, parse, plan_of
 
+from benchmarks.accuracy import REFERENCE_STEPS, compare, plan_of
 from coca.config import Config, IntegratorConfig
 from coca.plan import Plan
 from coca.simulate import growth_factors, simulate
 
 ALPHAS = (1.0, 2.0, 3.0)
-GAINS = (6.0, 8.0, 10.0)
+GAINS = (4.0, 6.0, 8.0, 10.0)
 FORCES = (2, 4, 8, 12)
+OMEGA_M = 0.3175
 
 
-def main() -> None:
-    """Command line of the benchmark."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of this benchmark."""
+    parser.add_argument(
+        "--seeds",
+        type=lambda text: [int(seed) for seed in text.split(",")],
+        default=[13, 14, 15, 16],
     )
-    parser.add_argument("--seeds", default="13,14,15,16")
-    options = parse(["--seeds", parser.parse_args().seeds])
-    errors = {}
+    parser.add_argument("--particles", type=int, default=64, help="per dimension, 2 Mpc/h apart")
+    parser.add_argument("--threads", type=int, default=None)
+
+
+def measure(options: argparse.Namespace) -> list[dict]:
+    """A row for each strength, number of force evaluations and seed, at k = 1 h/Mpc."""
+    rows = []
     for seed in options.seeds:
-        truth = simulate(plan_of(options, "bullfrog", REFERENCE_STEPS, seed, 0.3175))
+        truth = simulate(plan_of(options, "bullfrog", REFERENCE_STEPS, seed, OMEGA_M))
         for count in FORCES:
-            plan = plan_of(options, "coca", count, seed, 0.3175)
+            plan = plan_of(options, "coca", count, seed, OMEGA_M)
             for name, gain in strengths(plan.config).items():
-                row = next(
-                    row
-                    for row in compare(simulate(with_gain(plan, gain)), truth, {})
-                    if row["k"] == 1.0
-                )
-                errors.setdefault((name, count), []).append((1 - row["r"], row["p_ratio"] - 1))
-    names = list(dict.fromkeys(name for name, _ in errors))
-    print(f"1 - r and P - 1 at k = 1 h/Mpc in per cent, mean over {len(options.seeds)} seeds")
-    print(f"| steps | {' | '.join(names)} |\n|{' --- |' * (1 + len(names))}")
+                labels = {"strength": name, "force_evaluations": count}
+                measured = compare(simulate(with_gain(plan, gain)), truth, labels)
+                rows += [row for row in measured if row["k"] == 1.0]
+    return rows
+
+
+def table(rows: list[dict]) -> str:
+    """1 - r and P - 1 for each strength."""
+    names = list(dict.fromkeys(row["strength"] for row in rows))
+    seeds = {row["seed"] for row in rows}
+    lines = [
+        f"1 - r and P - 1 at k = 1 h/Mpc in per cent, mean over {len(seeds)} seeds",
+        f"| steps | {' | '.join(names)} |",
+        "|" + " --- |" * (1 + len(names)),
+    ]
     for count in FORCES:
-        means = [100 * np.mean(errors[name, count], axis=0) for name in names]
-        print(f"| {count} | {' | '.join(f'{r:.2f}, {P:+.1f}' for r, P in means)} |")
+        cells = []
+        for name in names:
+            group = [
+                (1 - row["r"], row["p_ratio"] - 1)
+                for row in rows
+                if (row["strength"], row["force_evaluations"]) == (name, count)
+            ]
+            r, P = 100 * np.mean(group, axis=0)
+            cells.append(f"{r:.2f}, {P:+.1f}")
+        lines.append(f"| {count} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def strengths(config: Config) -> dict[str, float]:
@@ -62,7 +82,3 @@ def with_gain(plan: Plan, gain: float) -> Plan:
     integrator = IntegratorConfig(gain=gain)
     config = plan.config.model_copy(update={"integrator": integrator})
     return Plan(config, plan.threads, plan.network, plan.memory, plan.warnings)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,95 +1,70 @@
-"""Our force beside other codes' on the same particles and the same mesh.
-
-    python benchmarks/peers.py --peers pysco,pmwd --pmwd PATH --json peers.json
+"""Forces of other codes on our particles and our mesh, in our units.
 
 PySCo is the package pysco-nbody (the extra `peers`); its first import compiles for minutes.
-pmwd is not on PyPI: give the path of a checkout, beside jax and mcfit. A peer that is absent is
-skipped with the reason. Both peers use spectral derivatives and cloud-in-cell without
-deconvolution here, as we do, so the fields must agree to round-off.
+pmwd and JaxPM need JAX; pmwd is not on PyPI, so give the path of a checkout. Each function
+raises ImportError with the reason where its code is absent. All of them assign and interpolate
+with cloud-in-cell and deconvolve nothing.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
-import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from coca.cosmology import Cosmology
 from coca.domain import Domain
-from coca.files import whole_file
-from coca.force import ParticleMesh
-from coca.initial import from_seed
-from coca.power import linear_power
-from coca.threads import choose_threads
 
-COSMOLOGY = Cosmology(0.3175, 0.049, 0.6711, 0.9624, 0.834)
+Call = Callable[[], np.ndarray]
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Command line of the comparison."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--peers", default="pysco,pmwd", type=lambda text: text.split(","))
-    parser.add_argument("--pmwd", type=Path, help="path of a checkout of pmwd")
-    parser.add_argument("--particles", type=int, default=64, help="per dimension, 2 Mpc/h apart")
-    parser.add_argument("--json", type=Path, help="write the rows here")
-    options = parser.parse_args(arguments)
-    threads = choose_threads("auto")
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    domain = Domain(2.0 * options.particles, options.particles, threads, "measure")
-    x = zeldovich_positions(domain)
-    ours = ParticleMesh(domain, 2 * domain.n)
-    g = ours(x)[0].copy()
-    rows = [{"code": "coca", "seconds": seconds_of(lambda: ours(x))}]
-    for name in options.peers:
-        try:
-            force = PEERS[name](domain, x, 2 * domain.n, options)
-        except ImportError as error:
-            rows.append({"code": name, "skipped": str(error)})
-            continue
-        rows.append({"code": name, **compare(force(), g), "seconds": seconds_of(force)})
-    for row in rows:
-        print(json.dumps(row))
-    if options.json:
-        with whole_file(options.json) as temporary:
-            temporary.write_text(json.dumps(rows, indent=1) + "\n")
+class Peer(NamedTuple):
+    """Another code's force."""
+
+    name: str
+    gradient: int | str
+    """Which of our gradients it must agree with."""
+    factor: int
+    """Mesh cells per particle and dimension."""
+    make: Callable[[Domain, np.ndarray, int, Path | None], Call]
+    """From domain, positions, mesh and a checkout of pmwd to a call that gives g (3, N)."""
 
 
-def zeldovich_positions(domain: Domain) -> np.ndarray:
-    """Particles far from the lattice: the Zel'dovich approximation at z = 0, in the box."""
-    power = linear_power(COSMOLOGY, "eisenstein_hu")
-    x = domain.add_lattice(from_seed(domain, power, 1).psi1)
-    x %= np.float32(domain.box_size)
-    x[x >= domain.box_size] = 0
-    return x
+def pysco_spectral(domain: Domain, x: np.ndarray, mesh: int, checkout: Path | None) -> Call:
+    """PySCo's solver "full_fft"."""
+    fourier, pysco_mesh, density_k, shifted = _pysco(domain, x, mesh)
+    half = mesh // 2
+
+    def force() -> np.ndarray:
+        gradient = fourier.gradient_inverse_laplacian(density_k())
+        # PySCo keeps the derivative of the Nyquist wave, which a real field does not have
+        gradient[half, :, :, 0], gradient[:, half, :, 1], gradient[:, :, half, 2] = 0, 0, 0
+        field = fourier.ifft_3D_real_grad(gradient, domain.threads)
+        return domain.box_size * pysco_mesh.invCIC_vec(field, shifted).T
+
+    return force
 
 
-def compare(theirs: np.ndarray, ours: np.ndarray) -> dict:
-    """Correlation coefficient and relative rms difference of two vector fields."""
-    difference = np.sqrt(np.mean((theirs - ours) ** 2, dtype=float) / np.mean(ours**2, dtype=float))
-    correlation = np.corrcoef(theirs.ravel().astype(float), ours.ravel().astype(float))[0, 1]
-    return {"correlation": float(correlation), "relative_rms": float(difference)}
+def pysco_differences(domain: Domain, x: np.ndarray, mesh: int, checkout: Path | None) -> Call:
+    """PySCo's solver "fft", its fastest, with its default stencil of five points."""
+    fourier, pysco_mesh, density_k, shifted = _pysco(domain, x, mesh)
+
+    def force() -> np.ndarray:
+        modes = density_k()
+        fourier.inverse_laplacian(modes)
+        potential = fourier.ifft_3D_real(modes, domain.threads)
+        field = pysco_mesh.derivative(potential, 5)
+        return domain.box_size * pysco_mesh.invCIC_vec(field, shifted).T
+
+    return force
 
 
-def seconds_of(function, repeats: int = 5) -> float:
-    """Median wall seconds of a call."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
-
-
-def pysco_force(domain: Domain, x: np.ndarray, mesh: int, options):
-    """PySCo's spectral solver; its mesh is cell-centred and it keeps the Nyquist gradient."""
+def _pysco(domain: Domain, x: np.ndarray, mesh: int):
+    """PySCo's modules, its density modes, and the positions in its units and order."""
     package = find_spec("pysco")
     if package is None:
         raise ImportError("pysco is not installed; pip install pysco-nbody")
@@ -98,27 +73,25 @@ def pysco_force(domain: Domain, x: np.ndarray, mesh: int, options):
     import fourier
     import mesh as pysco_mesh
 
+    # its cells are centred half a cell from ours
     shifted = np.mod(x.T.astype(np.float64) / domain.box_size + 0.5 / mesh, 1.0).astype(np.float32)
     shifted[shifted >= 1] = 0
     shifted = np.ascontiguousarray(shifted)
-    half, weight = mesh // 2, np.float32(mesh**3 / len(shifted))
+    weight = np.float32(mesh**3 / len(shifted))
 
-    def force() -> np.ndarray:
+    def density_k():
         density = pysco_mesh.CIC(shifted, mesh) * weight - np.float32(1)
-        modes = fourier.fft_3D_real(density, domain.threads)
-        gradient = fourier.gradient_inverse_laplacian(modes)
-        gradient[half, :, :, 0], gradient[:, half, :, 1], gradient[:, :, half, 2] = 0, 0, 0
-        field = fourier.ifft_3D_real_grad(gradient, domain.threads)
-        return domain.box_size * pysco_mesh.invCIC_vec(field, shifted).T
+        return fourier.fft_3D_real(density, domain.threads)
 
-    return force
+    return fourier, pysco_mesh, density_k, shifted
 
 
-def pmwd_force(domain: Domain, x: np.ndarray, mesh: int, options):
+def pmwd(domain: Domain, x: np.ndarray, mesh: int, checkout: Path | None) -> Call:
     """pmwd's gravity, which is -(3/2) Omega_m times our g."""
-    if options.pmwd is None:
+    if checkout is None:
         raise ImportError("pmwd is not on PyPI; give --pmwd with the path of a checkout")
-    sys.path.insert(0, str(options.pmwd))
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    sys.path.insert(0, str(checkout))
     import jax
     import pmwd
 
@@ -131,7 +104,28 @@ def pmwd_force(domain: Domain, x: np.ndarray, mesh: int, options):
     return lambda: -np.asarray(gravity(1.0, particles, cosmology, configuration)).T
 
 
-PEERS = {"pysco": pysco_force, "pmwd": pmwd_force}
+def jaxpm(domain: Domain, x: np.ndarray, mesh: int, checkout: Path | None) -> Call:
+    """JaxPM's pm_forces, -g in cells; it takes as many cells as particles."""
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    import jax
+    from jaxpm.pm import pm_forces
 
-if __name__ == "__main__":
-    main()
+    positions = jax.numpy.asarray((x.T * (mesh / domain.box_size)).reshape(mesh, mesh, mesh, 3))
+    forces = jax.jit(lambda p: pm_forces(p, mesh_shape=(mesh,) * 3))
+    cell = np.float32(domain.box_size / mesh)
+    return lambda: -cell * np.asarray(forces(positions)).reshape(-1, 3).T
+
+
+PEERS = (
+    Peer("PySCo full_fft", "spectral", 2, pysco_spectral),
+    Peer("PySCo fft", 4, 2, pysco_differences),
+    Peer("pmwd", "spectral", 2, pmwd),
+    Peer("JaxPM", 4, 1, jaxpm),
+)
+
+
+def agreement(theirs: np.ndarray, ours: np.ndarray) -> dict:
+    """Correlation coefficient and relative rms difference of two vector fields."""
+    difference = np.sqrt(np.mean((theirs - ours) ** 2, dtype=float) / np.mean(ours**2, dtype=float))
+    correlation = np.corrcoef(theirs.ravel().astype(float), ours.ravel().astype(float))[0, 1]
+    return {"correlation": float(correlation), "relative_rms": float(difference)}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-import kernels.cic
+import kernels.assignment
 import kernels.fourier
 from coca.domain import Domain
 
@@ -47,7 +47,7 @@ def density_modes(domain: Domain, x: np.ndarray, mesh: int) -> np.ndarray:
     ----------
     domain : Domain
     x : array (3, N) float32
-        Positions in Mpc/h.
+        Positions in Mpc/h, in Lagrangian order.
     mesh : int
         Cells per dimension.
 
@@ -57,9 +57,10 @@ def density_modes(domain: Domain, x: np.ndarray, mesh: int) -> np.ndarray:
         delta(x) = sum_k delta_k exp(ikx), not divided by the CIC window.
     """
     fft = domain.transform(mesh)
-    delta = fft.empty()
-    kernels.cic.paint(x, mesh / domain.box_size, delta)
-    delta_k = fft.forward(delta)
+    delta_k = fft.empty_k()
+    delta = fft.mesh(delta_k)
+    kernels.assignment.paint(x, mesh / domain.box_size, delta, lattice=domain.lattice)
+    fft.forward(delta, delta_k)
     delta_k *= np.float32(1.0 / domain.particles)
     delta_k[0, 0, 0] = 0.0
     return delta_k

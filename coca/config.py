@@ -92,12 +92,21 @@ class InitialConditionsConfig(_Section):
 
 
 class ForceConfig(_Section):
-    """Particle-mesh options."""
+    """Particle-mesh options; docs/force.md has the error and the cost of each."""
 
+    assignment: Literal["cic", "tsc"] = "cic"
+    """Cloud shape of assignment and interpolation."""
+    gradient: Literal[4, 6, "spectral"] = 4
+    """Order of the central differences of the potential, two transforms; or ik, four."""
     deconvolve: Boolean = False
-    """Divide out the CIC windows of assignment and interpolation."""
-    fft_planning: Literal["estimate", "measure"] = "estimate"
-    """FFTW plans chosen at once, or timed for seconds and faster in long runs."""
+    """Divide out the windows of assignment and interpolation."""
+    fft_planning: Literal["estimate", "measure"] = "measure"
+    """FFTW plans chosen at once; or timed, and kept in the user's cache for later runs."""
+
+    @property
+    def solver(self) -> dict[str, Any]:
+        """The options of `coca.force.ParticleMesh`."""
+        return self.model_dump(exclude={"fft_planning"})
 
 
 class IntegratorConfig(_Section):
@@ -173,6 +182,12 @@ class Config(_Section):
             raise ValueError(
                 f"mesh: found {self.mesh}, wanted 1, 2 or 3 times particles = {self.particles}"
             )
+        gradient = self.force.gradient
+        if gradient != "spectral" and self.mesh <= gradient:
+            raise ValueError(
+                f"mesh: found {self.mesh}, wanted more than {gradient} cells for the central "
+                f"differences of force.gradient: {gradient}"
+            )
         if self.output.redshifts[0] >= self.initial_conditions.redshift:
             raise ValueError(
                 f"output.redshifts: found {self.output.redshifts[0]}, wanted all below "
@@ -227,6 +242,7 @@ class SimulationsConfig(_Section):
     redshift: Number = Field(19.0, gt=0)
     """Start of the simulations; they end at z = 0."""
     force_evaluations: Integer = Field(32, ge=8)
+    force: ForceConfig = ForceConfig()
 
 
 class NetworkConfig(_Section):

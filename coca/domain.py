@@ -6,54 +6,12 @@ never a communicator.
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numba
 import numpy as np
 import pyfftw
 
 import kernels.particles
-
-
-class Transform:
-    """Real Fourier transforms of one mesh size, planned once, unnormalised both ways.
-
-    Attributes
-    ----------
-    shape, shape_k : tuple of int
-        (n, n, n) of the real field and (n, n, n//2+1) of its modes.
-    """
-
-    def __init__(self, n: int, threads: int, planning: str):
-        self.shape, self.shape_k = (n, n, n), (n, n, n // 2 + 1)
-        aligned = n**3 * 4 % pyfftw.simd_alignment == 0
-        flags = (f"FFTW_{planning.upper()}",) + (() if aligned else ("FFTW_UNALIGNED",))
-        options = dict(axes=(0, 1, 2), flags=flags, threads=threads)
-        real, modes = self.empty(), self.empty_k()
-        self._forward = pyfftw.FFTW(real, modes, **options)
-        self._backward = pyfftw.FFTW(modes, real, direction="FFTW_BACKWARD", **options)
-
-    def empty(self, *lead: int) -> np.ndarray:
-        """Aligned float32 array (*lead, n, n, n), not initialised."""
-        return pyfftw.empty_aligned((*lead, *self.shape), "float32")
-
-    def empty_k(self, *lead: int) -> np.ndarray:
-        """Aligned complex64 array (*lead, n, n, n//2+1), not initialised."""
-        return pyfftw.empty_aligned((*lead, *self.shape_k), "complex64")
-
-    def forward(self, field: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Modes sum_x f(x) exp(-ikx); `field` is kept."""
-        out = self.empty_k() if out is None else out
-        self._forward.update_arrays(field, out)
-        self._forward.execute()
-        return out
-
-    def backward(self, field_k: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Field sum_k f_k exp(ikx); `field_k` is destroyed."""
-        out = self.empty() if out is None else out
-        self._backward.update_arrays(field_k, out)
-        self._backward.execute()
-        return out
+from coca.transform import Transform, Workers
 
 
 class Domain:
@@ -68,27 +26,33 @@ class Domain:
     threads : int
         Threads for numba and FFTW, set for the whole process.
     planning : {"estimate", "measure"}
-        FFTW plans: chosen at once and always the same, or timed (seconds; faster in long runs).
+        FFTW plans: chosen at once, or timed and kept for later runs, see `coca.wisdom`.
     """
 
-    def __init__(self, box_size: float, n: int, threads: int = 1, planning: str = "estimate"):
+    def __init__(self, box_size: float, n: int, threads: int = 1, planning: str = "measure"):
         self.box_size, self.n, self.threads = box_size, n, threads
         self.planning = planning
         self.cell = box_size / n
         self.kf = 2.0 * np.pi / box_size
         numba.set_num_threads(threads)
+        self._workers = Workers(threads)
         self._transforms: dict[int, Transform] = {}
 
     def transform(self, n: int) -> Transform:
         """Fourier transforms of a mesh of n^3 cells over the box."""
         if n not in self._transforms:
-            self._transforms[n] = Transform(n, self.threads, self.planning)
+            self._transforms[n] = Transform(n, self._workers, self.planning)
         return self._transforms[n]
 
-    @cached_property
+    @property
     def particles(self) -> int:
         """Number of particles in the whole box."""
         return self.n**3
+
+    @property
+    def lattice(self) -> tuple[int, int, int]:
+        """Lagrangian lattice of this process's particles."""
+        return (self.n,) * 3
 
     def empty_particles(self) -> np.ndarray:
         """Array (3, particles of this process) float32, in Lagrangian order, not initialised."""

@@ -2,62 +2,117 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Literal, NamedTuple
+
 import numpy as np
 
-import kernels.cic
+import kernels.assignment
 import kernels.fourier
 from coca.domain import Domain
 
+CLOUDS = {"cic": kernels.assignment.CIC, "tsc": kernels.assignment.TSC}
+Gradient = Literal["spectral", 4, 6]
+
+
+class Acceleration(NamedTuple):
+    """What a force evaluation gives at the particles."""
+
+    g: np.ndarray
+    """grad inverse-laplacian delta, array (3, N) float32 in Mpc/h: -D Psi1 in linear theory."""
+    delta: np.ndarray | None
+    """Density contrast, array (N,) float32, where it was asked for: with central differences
+    the Laplacian of the potential over next neighbours, otherwise the density assigned."""
+
 
 class ParticleMesh:
-    """Gravity on a periodic mesh: CIC assignment, spectral Green's function and gradient.
+    """Gravity on a periodic mesh with a spectral Green's function.
+
+    One mesh in memory, two transforms: the potential takes the density's place and its
+    gradient is taken by central differences at the particles. The spectral gradient takes four
+    transforms and a second mesh.
 
     Parameters
     ----------
     domain : Domain
     mesh : int
         Cells per dimension.
+    assignment : {"cic", "tsc"}
+        Cloud shape of assignment and interpolation.
+    gradient : {4, 6, "spectral"}
+        Order of the central differences of the potential, or ik.
     deconvolve : bool
-        Divide out the CIC windows of assignment and interpolation.
+        Divide out the windows of assignment and interpolation.
     """
 
-    def __init__(self, domain: Domain, mesh: int, deconvolve: bool = False):
-        self.domain, self.mesh, self.deconvolve = domain, mesh, deconvolve
+    def __init__(
+        self,
+        domain: Domain,
+        mesh: int,
+        assignment: str = "cic",
+        gradient: Gradient = 4,
+        deconvolve: bool = False,
+    ):
+        self.domain, self.mesh, self.gradient = domain, mesh, gradient
+        self._cloud = CLOUDS[assignment]
         self._fft = domain.transform(mesh)
-        self._fields = self._fft.empty(4)
-        self._modes = self._fft.empty_k(2)
-        self._read = np.empty((4, domain.n**3), np.float32)
+        self._potential = self._fft.empty_k()
+        self._component = self._fft.empty_k() if gradient == "spectral" else None
+        self._green = partial(
+            kernels.fourier.inverse_laplacian,
+            kf=domain.kf,
+            scale=1.0 / domain.particles,
+            assignment=len(self._cloud) if deconvolve else 0,
+        )
 
-    def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Acceleration and density contrast at the particles.
+    def __call__(
+        self, x: np.ndarray, density: bool = False, out: np.ndarray | None = None
+    ) -> Acceleration:
+        """Acceleration at the particles, and the density contrast if asked for.
 
         Parameters
         ----------
         x : array (3, N) float32
-            Positions in Mpc/h.
-
-        Returns
-        -------
-        g : array (3, N) float32
-            grad inverse-laplacian delta in Mpc/h: -D Psi1 on a Zel'dovich trajectory.
-        delta : array (N,) float32
-            Density contrast. Both are overwritten by the next call.
+            Positions in Mpc/h, in Lagrangian order.
+        density : bool
+        out : array (3, N) float32, optional
+            Where to write g; may be `x` itself.
 
         Raises
         ------
         FloatingPointError
             Positions are not finite.
         """
+        where = {"cloud": self._cloud, "lattice": self.domain.lattice}
         inverse_cell = self.mesh / self.domain.box_size
-        kf, delta, phi_k = self.domain.kf, self._fields[3], self._modes[0]
-        kernels.cic.paint(x, inverse_cell, delta)
+        mesh = self._fft.mesh(self._potential)
+        out = np.empty_like(x) if out is None else out
+        kernels.assignment.paint(x, inverse_cell, mesh, **where)
+        delta = np.empty(x.shape[1] if density else 0, np.float32)
+        if self.gradient == "spectral":
+            if density:
+                self._read_density(x, inverse_cell, delta, where)
+            self._spectral(x, inverse_cell, out, where)
+        else:
+            self._fft.convolve(self._potential, self._green)
+            kernels.assignment.read_gradient(
+                x, inverse_cell, mesh, out, self.gradient, **where, laplacian=delta
+            )
+        return Acceleration(out, delta if density else None)
+
+    def _read_density(self, x, inverse_cell, delta, where):
+        mesh = self._fft.mesh(self._potential)
+        kernels.assignment.read(x, inverse_cell, mesh, delta, **where)
         delta *= np.float32(self.mesh**3 / self.domain.particles)
         delta -= np.float32(1)
-        self._fft.forward(delta, phi_k)
-        order = 2 if self.deconvolve else 0
-        kernels.fourier.inverse_laplacian(phi_k, kf, 1.0 / self.mesh**3, order)
+
+    def _spectral(self, x, inverse_cell, out, where):
+        """Fill `out` with each component of the gradient, transformed and read in turn."""
+        fft, phi_k, work = self._fft, self._potential, self._component
+        field = fft.mesh(work)
+        fft.forward(fft.mesh(phi_k), phi_k, self._green)
+        x = x.copy() if np.shares_memory(x, out, max_work=1) else x
         for axis in range(3):
-            kernels.fourier.gradient(phi_k, kf, axis, self._modes[1])
-            self._fft.backward(self._modes[1], self._fields[axis])
-        kernels.cic.read(x, inverse_cell, self._fields, self._read)
-        return self._read[:3], self._read[3]
+            ik = partial(kernels.fourier.gradient, kf=self.domain.kf, axis=axis, scale=1.0)
+            fft.backward(phi_k, field, ik, work)
+            kernels.assignment.read(x, inverse_cell, field, out[axis], **where)

@@ -18,21 +18,29 @@ from coca.cosmology import Cosmology
 class Frame(ABC):
     """Trajectories with exact derivatives in D. Arrays are (3, N) float32 in Mpc/h."""
 
+    def __init__(self, n_particles: int):
+        self.n_particles = n_particles
+
     @abstractmethod
+    def add(self, D: float, derivatives: tuple[float, float, float], out: np.ndarray) -> None:
+        """Add to `out` the displacement, velocity and acceleration, each times its factor."""
+
     def displacement(self, D: float) -> np.ndarray:
         """Displacement x_F - q."""
+        return self._new(D, (1.0, 0.0, 0.0))
 
-    @abstractmethod
     def velocity(self, D: float) -> np.ndarray:
         """dx_F/dD."""
+        return self._new(D, (0.0, 1.0, 0.0))
 
-    @abstractmethod
     def acceleration(self, D: float) -> np.ndarray:
         """d2x_F/dD2."""
+        return self._new(D, (0.0, 0.0, 1.0))
 
-    def inertia(self, D: float, friction: float) -> np.ndarray:
-        """friction * v_F + a_F: what the equation of motion leaves of the frame without gravity."""
-        return np.float32(friction) * self.velocity(D) + self.acceleration(D)
+    def _new(self, D, derivatives):
+        out = np.zeros((3, self.n_particles), np.float32)
+        self.add(D, derivatives, out)
+        return out
 
 
 class Term(NamedTuple):
@@ -55,32 +63,15 @@ class SeparableFrame(Frame):
     """
 
     def __init__(self, n_particles: int, *terms: Term):
+        super().__init__(n_particles)
         self._growths = [term.growth for term in terms]
-        self._fields = np.empty((len(terms), 3 * n_particles), np.float32)
-        for stored, term in zip(self._fields, terms, strict=True):
-            stored[:] = term.field.reshape(-1)
+        self._fields = tuple(np.require(term.field, np.float32, "CW") for term in terms)
 
-    def displacement(self, D):
+    def add(self, D, derivatives, out):
         """See `Frame`."""
-        return self._combine(D, (1.0, 0.0, 0.0))
-
-    def velocity(self, D):
-        """See `Frame`."""
-        return self._combine(D, (0.0, 1.0, 0.0))
-
-    def acceleration(self, D):
-        """See `Frame`."""
-        return self._combine(D, (0.0, 0.0, 1.0))
-
-    def inertia(self, D, friction):
-        """See `Frame`."""
-        return self._combine(D, (0.0, friction, 1.0))
-
-    def _combine(self, D, derivatives):
         weights = [np.dot(derivatives, growth(D)) for growth in self._growths]
-        out = np.empty(self._fields.shape[1], np.float32)
-        kernels.particles.combine(self._fields, np.array(weights, np.float32), out)
-        return out.reshape(3, -1)
+        if weights:
+            kernels.particles.add_terms(self._fields, np.array(weights, np.float32), out)
 
 
 def rest_frame(n_particles: int) -> Frame:

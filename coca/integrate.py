@@ -12,6 +12,7 @@ with weights of their own.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -21,11 +22,13 @@ import numpy as np
 import kernels.particles
 from coca.cosmology import Cosmology
 from coca.domain import Domain
+from coca.force import Acceleration
 from coca.frames import Frame
 from coca.schemes import Step
 
-Force = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""Positions (3, N) to acceleration g (3, N) and density contrast (N,) at the particles."""
+Force = Callable[[np.ndarray, bool, np.ndarray], Acceleration]
+"""Called with positions, whether the density is wanted too, and where to write g: see
+`coca.force.ParticleMesh`."""
 
 
 @dataclass
@@ -67,9 +70,11 @@ class Evaluation(NamedTuple):
 class VelocityKick:
     """v <- alpha v - beta g: BullFrog and FastPM, in the frame at rest."""
 
-    def __call__(self, state: State, step: Step, g: np.ndarray, delta: np.ndarray) -> None:
-        """Kick the velocity; the density contrast is not used."""
-        kernels.particles.linear_kick(state.w, g, step.alpha, step.beta)
+    needs_density = False
+
+    def __call__(self, state: State, step: Step, acceleration: Acceleration) -> None:
+        """Kick the velocity."""
+        kernels.particles.linear_kick(state.w, acceleration.g, step.alpha, step.beta)
 
 
 @dataclass(frozen=True)
@@ -95,19 +100,27 @@ class ResidualKick:
     cosmology: Cosmology
     frame: Frame
     gain: float
+    needs_density = True
 
-    def __call__(self, state: State, step: Step, g: np.ndarray, delta: np.ndarray) -> Evaluation:
-        """Kick the residual velocity and say what the force showed."""
-        c = self.cosmology.c(step.D_mid)
-        s = self.frame.inertia(step.D_mid, c * step.D_mid)
-        kernels.particles.axpy(c, g.reshape(-1), s.reshape(-1))
-        H = step.D1 - step.D0
-        quarter = 0.25 * H**2
-        errors = kernels.particles.residual_kick(
-            state.w, s, delta, step.alpha, step.beta, c / 3.0 * quarter, self.gain * H
+    def __call__(self, state: State, step: Step, acceleration: Acceleration) -> Evaluation:
+        """Kick the residual velocity, turning g into s / c; say what the force showed."""
+        D, H, c = step.D_mid, step.D1 - step.D0, self.cosmology.c(step.D_mid)
+        s_c = acceleration.g
+        self.frame.add(D, (0.0, D, 1.0 / c), s_c)
+        squared_phase = c / 3.0 * 0.25 * H**2
+        sums = kernels.particles.residual_kick(
+            state.w,
+            s_c,
+            acceleration.delta,
+            step.alpha,
+            c * step.beta,
+            squared_phase,
+            self.gain * H,
         )
-        error_rms = quarter * float(np.sqrt(self.domain.sum(errors) / self.domain.particles))
-        return Evaluation(step.D_mid, H, self.domain.rms(s), error_rms)
+        residual, error = (
+            c * float(np.sqrt(self.domain.sum(value) / self.domain.particles)) for value in sums
+        )
+        return Evaluation(D, H, residual, 0.25 * H**2 * error)
 
 
 Kick = VelocityKick | ResidualKick
@@ -115,8 +128,10 @@ Kick = VelocityKick | ResidualKick
 
 def initial_state(start: Frame, frame: Frame, D: float) -> State:
     """Residual at the start of particles that leave on the trajectories of frame `start`."""
-    e = start.displacement(D) - frame.displacement(D)
-    return State(e, start.velocity(D) - frame.velocity(D), D, D)
+    e, w = start.displacement(D), start.velocity(D)
+    frame.add(D, (-1.0, 0.0, 0.0), e)
+    frame.add(D, (0.0, -1.0, 0.0), w)
+    return State(e, w, D, D)
 
 
 def drift(state: State, D: float) -> None:
@@ -127,11 +142,11 @@ def drift(state: State, D: float) -> None:
     state.D_e = D
 
 
-def kick(state: State, step: Step, rule: Kick, g: np.ndarray, delta: np.ndarray):
+def kick(state: State, step: Step, rule: Kick, acceleration: Acceleration) -> Evaluation | None:
     """Advance the residual velocity over `step` with the force at its middle."""
     if (state.D_w, state.D_e) != (step.D0, step.D_mid):
         raise ValueError(f"kick of {step} with velocity at {state.D_w}, force at {state.D_e}")
-    evaluation = rule(state, step, g, delta)
+    evaluation = rule(state, step, acceleration)
     state.D_w = step.D1
     return evaluation
 
@@ -156,12 +171,13 @@ def integrate(
     domain : Domain
     frame : Frame
     force : callable
-        Positions to (g, delta).
+        See `Force`.
     rule : VelocityKick or ResidualKick
     steps : sequence of Step
         Without steps the particles follow the frame itself.
     state : State
-        At the start of the first step; advanced in place.
+        At the start of the first step; advanced in place, and the last snapshot takes its
+        memory.
     outputs : sequence of float
         Growth factors in increasing order, within the steps.
     on_evaluation : callable, optional
@@ -175,37 +191,44 @@ def integrate(
         for D in outputs:
             yield Snapshot(D, frame.displacement(D), frame.velocity(D))
         return
-    pending = list(outputs)
+    pending, x = list(outputs), np.empty_like(state.e)
     for step in steps:
         inside = [D for D in pending if D <= step.D1 or step is steps[-1]]
         pending = pending[len(inside) :]
-        before = State(state.e.copy(), state.w.copy(), state.D_e, state.D_w) if inside else None
+        between = any(D < step.D1 for D in inside)
+        before = copy.deepcopy(state) if between else None
         drift(state, step.D_mid)
-        disp = frame.displacement(step.D_mid)
-        disp += state.e
-        g, delta = force(domain.add_lattice(disp, out=disp))
-        on_evaluation(kick(state, step, rule, g, delta))
+        x[:] = state.e
+        frame.add(step.D_mid, (1.0, 0.0, 0.0), x)
+        acceleration = force(domain.add_lattice(x, out=x), rule.needs_density, x)
+        on_evaluation(kick(state, step, rule, acceleration))
         drift(state, step.D1)
         for D in inside:
-            e, w = _hermite(before, state, D)
-            yield Snapshot(D, frame.displacement(D) + e, frame.velocity(D) + w)
+            if D < step.D1:
+                residual = _hermite(before, state, D)
+            elif step is steps[-1]:
+                residual = state.e, state.w  # nobody needs them any more
+            else:
+                residual = state.e.copy(), state.w.copy()
+            yield _snapshot(frame, D, *residual)
+
+
+def _snapshot(frame: Frame, D: float, e: np.ndarray, w: np.ndarray) -> Snapshot:
+    """Particles with a residual in a frame; the residual's memory is used."""
+    frame.add(D, (1.0, 0.0, 0.0), e)
+    frame.add(D, (0.0, 1.0, 0.0), w)
+    return Snapshot(D, e, w)
 
 
 def _hermite(before: State, after: State, D: float) -> tuple[np.ndarray, np.ndarray]:
     """Residual and its derivative at `D` on the cubic through both states."""
     H = after.D_e - before.D_e
     t = (D - before.D_e) / H
-    if t >= 1.0:
-        return after.e, after.w
-    e = (
-        np.float32((1 + 2 * t) * (1 - t) ** 2) * before.e
-        + np.float32(H * t * (1 - t) ** 2) * before.w
-        + np.float32(t**2 * (3 - 2 * t)) * after.e
-        + np.float32(H * t**2 * (t - 1)) * after.w
-    )
-    w = (
-        np.float32(6 * t * (t - 1) / H) * (before.e - after.e)
-        + np.float32((1 - t) * (1 - 3 * t)) * before.w
-        + np.float32(t * (3 * t - 2)) * after.w
-    )
+    rise, slope = t**2 * (3 - 2 * t), 6 * t * (1 - t) / H
+    weights_e = (1 - rise, H * t * (1 - t) ** 2, rise, H * t**2 * (t - 1))
+    weights_w = (-slope, (1 - t) * (1 - 3 * t), slope, t * (3 * t - 2))
+    e, w = np.zeros_like(after.e), np.zeros_like(after.w)
+    fields = (before.e, before.w, after.e, after.w)
+    for out, weights in ((e, weights_e), (w, weights_w)):
+        kernels.particles.add_terms(fields, np.array(weights, np.float32), out)
     return e, w

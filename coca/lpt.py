@@ -7,6 +7,8 @@ Psi2 = +grad phi2, lap phi2 = sum_{i<j} (phi1_ii phi1_jj - phi1_ij^2)
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 import kernels.fourier
@@ -27,9 +29,7 @@ def first_order(domain: Domain, delta_k: np.ndarray) -> np.ndarray:
     array (3, n^3) float32
         Psi1 in Mpc/h.
     """
-    phi_k = delta_k.copy()
-    kernels.fourier.inverse_laplacian(phi_k, domain.kf, 1.0, 0)
-    return _gradient(domain, phi_k, -1.0)
+    return _gradient(domain, _potential(domain, delta_k), -1.0)
 
 
 def second_order(domain: Domain, delta_k: np.ndarray) -> np.ndarray:
@@ -38,20 +38,17 @@ def second_order(domain: Domain, delta_k: np.ndarray) -> np.ndarray:
     Parameters and shape as in `first_order`.
     """
     fft, kf = domain.transform(domain.n), domain.kf
-    phi_k, work = delta_k.copy(), fft.empty_k()
-    kernels.fourier.inverse_laplacian(phi_k, kf, 1.0, 0)
+    phi_k, work = _potential(domain, delta_k), fft.empty_k()
 
     def second_derivative(i, j):
-        kernels.fourier.hessian(phi_k, kf, i, j, work)
-        return fft.backward(work)
+        hessian = partial(kernels.fourier.hessian, kf=kf, axis0=i, axis1=j)
+        return fft.backward(phi_k, multiply=hessian, work=work)
 
     diagonal = [second_derivative(i, i) for i in range(3)]
     source = diagonal[0] * diagonal[1] + diagonal[2] * (diagonal[0] + diagonal[1])
     for i, j in ((0, 1), (0, 2), (1, 2)):
         source -= second_derivative(i, j) ** 2
-    source_k = fft.forward(source)
-    kernels.fourier.inverse_laplacian(source_k, kf, 1.0 / domain.particles, 0)
-    return _gradient(domain, source_k, 1.0)
+    return _gradient(domain, fft.forward(source, phi_k, _green(domain, domain.particles)), 1.0)
 
 
 def density_of_displacement(domain: Domain, psi1: np.ndarray) -> np.ndarray:
@@ -60,16 +57,24 @@ def density_of_displacement(domain: Domain, psi1: np.ndarray) -> np.ndarray:
     psi_k, delta_k = fft.empty_k(3), fft.empty_k()
     for axis in range(3):
         fft.forward(psi1[axis].reshape(fft.shape), psi_k[axis])
-    kernels.fourier.divergence(psi_k, domain.kf, delta_k)
-    delta_k *= np.float32(-1.0 / domain.particles)
+    kernels.fourier.divergence(psi_k, domain.kf, -1.0 / domain.particles, delta_k)
     return delta_k
+
+
+def _green(domain: Domain, cells: int = 1):
+    return partial(kernels.fourier.inverse_laplacian, kf=domain.kf, scale=1.0 / cells, assignment=0)
+
+
+def _potential(domain: Domain, delta_k: np.ndarray) -> np.ndarray:
+    phi_k = delta_k.copy()
+    domain.transform(domain.n).multiply(phi_k, _green(domain))
+    return phi_k
 
 
 def _gradient(domain: Domain, phi_k: np.ndarray, sign: float) -> np.ndarray:
     fft = domain.transform(domain.n)
     out, work = domain.empty_particles(), fft.empty_k()
     for axis in range(3):
-        kernels.fourier.gradient(phi_k, domain.kf, axis, work)
-        work *= np.float32(sign)
-        fft.backward(work, out[axis].reshape(fft.shape))
+        ik = partial(kernels.fourier.gradient, kf=domain.kf, axis=axis, scale=sign)
+        fft.backward(phi_k, out[axis].reshape(fft.shape), ik, work)
     return out

@@ -13,7 +13,7 @@ import psutil
 from coca import initial, power
 from coca.config import Config
 from coca.errors import ConfigError
-from coca.threads import choose_threads
+from coca.machine import choose_threads
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-import kernels.cic
+import kernels.assignment
 from coca.files import whole_file
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def _projected_density(simulation: Simulation, disp: np.ndarray) -> np.ndarray:
     """1 + delta averaged over a slab of x."""
     domain, mesh = simulation.domain, simulation.config.mesh
     density = domain.transform(mesh).empty()
-    kernels.cic.paint(domain.add_lattice(disp), mesh / domain.box_size, density)
+    x = domain.add_lattice(disp)
+    kernels.assignment.paint(x, mesh / domain.box_size, density, lattice=domain.lattice)
     depth = max(1, round(SLAB / domain.box_size * mesh))
     return density[:depth].mean(axis=0) * (mesh**3 / domain.particles)
 

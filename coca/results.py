@@ -16,6 +16,7 @@ from coca.analysis import Spectra, density_modes, spectra
 from coca.config import Config
 from coca.cosmology import redshift
 from coca.errors import FileError
+from coca.machine import peak_memory, processor
 from coca.plan import Plan
 from coca.progress import Progress
 from coca.simulate import Simulation
@@ -101,7 +102,7 @@ def run_record(plan: Plan, simulation: Simulation, files: list[str] = ()) -> dic
         "versions": installed,
         "machine": {
             "system": platform.platform(),
-            "processor": _processor(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "threads": plan.threads,
             "network": [network.device.type, str(network.precision)] if network else None,
@@ -113,6 +114,7 @@ def run_record(plan: Plan, simulation: Simulation, files: list[str] = ()) -> dic
         "estimated_error": simulation.trust.error,
         "trust": simulation.trust.statement,
         "warnings": list(plan.warnings),
+        "memory": {"estimated": plan.memory, "peak": peak_memory()},
         "timings": dict(simulation.clock.seconds),
         "files": list(files),
     }
@@ -160,11 +162,3 @@ def _write_report(path: Path, simulation: Simulation, measurements: list[Measure
 
     write_report(path, simulation, measurements)
     return path.name
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.processor()

@@ -69,7 +69,7 @@ def simulate(plan: Plan, progress: Progress | None = None) -> Simulation:
     with clock("network" if plan.network else "frame"):
         frame = build_frame(plan, domain, cosmology, conditions)
     with clock("force"):
-        force = ParticleMesh(domain, config.mesh, config.force.deconvolve)
+        force = ParticleMesh(domain, config.mesh, **config.force.solver)
     with clock("integration"):
         timed_force = clock.timed("force", force)
         snapshots, evaluations = evolve(

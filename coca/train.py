@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from coca.config import TrainConfig, load_config
 from coca.errors import CocaError
-from coca.threads import choose_threads
+from coca.machine import choose_threads
 
 
 def main(arguments: list[str] | None = None) -> int:

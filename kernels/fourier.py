@@ -1,5 +1,8 @@
 """Fused loops over the modes of a real field: arrays (n, n, n//2+1) of numpy's rfftn layout.
 
+Those that multiply take blocks of columns, see `coca.transform`, and run on the calling thread
+alone.
+
 `kf` is the fundamental wavenumber 2 pi / box in h/Mpc. Modes are numbered by integers
 (i, j, l) with k = kf * (i, j, l). The component of a gradient along an axis vanishes at
 that axis's Nyquist plane, where a real field has no derivative.
@@ -22,64 +25,76 @@ def _sinc(k, cell):
     return 1.0 if x == 0.0 else np.sin(x) / x
 
 
-@njit(parallel=True, cache=True, fastmath=True)
-def inverse_laplacian(delta_k, kf, scale, window_order):
-    """Multiply in place by -scale / (k^2 W(k)), the zero mode by 0.
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def inverse_laplacian(block, first, kf, scale, assignment):
+    """Multiply columns in place by -scale / (k^2 W(k)^2), the zero mode by 0.
 
-    W is the cloud-in-cell window, prod_i sinc^2(k_i cell / 2), to the power `window_order`
-    (0: none, 1: of one assignment, 2: of assignment and interpolation).
+    Parameters
+    ----------
+    block : array (n, width) complex64
+        Consecutive columns of modes.
+    first : int
+        Number of the first column.
+    kf, scale : float
+    assignment : int
+        W = prod_i sinc(k_i cell / 2)^assignment: 0 for none, 2 for CIC, 3 for TSC.
     """
-    n = delta_k.shape[0]
+    n = block.shape[0]
+    nz = n // 2 + 1
     cell = 2.0 * np.pi / (kf * n)
-    k2 = np.empty(n, np.float32)
-    inverse_window = np.empty(n, np.float32)
+    k2_yz = np.empty(block.shape[1], np.float32)
+    factor_yz = np.empty(block.shape[1], np.float32)
+    for c in range(block.shape[1]):
+        ky, kz = kf * _signed((first + c) // nz, n), kf * ((first + c) % nz)
+        k2_yz[c] = ky * ky + kz * kz
+        factor_yz[c] = -scale * (_sinc(ky, cell) * _sinc(kz, cell)) ** (-2 * assignment)
     for i in range(n):
-        k = kf * _signed(i, n)
-        k2[i] = k * k
-        inverse_window[i] = _sinc(k, cell) ** (-2 * window_order)
-    for i in prange(n):
-        for j in range(n):
-            k2_ij = k2[i] + k2[j]
-            factor = np.float32(-scale) * inverse_window[i] * inverse_window[j]
-            if k2_ij == np.float32(0.0):
-                delta_k[i, j, 0] = 0.0
-            first = 1 if k2_ij == np.float32(0.0) else 0
-            for m in range(first, delta_k.shape[2]):
-                delta_k[i, j, m] *= factor * inverse_window[m] / (k2_ij + k2[m])
+        kx = kf * _signed(i, n)
+        k2_x = np.float32(kx * kx)
+        factor_x = np.float32(_sinc(kx, cell) ** (-2 * assignment))
+        if i == 0 and first == 0:
+            block[0, 0] = 0.0
+        for c in range(1 if i == 0 and first == 0 else 0, block.shape[1]):
+            block[i, c] *= factor_x * factor_yz[c] / (k2_x + k2_yz[c])
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def gradient(block, first, kf, axis, scale):
+    """Multiply columns in place by i k_axis scale; arguments as for `inverse_laplacian`."""
+    n = block.shape[0]
+    nz = n // 2 + 1
+    k_yz = np.zeros(block.shape[1], np.float32)
+    for c in range(block.shape[1]):
+        index = (first + c) // nz if axis == 1 else (first + c) % nz
+        if axis != 0 and 2 * index != n:
+            k_yz[c] = scale * kf * _signed(index, n)
+    for i in range(n):
+        k_x = np.float32(scale * kf * _signed(i, n) if axis == 0 and 2 * i != n else 0.0)
+        for c in range(block.shape[1]):
+            k = k_x + k_yz[c]
+            value = block[i, c]
+            block[i, c] = complex(-k * value.imag, k * value.real)
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def hessian(block, first, kf, axis0, axis1):
+    """Multiply columns in place by -k_axis0 k_axis1; arguments as for `inverse_laplacian`."""
+    n = block.shape[0]
+    nz = n // 2 + 1
+    for i in range(n):
+        for c in range(block.shape[1]):
+            j, m = (first + c) // nz, (first + c) % nz
+            index0 = i if axis0 == 0 else (j if axis0 == 1 else m)
+            index1 = i if axis1 == 0 else (j if axis1 == 1 else m)
+            k = kf * _signed(index0, n) * kf * _signed(index1, n)
+            if axis0 != axis1 and (2 * index0 == n or 2 * index1 == n):
+                k = 0.0
+            block[i, c] *= np.float32(-k)
 
 
 @njit(parallel=True, cache=True)
-def gradient(phi_k, kf, axis, out):
-    """Write i k_axis phi_k to `out`."""
-    n = phi_k.shape[0]
-    for i in prange(n):
-        for j in range(n):
-            for m in range(phi_k.shape[2]):
-                index = i if axis == 0 else (j if axis == 1 else m)
-                k = 0.0 if 2 * index == n else kf * _signed(index, n)
-                value = phi_k[i, j, m]
-                out[i, j, m] = np.complex64(complex(-k * value.imag, k * value.real))
-
-
-@njit(parallel=True, cache=True)
-def hessian(phi_k, kf, axis0, axis1, out):
-    """Write -k_axis0 k_axis1 phi_k to `out`."""
-    n = phi_k.shape[0]
-    for i in prange(n):
-        for j in range(n):
-            for m in range(phi_k.shape[2]):
-                index0 = i if axis0 == 0 else (j if axis0 == 1 else m)
-                index1 = i if axis1 == 0 else (j if axis1 == 1 else m)
-                k0 = kf * _signed(index0, n)
-                k1 = kf * _signed(index1, n)
-                if axis0 != axis1 and (2 * index0 == n or 2 * index1 == n):
-                    k0 = 0.0
-                out[i, j, m] = np.float32(-k0 * k1) * phi_k[i, j, m]
-
-
-@njit(parallel=True, cache=True)
-def divergence(psi_k, kf, out):
-    """Write sum_axis i k_axis psi_k[axis] to `out`."""
+def divergence(psi_k, kf, scale, out):
+    """Write scale * sum_axis i k_axis psi_k[axis] to `out`."""
     n = out.shape[0]
     for i in prange(n):
         kx = 0.0 if 2 * i == n else kf * _signed(i, n)
@@ -88,19 +103,22 @@ def divergence(psi_k, kf, out):
             for m in range(out.shape[2]):
                 kz = 0.0 if 2 * m == n else kf * m
                 dot = kx * psi_k[0, i, j, m] + ky * psi_k[1, i, j, m] + kz * psi_k[2, i, j, m]
-                out[i, j, m] = np.complex64(complex(-dot.imag, dot.real))
+                out[i, j, m] = np.complex64(scale * complex(-dot.imag, dot.real))
 
 
-@njit(parallel=True, cache=True)
-def gaussian_filter(field_k, kf, radius, scale, out):
-    """Write scale * exp(-(k radius)^2 / 2) field_k to `out`."""
-    n = field_k.shape[0]
-    factor = np.array([np.exp(-0.5 * (kf * _signed(i, n) * radius) ** 2) for i in range(n)])
-    for i in prange(n):
-        for j in range(n):
-            ij = scale * factor[i] * factor[j]
-            for m in range(field_k.shape[2]):
-                out[i, j, m] = np.float32(ij * factor[m]) * field_k[i, j, m]
+@njit(cache=True, nogil=True, fastmath=True)
+def gaussian_filter(block, first, kf, radius, scale):
+    """Multiply columns in place by scale * exp(-(k radius)^2 / 2), see `inverse_laplacian`."""
+    n = block.shape[0]
+    nz = n // 2 + 1
+    factor_yz = np.empty(block.shape[1], np.float32)
+    for c in range(block.shape[1]):
+        ky, kz = kf * _signed((first + c) // nz, n), kf * ((first + c) % nz)
+        factor_yz[c] = scale * np.exp(-0.5 * (ky * ky + kz * kz) * radius * radius)
+    for i in range(n):
+        factor_x = np.float32(np.exp(-0.5 * (kf * _signed(i, n) * radius) ** 2))
+        for c in range(block.shape[1]):
+            block[i, c] *= factor_x * factor_yz[c]
 
 
 @njit(parallel=True, cache=True)

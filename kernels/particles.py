@@ -7,24 +7,24 @@ from numba import njit, prange
 
 
 @njit(parallel=True, cache=True, fastmath=True)
-def combine(fields, weights, out):
-    """Write sum_j weights[j] * fields[j] to `out`.
+def add_terms(fields, weights, out):
+    """Add sum_j weights[j] * fields[j] to `out`.
 
     Parameters
     ----------
-    fields : array (J, N) float32
-    weights : array (J,) float32
-    out : array (N,) float32
+    fields : tuple of arrays (3, N) float32
+    weights : array (len(fields),) float32
+    out : array (3, N) float32
     """
     block = 4096
-    n = out.size
-    for b in prange((n + block - 1) // block):
-        lo, hi = b * block, min(n, (b + 1) * block)
-        out[lo:hi] = np.float32(0.0)
-        for j in range(weights.size):
-            w = weights[j]
-            for p in range(lo, hi):
-                out[p] += w * fields[j, p]
+    blocks = (out.shape[1] + block - 1) // block
+    for b in prange(3 * blocks):
+        c, low = b // blocks, b % blocks * block
+        part = out[c, low : low + block]
+        for j in range(len(fields)):
+            field, w = fields[j][c, low : low + block], weights[j]
+            for p in range(part.size):
+                part[p] += w * field[p]
 
 
 @njit(parallel=True, cache=True, fastmath=True)
@@ -74,10 +74,10 @@ def residual_kick(w, s, delta, decay, impulse, phase, gain):
 
     Returns
     -------
-    float
-        Sum over particles of |s / (1 + y)|^2.
+    tuple of float
+        Sums over particles of |s|^2 and of |s / (1 + y)|^2.
     """
-    total = 0.0
+    residual = error = 0.0
     for p in prange(w.shape[1]):
         y = phase * max(np.float32(0.0), np.float32(1.0) + delta[p])
         x = gain * y
@@ -87,5 +87,6 @@ def residual_kick(w, s, delta, decay, impulse, phase, gain):
         for c in range(3):
             squares += s[c, p] * s[c, p]
             w[c, p] = np.float32(gain_w * decay * w[c, p] - gain_s * impulse * s[c, p])
-        total += squares / (1.0 + y) ** 2
-    return total
+        residual += squares
+        error += squares / (1.0 + y) ** 2
+    return residual, error

@@ -207,11 +207,12 @@ def test_clock_charges_the_inner_stage():
 
 
 def test_accuracy_benchmark_writes_its_rows(tmp_path):
-    out = tmp_path / "rows.json"
+    out = tmp_path / "accuracy.json"
     command = [
-        sys.executable, "benchmarks/accuracy.py", "--seeds", "11", "--force-evaluations", "2,4",
-        "--methods", "bullfrog,coca", "--omega-m", "0.3175", "--particles", "32",
-        "--json", str(out), "--figure", str(tmp_path / "figure.png"),
+        sys.executable, "-m", "benchmarks", "accuracy", "--seeds", "11",
+        "--force-evaluations", "2,4", "--methods", "bullfrog,coca",
+        "--omega-m", "0.3175", "--particles", "32",
+        "--out", str(tmp_path),
     ]  # fmt: skip
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     rows = json.loads(out.read_text())
@@ -223,4 +224,4 @@ def test_accuracy_benchmark_writes_its_rows(tmp_path):
     assert all(keys <= set(row) for row in rows)
     r = {(row["method"], row["force_evaluations"]): row["r"] for row in rows if row["k"] == 1.0}
     assert r["bullfrog", 4] > r["bullfrog", 2] and r["coca", 4] > r["bullfrog", 4]
-    assert os.path.getsize(tmp_path / "figure.png") > 10_000
+    assert os.path.getsize(tmp_path / "accuracy.png") > 10_000

@@ -7,6 +7,8 @@ convolutions reach only after many layers.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 import kernels.fourier
@@ -35,16 +37,21 @@ def features(domain: Domain, delta_k: np.ndarray, psi1: np.ndarray, psi2: np.nda
     fft, kf = domain.transform(domain.n), domain.kf
     out, work, smooth = fft.empty(CHANNELS), fft.empty_k(), fft.empty_k()
     out[0:3], out[3:6] = psi1.reshape(3, *fft.shape), psi2.reshape(3, *fft.shape)
+    green = partial(kernels.fourier.inverse_laplacian, kf=kf, scale=-1.0, assignment=0)
     channel = 6
     for radius in DISPLACEMENT_RADII:
-        kernels.fourier.gaussian_filter(delta_k, kf, radius, -1.0, smooth)
-        kernels.fourier.inverse_laplacian(smooth, kf, 1.0, 0)
+        smooth[:] = delta_k
+        fft.multiply(smooth, _gaussian(kf, radius))
+        fft.multiply(smooth, green)
         for axis in range(3):
-            kernels.fourier.gradient(smooth, kf, axis, work)
-            fft.backward(work, out[channel])
+            ik = partial(kernels.fourier.gradient, kf=kf, axis=axis, scale=1.0)
+            fft.backward(smooth, out[channel], ik, work)
             channel += 1
     for radius in DENSITY_RADII:
-        kernels.fourier.gaussian_filter(delta_k, kf, radius, 1.0, work)
-        fft.backward(work, out[channel])
+        fft.backward(delta_k, out[channel], _gaussian(kf, radius), work)
         channel += 1
     return out
+
+
+def _gaussian(kf: float, radius: float):
+    return partial(kernels.fourier.gaussian_filter, kf=kf, radius=radius, scale=1.0)

@@ -1,0 +1,45 @@
+"""What this machine is and grants: processor, memory, and threads for numba, FFTW and torch."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+from pathlib import Path
+
+import numba
+
+from coca.errors import ConfigError
+
+
+def choose_threads(wanted: int | str) -> int:
+    """Threads to use: as wanted, or for "auto" the cores granted to this process.
+
+    Raises
+    ------
+    ConfigError
+        More threads than numba can start here.
+    """
+    granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    most = numba.config.NUMBA_NUM_THREADS
+    if wanted == "auto":
+        return max(1, min(granted or 1, most))
+    if wanted > most:
+        raise ConfigError(f"threads: found {wanted}, wanted at most {most} on this machine")
+    return wanted
+
+
+def processor() -> str:
+    """Name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def peak_memory() -> int:
+    """Most bytes of memory this process has held."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,54 @@
+"""FFTW's wisdom, kept between runs: plans are timed once a machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pyfftw
+
+from coca.files import whole_file
+from coca.machine import processor
+
+
+@contextmanager
+def kept(active: bool) -> Iterator[None]:
+    """Use wisdom of earlier runs inside the block, and keep what it adds.
+
+    Without a directory that can be written, or with a damaged file, plans are timed anew.
+    """
+    if not active:
+        yield
+        return
+    _load()
+    before = _single_precision()
+    yield
+    if _single_precision() != before:
+        with suppress(OSError):
+            _save()
+
+
+def path() -> Path:
+    """The file of this processor's wisdom, in the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    name = hashlib.sha256(processor().encode()).hexdigest()[:12]
+    return Path(cache) / "coca" / f"fftw-{name}.wisdom"
+
+
+def _single_precision() -> bytes:
+    return pyfftw.export_wisdom()[1]
+
+
+def _load() -> None:
+    with suppress(OSError):
+        pyfftw.import_wisdom((b"", path().read_bytes(), b""))
+
+
+def _save() -> None:
+    path().parent.mkdir(parents=True, exist_ok=True)
+    _load()  # what another process has added meanwhile
+    with whole_file(path()) as temporary:
+        temporary.write_bytes(_single_precision())

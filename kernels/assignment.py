@@ -1,0 +1,436 @@
+"""Assignment of particles to a periodic mesh and interpolation from it.
+
+Clouds are given by the cells they touch, relative to the first whose weight is looked up:
+CIC touches the cell below a particle and the next, TSC the nearest and its two neighbours
+(Hockney & Eastwood 1981). Meshes are (m, m, p) with p >= m; only [..., :m] counts.
+
+Particles are visited in tiles of the lattice they started from, since those that started
+together are still close: a tile's part of the mesh stays in a core's cache. When painting,
+every thread owns a slab of the mesh and takes from each tile what falls into it, so that no
+two threads write to one address, nothing is buffered, and the sum in a cell has the same order
+on any number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import get_num_threads, njit, prange
+from numba.extending import overload
+
+CIC, TSC = (0, 1), (-1, 0, 1)
+"""The cells of a cloud."""
+
+CENTRAL_DIFFERENCES = {
+    4: (np.float32(2 / 3), np.float32(-1 / 12)),
+    6: (np.float32(3 / 4), np.float32(-3 / 20), np.float32(1 / 60)),
+}
+"""Weights of f(+1)-f(-1), f(+2)-f(-2), ... in the derivative of each order."""
+
+_TILE = (8, 16, 128)
+_RUN = (1, 1, 8192)
+_FAR = np.float32(1e15)
+_NOTHING = np.empty(0, np.float32)
+
+
+def paint(x, inverse_cell, mesh, cloud=CIC, lattice=None):
+    """Number density of particles, in particles per cell.
+
+    Parameters
+    ----------
+    x : array (3, N) float32
+        Positions in Mpc/h, anywhere: they are wrapped into the box.
+    inverse_cell : float
+        Cells per Mpc/h.
+    mesh : array (m, m, p) float32
+        Overwritten with the result.
+    cloud : {CIC, TSC}
+    lattice : tuple of int, optional
+        Lagrangian lattice (nx, ny, nz) in whose order the particles stand; a help for speed.
+
+    Raises
+    ------
+    FloatingPointError
+        Some positions are not finite.
+    """
+    lattice, tile = _tiling(x, lattice)
+    extents, bad = _extents(x, inverse_cell, lattice, tile)
+    _raise_if(bad)
+    slabs = min(get_num_threads(), mesh.shape[0])
+    _paint(x, inverse_cell, lattice, tile, cloud, mesh, extents, slabs)
+
+
+def read(x, inverse_cell, mesh, out, cloud=CIC, lattice=None):
+    """Interpolate a mesh at the particles: the adjoint of `paint`.
+
+    Parameters
+    ----------
+    x, inverse_cell, mesh, cloud, lattice
+        As for `paint`; the mesh is kept.
+    out : array (N,) float32
+        Overwritten with the values at the particles.
+
+    Raises
+    ------
+    FloatingPointError
+        Some positions are not finite.
+    """
+    _raise_if(_read(x, inverse_cell, *_tiling(x, lattice), cloud, mesh, out))
+
+
+def read_gradient(x, inverse_cell, mesh, out, order=4, cloud=CIC, lattice=None, laplacian=_NOTHING):
+    """Interpolate the gradient of a mesh at the particles, by central differences.
+
+    The same as differencing the mesh and reading three components, without their memory;
+    and, if asked for, the Laplacian by second differences over next neighbours.
+
+    Parameters
+    ----------
+    x, inverse_cell, mesh, cloud, lattice
+        As for `read`.
+    out : array (3, N) float32
+        Overwritten with the gradient per Mpc/h; may be `x` itself.
+    order : {4, 6}
+        Order of the central differences, which needs a mesh of more than `order` cells.
+    laplacian : array (N,) float32, optional
+        Overwritten with the Laplacian per (Mpc/h)^2.
+
+    Raises
+    ------
+    FloatingPointError
+        Some positions are not finite.
+    """
+    weights = CENTRAL_DIFFERENCES[order]
+    where = (x, inverse_cell, *_tiling(x, lattice))
+    if (order, cloud) == (4, CIC):
+        bad = _read_cic_gradient(*where, weights, mesh, out, laplacian)
+    else:
+        bad = _read_gradient(*where, cloud, weights, mesh, out, laplacian)
+    _raise_if(bad)
+
+
+def _tiling(x, lattice):
+    """The lattice and its tiles; without a lattice, runs of particles."""
+    if lattice is None:
+        return (1, 1, x.shape[1]), _RUN
+    if math.prod(lattice) != x.shape[1]:
+        raise ValueError(f"found {x.shape[1]} particles on a lattice of {lattice}")
+    return lattice, _TILE
+
+
+def _raise_if(bad: int) -> None:
+    if bad:
+        raise FloatingPointError("positions are not finite")
+
+
+def _weights(offset, cloud):
+    """Weights of a cloud's cells, of an offset from the lower or the nearest cell."""
+    raise NotImplementedError
+
+
+@overload(_weights, inline="always")
+def _typed_weights(offset, cloud):
+    if cloud.count == 2:
+        return lambda offset, cloud: (np.float32(1) - offset, offset)
+
+    def tsc(offset, cloud):
+        half = np.float32(0.5)
+        below, above = half - offset, half + offset
+        return half * below * below, np.float32(0.75) - offset * offset, half * above * above
+
+    return tsc
+
+
+def _middle(cloud):
+    """Where in its first cell a particle changes over to the next."""
+    raise NotImplementedError
+
+
+@overload(_middle, inline="always")
+def _typed_middle(cloud):
+    middle = 0.0 if cloud.count == 2 else 0.5
+    return lambda cloud: middle
+
+
+@njit(fastmath={"contract", "nsz"})
+def _cell(x, inverse_cell, cloud, m):
+    """Cell in 0..m-1 and offset from it; a position that is not finite has offset NaN."""
+    u = np.float64(x) * inverse_cell + _middle(cloud)
+    low = np.floor(u)
+    i = np.int64(low)
+    if i < 0 or i >= m:
+        i %= m
+    return i, np.float32(u - low - _middle(cloud))
+
+
+@njit(fastmath={"contract", "nsz"})
+def _wrap(i, m):
+    """Index of a cell less than m away from the mesh."""
+    if i < 0:
+        return i + m
+    if i >= m:
+        return i - m
+    return i
+
+
+@njit(fastmath={"contract", "nsz"})
+def _tiles(lattice, tile):
+    tx = (lattice[0] + tile[0] - 1) // tile[0]
+    ty = (lattice[1] + tile[1] - 1) // tile[1]
+    return tx * ty * ((lattice[2] + tile[2] - 1) // tile[2])
+
+
+@njit(fastmath={"contract", "nsz"})
+def _bounds(t, lattice, tile):
+    """Corners of tile t of the lattice."""
+    ty = (lattice[1] + tile[1] - 1) // tile[1]
+    tz = (lattice[2] + tile[2] - 1) // tile[2]
+    x0, y0, z0 = t // (ty * tz) * tile[0], t // tz % ty * tile[1], t % tz * tile[2]
+    x1, y1, z1 = x0 + tile[0], y0 + tile[1], z0 + tile[2]
+    return x0, min(lattice[0], x1), y0, min(lattice[1], y1), z0, min(lattice[2], z1)
+
+
+@njit(parallel=True, cache=True)
+def _extents(x, inverse_cell, lattice, tile):
+    """Planes along x that each tile's clouds may touch, unwrapped; and how many are bad."""
+    extents = np.empty((_tiles(lattice, tile), 2), np.int64)
+    bad = 0
+    for t in prange(extents.shape[0]):
+        x0, x1, y0, y1, z0, z1 = _bounds(t, lattice, tile)
+        low, high = _FAR, -_FAR
+        finite = True
+        for i in range(x0, x1):
+            for j in range(y0, y1):
+                row = (i * lattice[1] + j) * lattice[2]
+                for p in range(row + z0, row + z1):
+                    finite &= abs(x[0, p]) + abs(x[1, p]) + abs(x[2, p]) < _FAR
+                    low, high = min(low, x[0, p]), max(high, x[0, p])
+        bad += not finite
+        extents[t, 0] = np.int64(np.floor(low * inverse_cell)) - 1
+        extents[t, 1] = np.int64(np.floor(high * inverse_cell)) + 2
+    return extents, bad
+
+
+@njit(fastmath={"contract", "nsz"})
+def _touches(low, high, a, b, m):
+    """Whether planes low to high, wrapped, are among planes a to b - 1."""
+    if high - low >= m:
+        return True
+    first = low % m if low < 0 or low >= m else low
+    last = first + high - low
+    return (first < b and last >= a) or last >= a + m
+
+
+@njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
+def _paint(x, inverse_cell, lattice, tile, cloud, mesh, extents, slabs):
+    m, pitch = mesh.shape[0], mesh.shape[2]
+    flat = mesh.reshape(-1)
+    for s in prange(slabs):
+        a, b = s * m // slabs, (s + 1) * m // slabs
+        mesh[a:b] = np.float32(0)
+        for t in range(extents.shape[0]):
+            if not _touches(extents[t, 0], extents[t, 1], a, b, m):
+                continue
+            x0, x1, y0, y1, z0, z1 = _bounds(t, lattice, tile)
+            for u in range(x0, x1):
+                for v in range(y0, y1):
+                    row = (u * lattice[1] + v) * lattice[2]
+                    for p in range(row + z0, row + z1):
+                        i0, fx = _cell(x[0, p], inverse_cell, cloud, m)
+                        if not _touches(i0 + cloud[0], i0 + cloud[-1], a, b, m):
+                            continue
+                        j0, fy = _cell(x[1, p], inverse_cell, cloud, m)
+                        k0, fz = _cell(x[2, p], inverse_cell, cloud, m)
+                        wx, wy, wz = _weights(fx, cloud), _weights(fy, cloud), _weights(fz, cloud)
+                        whole = k0 + cloud[0] >= 0 and k0 + cloud[-1] < m
+                        for c in range(len(cloud)):
+                            i = _wrap(i0 + cloud[c], m)
+                            if i < a or i >= b:
+                                continue
+                            for d in range(len(cloud)):
+                                line = (i * m + _wrap(j0 + cloud[d], m)) * pitch
+                                w = wx[c] * wy[d]
+                                if whole:
+                                    base = np.uint64(line + k0 + cloud[0])
+                                    for e in range(len(cloud)):
+                                        flat[base + np.uint64(e)] += w * wz[e]
+                                else:
+                                    for e in range(len(cloud)):
+                                        flat[np.uint64(line + _wrap(k0 + cloud[e], m))] += w * wz[e]
+
+
+@njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
+def _read(x, inverse_cell, lattice, tile, cloud, mesh, out):
+    m = mesh.shape[0]
+    bad = 0
+    for t in prange(_tiles(lattice, tile)):
+        x0, x1, y0, y1, z0, z1 = _bounds(t, lattice, tile)
+        finite = True
+        for u in range(x0, x1):
+            for v in range(y0, y1):
+                row = (u * lattice[1] + v) * lattice[2]
+                for p in range(row + z0, row + z1):
+                    finite &= abs(x[0, p]) + abs(x[1, p]) + abs(x[2, p]) < _FAR
+                for p in range(row + z0, row + z1):
+                    i0, fx = _cell(x[0, p], inverse_cell, cloud, m)
+                    j0, fy = _cell(x[1, p], inverse_cell, cloud, m)
+                    k0, fz = _cell(x[2, p], inverse_cell, cloud, m)
+                    wx, wy, wz = _weights(fx, cloud), _weights(fy, cloud), _weights(fz, cloud)
+                    total = np.float32(0)
+                    for c in range(len(cloud)):
+                        i = _wrap(i0 + cloud[c], m)
+                        for d in range(len(cloud)):
+                            j = _wrap(j0 + cloud[d], m)
+                            line = np.float32(0)
+                            for e in range(len(cloud)):
+                                line += wz[e] * mesh[i, j, _wrap(k0 + cloud[e], m)]
+                            total += wx[c] * wy[d] * line
+                    out[p] = total
+        bad += not finite
+    return bad
+
+
+@njit(fastmath={"contract", "nsz"})
+def _gradient(phi, i0, j0, k0, wx, wy, wz, cloud, weights):
+    """Gradient and Laplacian per cell, every index wrapped."""
+    m, six = phi.shape[0], np.float32(6)
+    gx = gy = gz = laplacian = np.float32(0)
+    for c in range(len(cloud)):
+        i = _wrap(i0 + cloud[c], m)
+        for d in range(len(cloud)):
+            j = _wrap(j0 + cloud[d], m)
+            for e in range(len(cloud)):
+                k = _wrap(k0 + cloud[e], m)
+                w = wx[c] * wy[d] * wz[e]
+                neighbours = phi[_wrap(i + 1, m), j, k] + phi[_wrap(i - 1, m), j, k]
+                neighbours += phi[i, _wrap(j + 1, m), k] + phi[i, _wrap(j - 1, m), k]
+                neighbours += phi[i, j, _wrap(k + 1, m)] + phi[i, j, _wrap(k - 1, m)]
+                laplacian += w * (neighbours - six * phi[i, j, k])
+                for h in range(len(weights)):
+                    f = w * weights[h]
+                    gx += f * (phi[_wrap(i + h + 1, m), j, k] - phi[_wrap(i - h - 1, m), j, k])
+                    gy += f * (phi[i, _wrap(j + h + 1, m), k] - phi[i, _wrap(j - h - 1, m), k])
+                    gz += f * (phi[i, j, _wrap(k + h + 1, m)] - phi[i, j, _wrap(k - h - 1, m)])
+    return gx, gy, gz, laplacian
+
+
+@njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
+def _read_gradient(x, inverse_cell, lattice, tile, cloud, weights, phi, out, laplacian):
+    m, scale = phi.shape[0], np.float32(inverse_cell)
+    wanted = laplacian.size > 0
+    bad = 0
+    for t in prange(_tiles(lattice, tile)):
+        x0, x1, y0, y1, z0, z1 = _bounds(t, lattice, tile)
+        finite = True
+        for u in range(x0, x1):
+            for v in range(y0, y1):
+                row = (u * lattice[1] + v) * lattice[2]
+                for p in range(row + z0, row + z1):
+                    finite &= abs(x[0, p]) + abs(x[1, p]) + abs(x[2, p]) < _FAR
+                for p in range(row + z0, row + z1):
+                    i0, fx = _cell(x[0, p], inverse_cell, cloud, m)
+                    j0, fy = _cell(x[1, p], inverse_cell, cloud, m)
+                    k0, fz = _cell(x[2, p], inverse_cell, cloud, m)
+                    wx, wy, wz = _weights(fx, cloud), _weights(fy, cloud), _weights(fz, cloud)
+                    gx, gy, gz, l = _gradient(phi, i0, j0, k0, wx, wy, wz, cloud, weights)
+                    out[0, p], out[1, p], out[2, p] = scale * gx, scale * gy, scale * gz
+                    if wanted:
+                        laplacian[p] = scale * scale * l
+        bad += not finite
+    return bad
+
+
+@njit(fastmath={"contract", "nsz"})
+def _pair(flat, o, ez, fz):
+    """Interpolation along z between cell o and the next."""
+    return ez * flat[o] + fz * flat[o + np.uint64(1)]
+
+
+@njit(fastmath={"contract", "nsz"})
+def _slope(flat, o, ez, fz, near, far):
+    """Derivative along z, interpolated between cell o and the next."""
+    one, two, three = np.uint64(1), np.uint64(2), np.uint64(3)
+    above = ez * (flat[o + one] - flat[o - one]) + fz * (flat[o + two] - flat[o])
+    wide = ez * (flat[o + two] - flat[o - two]) + fz * (flat[o + three] - flat[o - one])
+    return near * above + far * wide
+
+
+@njit(fastmath={"contract", "nsz"})
+def _bend(flat, o, ez, fz):
+    """Second difference along z, interpolated between cell o and the next."""
+    one, two = np.uint64(1), np.float32(2)
+    middle, after = flat[o], flat[o + one]
+    below = after - two * middle + flat[o - one]
+    above = flat[o + one + one] - two * after + middle
+    return ez * below + fz * above
+
+
+@njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
+def _read_cic_gradient(x, inverse_cell, lattice, tile, weights, phi, out, laplacian):
+    """`_read_gradient` for CIC and order 4, which loads each of its 56 cells once."""
+    m, pitch = phi.shape[0], phi.shape[2]
+    flat = phi.reshape(-1)
+    one, two, scale = np.float32(1), np.float32(2), np.float32(inverse_cell)
+    near, far = weights
+    wanted = laplacian.size > 0
+    sy, sx = np.uint64(pitch), np.uint64(m * pitch)
+    bad = 0
+    for t in prange(_tiles(lattice, tile)):
+        x0, x1, y0, y1, z0, z1 = _bounds(t, lattice, tile)
+        finite = True
+        for u in range(x0, x1):
+            for v in range(y0, y1):
+                row = (u * lattice[1] + v) * lattice[2]
+                for p in range(row + z0, row + z1):
+                    finite &= abs(x[0, p]) + abs(x[1, p]) + abs(x[2, p]) < _FAR
+                for p in range(row + z0, row + z1):
+                    i, fx = _cell(x[0, p], inverse_cell, CIC, m)
+                    j, fy = _cell(x[1, p], inverse_cell, CIC, m)
+                    k, fz = _cell(x[2, p], inverse_cell, CIC, m)
+                    ex, ey, ez = one - fx, one - fy, one - fz
+                    low, high = min(i, j, k), max(i, j, k)
+                    if low < 2 or high >= m - 3:
+                        gx, gy, gz, l = _gradient(
+                            phi, i, j, k, (ex, fx), (ey, fy), (ez, fz), CIC, weights
+                        )
+                        out[0, p], out[1, p], out[2, p] = scale * gx, scale * gy, scale * gz
+                        if wanted:
+                            laplacian[p] = scale * scale * l
+                        continue
+                    o = np.uint64((i * m + j) * pitch + k)
+                    r = o + sx  # the upper plane
+                    v00, v01 = _pair(flat, o, ez, fz), _pair(flat, o + sy, ez, fz)
+                    v10, v11 = _pair(flat, r, ez, fz), _pair(flat, r + sy, ez, fz)
+                    gz = ex * (
+                        ey * _slope(flat, o, ez, fz, near, far)
+                        + fy * _slope(flat, o + sy, ez, fz, near, far)
+                    ) + fx * (
+                        ey * _slope(flat, r, ez, fz, near, far)
+                        + fy * _slope(flat, r + sy, ez, fz, near, far)
+                    )
+                    a, b, c, d = o - sx - sx, o - sx, r + sx, r + sx + sx
+                    xa = ey * _pair(flat, a, ez, fz) + fy * _pair(flat, a + sy, ez, fz)
+                    xb = ey * _pair(flat, b, ez, fz) + fy * _pair(flat, b + sy, ez, fz)
+                    xc = ey * _pair(flat, c, ez, fz) + fy * _pair(flat, c + sy, ez, fz)
+                    xd = ey * _pair(flat, d, ez, fz) + fy * _pair(flat, d + sy, ez, fz)
+                    x_low, x_high = ey * v00 + fy * v01, ey * v10 + fy * v11
+                    gx = near * (ex * (x_high - xb) + fx * (xc - x_low))
+                    gx += far * (ex * (xc - xa) + fx * (xd - xb))
+                    a, b, c, d = o - sy - sy, o - sy, o + sy + sy, o + sy + sy + sy
+                    ya = ex * _pair(flat, a, ez, fz) + fx * _pair(flat, a + sx, ez, fz)
+                    yb = ex * _pair(flat, b, ez, fz) + fx * _pair(flat, b + sx, ez, fz)
+                    yc = ex * _pair(flat, c, ez, fz) + fx * _pair(flat, c + sx, ez, fz)
+                    yd = ex * _pair(flat, d, ez, fz) + fx * _pair(flat, d + sx, ez, fz)
+                    y_low, y_high = ex * v00 + fx * v10, ex * v01 + fx * v11
+                    gy = near * (ey * (y_high - yb) + fy * (yc - y_low))
+                    gy += far * (ey * (yc - ya) + fy * (yd - yb))
+                    out[0, p], out[1, p], out[2, p] = scale * gx, scale * gy, scale * gz
+                    if wanted:
+                        l = ex * (x_high - two * x_low + xb) + fx * (xc - two * x_high + x_low)
+                        l += ey * (y_high - two * y_low + yb) + fy * (yc - two * y_high + y_low)
+                        l += ex * (ey * _bend(flat, o, ez, fz) + fy * _bend(flat, o + sy, ez, fz))
+                        l += fx * (ey * _bend(flat, r, ez, fz) + fy * _bend(flat, r + sy, ez, fz))
+                        laplacian[p] = scale * scale * l
+        bad += not finite
+    return bad
