@@ -19,6 +19,9 @@ from coca.integrate import Snapshot
 RHO_CRIT = 2.77536627e11
 """Critical density today in (Msun/h) / (Mpc/h)^3."""
 
+BLOCK = 2**20
+"""Particles converted and written at a time."""
+
 UNITS = {
     "UnitLength_in_cm": 3.085678e21,
     "UnitMass_in_g": 1.989e43,
@@ -32,16 +35,16 @@ def particle_mass(cosmology: Cosmology, domain: Domain) -> float:
     return cosmology.Omega_m * RHO_CRIT * domain.box_size**3 / domain.particles
 
 
-def wrapped_positions(domain: Domain, snapshot: Snapshot) -> np.ndarray:
-    """Positions (N, 3) float32 in [0, box_size), Mpc/h."""
-    x = np.mod(domain.add_lattice(snapshot.disp).T, np.float32(domain.box_size))
+def wrapped_positions(domain: Domain, x: np.ndarray) -> np.ndarray:
+    """Positions (N, 3) float32 in [0, box_size), Mpc/h, of positions (3, N) anywhere."""
+    x = np.mod(x.T, np.float32(domain.box_size))
     x[x >= domain.box_size] = 0.0
     return x
 
 
-def peculiar_velocities(cosmology: Cosmology, snapshot: Snapshot) -> np.ndarray:
-    """Peculiar velocities (N, 3) float32 in km/s."""
-    return snapshot.vel.T * np.float32(cosmology.velocity_unit(snapshot.D))
+def peculiar_velocities(cosmology: Cosmology, D: float, vel: np.ndarray) -> np.ndarray:
+    """Peculiar velocities (N, 3) float32 in km/s of dx/dD (3, N) in Mpc/h."""
+    return vel.T * np.float32(cosmology.velocity_unit(D))
 
 
 def write_snapshot(
@@ -78,15 +81,20 @@ def write_snapshot(
         **dict.fromkeys(("Flag_Sfr", "Flag_Cooling", "Flag_Feedback", "Flag_StellarAge"), 0),
         **dict.fromkeys(("Flag_Metals", "Flag_DoublePrecision"), 0),
     }
-    x = wrapped_positions(domain, snapshot)
-    u = peculiar_velocities(cosmology, snapshot)
+    x, N = domain.add_lattice(snapshot.disp), snapshot.disp.shape[1]
     with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
         file.create_group("Header").attrs.update(header)
         file.create_group("Units").attrs.update(UNITS)
         particles = file.create_group("PartType1")
-        particles["Coordinates"] = x * np.float32(1e3)
-        particles["Velocities"] = u / np.float32(np.sqrt(a))
-        particles["ParticleIDs"] = np.arange(domain.particles, dtype=np.uint64)
+        coordinates = particles.create_dataset("Coordinates", (N, 3), np.float32)
+        velocities = particles.create_dataset("Velocities", (N, 3), np.float32)
+        ids = particles.create_dataset("ParticleIDs", (N,), np.uint64)
+        for low in range(0, N, BLOCK):
+            part = slice(low, min(N, low + BLOCK))
+            u = peculiar_velocities(cosmology, snapshot.D, snapshot.vel[:, part])
+            coordinates[part] = wrapped_positions(domain, x[:, part]) * np.float32(1e3)
+            velocities[part] = u / np.float32(np.sqrt(a))
+            ids[part] = np.arange(part.start, part.stop, dtype=np.uint64)
         file.create_group("Coca").attrs.update({k: json.dumps(v) for k, v in record.items()})
 
 

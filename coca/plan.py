@@ -20,9 +20,16 @@ if TYPE_CHECKING:
 
     from coca.emulator.emulator import Emulator
 
-FORCE_RATE = 3e8
-"""Mesh cells times log2 of their number per second and core in a force evaluation, measured at
-128^3 cells on a 2.8 GHz Xeon."""
+OWN_MEMORY, NETWORK_OWN_MEMORY = 285, 190
+"""MiB of the libraries, of what numba loads and of the heap, without the network and for it."""
+NETWORK_BYTES = 332
+"""Bytes per particle of the network's pass: features, activations and coefficients."""
+
+FORCE_RATE = 7.5e8
+"""Mesh cells times log2 of their number per second and core in a force evaluation with central
+differences, on a 2.8 GHz Xeon; a spectral gradient takes twice the time."""
+NETWORK_RATE = 5e5
+"""Particles per second and core in the pass of the shipped network, in float32, there."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +63,24 @@ class Plan:
             f"forces       {c.force_evaluations}, outputs at z = {outputs}",
             f"machine      {self.threads} threads{self._network_line()}",
             f"memory       {self.memory / 2**30:.2f} GiB at the peak, estimated",
-            f"cost         about {self.cost():.1f} s of force evaluations",
+            f"cost         about {self.force_cost():.1f} s of forces{self._network_cost()}",
             f"output       {c.output.directory}",
         ]
         return "\n".join(lines + [f"warning      {line}" for line in self.warnings])
 
-    def cost(self) -> float:
+    def force_cost(self) -> float:
         """Rough wall seconds of all force evaluations, the reference's included."""
         c = self.config
         forces = c.force_evaluations + (c.reference.force_evaluations if c.reference else 0)
         cells = c.mesh**3
-        return forces * cells * math.log2(cells) / (FORCE_RATE * self.threads)
+        rate = FORCE_RATE / (2 if c.force.gradient == "spectral" else 1)
+        return forces * cells * math.log2(cells) / (rate * self.threads)
+
+    def _network_cost(self) -> str:
+        if self.network is None or self.network.device.type != "cpu":
+            return ""
+        seconds = self.config.particles**3 / (NETWORK_RATE * self.threads)
+        return f", {seconds:.1f} s of the network"
 
     def _network_line(self) -> str:
         if self.network is None:
@@ -87,25 +101,41 @@ def make_plan(config: Config) -> Plan:
     if config.initial_conditions.file is not None:
         initial.check_file(config.initial_conditions.file, config.particles)
     network, warnings = _network(config)
-    memory = estimate_memory(config, threads, network)
+    memory = estimate_memory(config, network)
     _check_memory(memory)
     _check_directory(config.output.directory)
     return Plan(config, threads, network, memory, tuple(warnings))
 
 
-def estimate_memory(config: Config, threads: int, network: Network | None) -> int:
-    """Peak bytes: the larger of the network's pass and of the integration, with the code's own."""
-    N, M = config.particles**3, config.mesh**3
-    functions = len(network.emulator.functions) if network else 0
-    fields = 12 * N * (2 + functions) if config.frame != "rest" else 0
-    conditions = 28 * N
-    mesh = M * (4 * 4 + 2 * 4 + 4 * (threads - 1)) + 16 * N
-    outputs = 24 * N * len(config.output.redshifts) * (3 if config.reference else 2)
-    integration = conditions + fields + mesh + 96 * N + outputs
-    features, activations = 64 * N, 500 * N
-    inference = conditions + features + activations if network else 0
-    own = (850 if network else 400) * 2**20  # libraries, and the compiler on a first run
-    return own + max(integration, inference)
+def estimate_memory(config: Config, network: Network | None) -> int:
+    """Peak bytes of a run: those of its largest stage, with the code's own."""
+    own = (OWN_MEMORY + (NETWORK_OWN_MEMORY if network else 0)) * 2**20
+    return own + max(stage_memory(config, network).values())
+
+
+def stage_memory(config: Config, network: Network | None) -> dict[str, int]:
+    """Bytes of the arrays alive in each stage; `python -m benchmarks runs` measures the sum."""
+    N, M = config.particles**3, config.mesh**2 * (config.mesh + 2)
+    vectors, mesh = 12 * N, 4 * M
+    outputs, references = len(config.output.redshifts), 1 if config.reference else 0
+    snapshots = 2 * vectors * outputs
+    psi = 2 * vectors
+    conditions = psi + 4 * N
+    terms = len(network.emulator.functions) if network else 0
+    frame = (psi if config.frame != "rest" else 0) + vectors * terms
+    spectral = config.force.gradient == "spectral"
+    force = mesh * (2 if spectral else 1) + (vectors if spectral else 0)
+    density = 8 * N if config.integrator.method == "residual" else 0
+    state = 3 * vectors + (2 * vectors if outputs > 1 else 0)
+    integration = conditions + vectors * terms + state + force + density + snapshots - 2 * vectors
+    kept = snapshots * (1 + references) + frame
+    alone = vectors if config.frame != "rest" else 0
+    return {
+        "initial conditions": 56 * N,
+        "network": conditions + NETWORK_BYTES * N if network else 0,
+        "integration": integration + references * snapshots,
+        "analysis": kept + alone + vectors + mesh * (1 + references),
+    }
 
 
 def _network(config: Config) -> tuple[Network | None, list[str]]:

@@ -69,7 +69,7 @@ def _slices(simulation: Simulation) -> dict[str, np.ndarray]:
     last = simulation.snapshots[-1]
     slices = {}
     if simulation.config.frame != "rest":
-        slices[frame_name(simulation)] = simulation.in_frame(last.D).disp
+        slices[frame_name(simulation)] = simulation.frame.displacement(last.D)
     slices[run_name(simulation)] = last.disp
     if simulation.reference:
         slices["reference"] = simulation.reference[-1].disp

@@ -70,17 +70,18 @@ def write_results(plan: Plan, simulation: Simulation, progress: Progress) -> Non
 def measure(simulation: Simulation) -> list[Measurement]:
     """Power spectra of every output, of the frame alone and against the reference."""
     domain, mesh = simulation.domain, simulation.config.mesh
+
+    def modes(disp):
+        return density_modes(domain, domain.add_lattice(disp), mesh)
+
     measurements = []
     for i, snapshot in enumerate(simulation.snapshots):
-        modes = [
-            density_modes(domain, domain.add_lattice(s.disp), mesh)
-            for s in (snapshot, *simulation.reference[i : i + 1])
-        ]
-        run = spectra(domain, *modes)
+        reference = modes(simulation.reference[i].disp) if simulation.reference else None
+        run = spectra(domain, modes(snapshot.disp), reference)
         frame = None
         if simulation.config.frame != "rest":
-            x = domain.add_lattice(simulation.in_frame(snapshot.D).disp)
-            frame = spectra(domain, density_modes(domain, x, mesh), *modes[1:])
+            alone = simulation.frame.displacement(snapshot.D)
+            frame = spectra(domain, modes(alone), reference)
         z = redshift(float(simulation.cosmology.a_of_D(snapshot.D)))
         linear = snapshot.D**2 * simulation.power(run.k)
         measurements.append(Measurement(z, snapshot.D, run, frame, linear))

@@ -44,10 +44,6 @@ class Simulation:
     trust: Trust
     clock: Clock
 
-    def in_frame(self, D: float) -> Snapshot:
-        """Particles that follow the frame alone."""
-        return Snapshot(D, self.frame.displacement(D), self.frame.velocity(D))
-
 
 def simulate(plan: Plan, progress: Progress | None = None) -> Simulation:
     """Run a plan.

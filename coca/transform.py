@@ -79,7 +79,7 @@ class Transform:
         self._blocks = [
             pyfftw.zeros_aligned((n, self._width), "complex64") for _ in range(workers.number)
         ]
-        self._planes: dict[tuple, list[pyfftw.FFTW]] = {}
+        self._planes: dict[tuple, tuple[list[pyfftw.FFTW], tuple]] = {}
         with self._wisdom():
             self._along_x = {
                 direction: [self._plan(block, block, (0,), direction) for block in self._blocks]
@@ -173,7 +173,7 @@ class Transform:
     def _over_planes(self, field: np.ndarray, modes: np.ndarray, direction: str) -> None:
         n = self.shape[0]
         field = field[..., :n]
-        plans = self._plane_plans(field, modes, direction)
+        plans, scratch = self._plane_plans(field, modes, direction)
         ends = (field, modes) if direction == "FFTW_FORWARD" else (modes, field)
 
         def piece(worker, i):
@@ -181,9 +181,12 @@ class Transform:
             plans[worker].execute()
 
         self._workers.share(piece, n)
+        for plan in plans:
+            plan.update_arrays(*scratch)  # a plan keeps its arrays alive
 
-    def _plane_plans(self, field, modes, direction) -> list[pyfftw.FFTW]:
-        """One plan a worker for planes with these strides and alignment, in place or not."""
+    def _plane_plans(self, field, modes, direction) -> tuple[list[pyfftw.FFTW], tuple]:
+        """Plans, one a worker, for planes with these strides and alignment, in place or not;
+        and the arrays they were made with."""
         aligned = _aligned(field) and _aligned(modes)
         key = (direction, field.strides, aligned, np.shares_memory(field, modes, max_work=1))
         if key not in self._planes:
@@ -194,10 +197,11 @@ class Transform:
                 plane = pyfftw.empty_aligned(self.shape[1:], "float32")
             ends = (plane, scratch) if direction == "FFTW_FORWARD" else (scratch, plane)
             with self._wisdom():
-                self._planes[key] = [
+                plans = [
                     self._plan(*ends, (0, 1), direction, aligned)
                     for _ in range(self._workers.number)
                 ]
+            self._planes[key] = plans, ends
         return self._planes[key]
 
     def _plan(self, source, target, axes, direction, aligned=True) -> pyfftw.FFTW:

@@ -24,8 +24,12 @@ def written(tmp_path_factory, domain, cosmology, conditions):
 def check(domain, cosmology, snapshot, box, x, u, mass, Omega_m, h, z, rtol=1e-6):
     assert box == pytest.approx(domain.box_size, rel=rtol)
     # float32 kpc/h
-    np.testing.assert_allclose(x, wrapped_positions(domain, snapshot), rtol=rtol, atol=1e-4)
-    np.testing.assert_allclose(u, peculiar_velocities(cosmology, snapshot), rtol=1e-5, atol=1e-2)
+    np.testing.assert_allclose(
+        x, wrapped_positions(domain, domain.add_lattice(snapshot.disp)), rtol=rtol, atol=1e-4
+    )
+    np.testing.assert_allclose(
+        u, peculiar_velocities(cosmology, snapshot.D, snapshot.vel), rtol=1e-5, atol=1e-2
+    )
     density = cosmology.Omega_m * 2.77536627e11 * domain.box_size**3
     assert mass == pytest.approx(density, rel=1e-3)
     assert (Omega_m, h) == (cosmology.Omega_m, cosmology.h)

@@ -41,26 +41,43 @@ class Architecture:
 
 def periodic_pad(x: Tensor) -> Tensor:
     """One layer of periodic padding in the three spatial dimensions of (B, C, X, Y, Z)."""
-    for dim in (2, 3, 4):
-        n = x.shape[dim]
-        x = torch.cat([x.narrow(dim, n - 1, 1), x, x.narrow(dim, 0, 1)], dim)
-    return x.contiguous(memory_format=torch.channels_last_3d)
+    b, c, *shape = x.shape
+    padded = (b, c, *(n + 2 for n in shape))
+    layout = torch.channels_last_3d
+    out = torch.empty(padded, dtype=x.dtype, device=x.device, memory_format=layout)
+    out[:, :, 1:-1, 1:-1, 1:-1] = x
+    for dim, n in enumerate(shape, 2):  # each overwrites what the one before took from its edges
+        out.select(dim, 0).copy_(out.select(dim, n))
+        out.select(dim, n + 1).copy_(out.select(dim, 1))
+    return out
 
 
 def fold(x: Tensor) -> Tensor:
     """(B, C, 2X, 2Y, 2Z) to (B, 8C, X, Y, Z)."""
     b, c, nx, ny, nz = x.shape
     x = x.view(b, c, nx // 2, 2, ny // 2, 2, nz // 2, 2)
-    x = x.permute(0, 3, 5, 7, 1, 2, 4, 6).reshape(b, 8 * c, nx // 2, ny // 2, nz // 2)
-    return x.contiguous(memory_format=torch.channels_last_3d)
+    x = x.permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(b, nx // 2, ny // 2, nz // 2, 8 * c)
+    return x.permute(0, 4, 1, 2, 3)
 
 
 def unfold(x: Tensor) -> Tensor:
     """The inverse of `fold`."""
     b, c8, nx, ny, nz = x.shape
-    x = x.view(b, 2, 2, 2, c8 // 8, nx, ny, nz)
-    x = x.permute(0, 4, 5, 1, 6, 2, 7, 3).reshape(b, c8 // 8, 2 * nx, 2 * ny, 2 * nz)
-    return x.contiguous(memory_format=torch.channels_last_3d)
+    x = x.permute(0, 2, 3, 4, 1).reshape(b, nx, ny, nz, 2, 2, 2, c8 // 8)
+    x = x.permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(b, 2 * nx, 2 * ny, 2 * nz, c8 // 8)
+    return x.permute(0, 4, 1, 2, 3)
+
+
+class Pointwise(nn.Conv3d):
+    """A convolution of one cell: one matrix product."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        y = F.linear(x.permute(0, 2, 3, 4, 1), self.weight.flatten(1), self.bias)
+        return y.permute(0, 4, 1, 2, 3)
 
 
 class Block(nn.Module):
@@ -91,12 +108,12 @@ class UNet(nn.Module):
         super().__init__()
         self.architecture = a = architecture
         levels = list(zip(a.channels[:-1], a.channels[1:], strict=True))
-        self.stem = nn.Conv3d(8 * a.inputs, a.channels[0], 1)
-        self.down = nn.ModuleList(nn.Conv3d(8 * c0, c1, 1) for c0, c1 in levels)
-        self.up = nn.ModuleList(nn.Conv3d(c1, 8 * c0, 1) for c0, c1 in levels)
+        self.stem = Pointwise(8 * a.inputs, a.channels[0])
+        self.down = nn.ModuleList(Pointwise(8 * c0, c1) for c0, c1 in levels)
+        self.up = nn.ModuleList(Pointwise(c1, 8 * c0) for c0, c1 in levels)
         self.encode = nn.ModuleList(map(_blocks, a.channels, a.blocks))
         self.decode = nn.ModuleList(map(_blocks, a.channels, a.blocks_up))
-        self.head = nn.Conv3d(a.channels[0] + 8 * a.inputs, 8 * a.outputs, 1)
+        self.head = Pointwise(a.channels[0] + 8 * a.inputs, 8 * a.outputs)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
