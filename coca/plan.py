@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from coca.emulator.emulator import Emulator
 
-OWN_MEMORY, NETWORK_OWN_MEMORY = 285, 190
-"""MiB of the libraries, of what numba loads and of the heap, without the network and for it."""
+OWN_MEMORY, NETWORK_OWN_MEMORY = 250, 205
+"""MiB of the libraries, of what numba loads, without the network and for it."""
 NETWORK_BYTES = 332
 """Bytes per particle of the network's pass: features, activations and coefficients."""
 
