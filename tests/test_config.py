@@ -16,6 +16,14 @@ def set_(values, key, value):
     values[last] = value
 
 
+def test_a_mesh_must_hold_the_stencil(config_values):
+    config_values |= {"particles": 4, "mesh": 4}
+    with pytest.raises(ConfigError, match="mesh: found 4, wanted more than 4 cells"):
+        make_config(config_values)
+    set_(config_values, "force.gradient", "spectral")
+    assert make_config(config_values).mesh == 4
+
+
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
 def test_every_shipped_config_is_valid(path):
     kind = TrainConfig if path.name.startswith("train") else Config
@@ -47,6 +55,10 @@ def test_every_shipped_config_is_valid(path):
         ("output.directory", 3, r"output\.directory: found 3"),
         ("linear_power.source", "table", "linear_power: wanted a file with source: table"),
         ("initial_conditions.file", "x.h5", None),
+        ("force.gradient", 5, r"force\.gradient: found 5, wanted: .*4, 6 or 'spectral'"),
+        ("force.gradient", 4.5, r"force\.gradient: found 4\.5"),
+        ("force.assignment", "ngp", r"force\.assignment: found 'ngp', wanted: .*'cic' or 'tsc'"),
+        ("force.fft_planning", "never", r"force\.fft_planning: found 'never'"),
         ("threads", 0, "threads: found 0, wanted auto or a number"),
         ("threads", "many", "threads: found 'many', wanted auto or a number"),
         ("device", "tpu", "device: found 'tpu'"),

@@ -1,0 +1,159 @@
+"""Transforms against numpy's, and the wisdom that is kept between runs."""
+
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kernels.fourier
+from coca import transform, wisdom
+from coca.transform import Transform, Workers
+
+ROOT = Path(__file__).parent.parent
+SIZES = pytest.mark.parametrize("n", [2, 6, 10, 16, 30, 48])
+
+
+@pytest.fixture(params=[1, 3], ids=["one worker", "three workers"])
+def workers(request):
+    return Workers(request.param)
+
+
+def field_of(n):
+    return np.random.default_rng(n).normal(size=(n, n, n)).astype(np.float32)
+
+
+def close(a, b):
+    # float32 round-off of sums of n^3 numbers
+    np.testing.assert_allclose(a, b, atol=3e-6 * np.abs(b).max())
+
+
+@SIZES
+def test_forward_is_numpys_and_keeps_the_field(n, workers):
+    fft, field = Transform(n, workers, "estimate"), field_of(n)
+    kept = field.copy()
+    close(fft.forward(field), np.fft.rfftn(field))
+    np.testing.assert_array_equal(field, kept)
+
+
+@SIZES
+def test_backward_is_numpys(n, workers):
+    fft, field = Transform(n, workers, "estimate"), field_of(n)
+    modes = np.fft.rfftn(field).astype(np.complex64)
+    work = fft.empty_k()
+    kept = modes.copy()
+    close(fft.backward(modes, work=work), field * n**3)
+    np.testing.assert_array_equal(modes, kept)
+    close(fft.backward(modes), field * n**3)
+
+
+@SIZES
+def test_in_place_is_the_same(n, workers):
+    fft, field = Transform(n, workers, "estimate"), field_of(n)
+    modes = fft.empty_k()
+    mesh = fft.mesh(modes)
+    mesh[..., :n] = field
+    fft.forward(mesh, modes)
+    close(modes, np.fft.rfftn(field))
+    fft.backward(modes, mesh)
+    close(mesh[..., :n], field * n**3)
+
+
+def smooth(block, first, n):
+    """A factor that tells every mode from every other."""
+    kernels.fourier.gaussian_filter(block, first, 2 * np.pi, 0.02, 1.0 / n**3)
+    kernels.fourier.gradient(block, first, 2 * np.pi, 1, 1.0)
+
+
+@SIZES
+@pytest.mark.parametrize("block", [2**18, 2**8])
+def test_convolution_multiplies_every_mode(n, block, workers, monkeypatch):
+    """With one block of columns, and with many."""
+    monkeypatch.setattr(transform, "BLOCK_BYTES", block)
+    fft, field = Transform(n, workers, "estimate"), field_of(n)
+    k = 2 * np.pi * np.fft.fftfreq(n, 1 / n)
+    kx, ky, kz = np.meshgrid(k, k, k[: n // 2 + 1], indexing="ij")
+    factor = 1j * np.where(np.abs(ky) == np.pi * n, 0, ky)
+    factor = factor * np.exp(-(kx**2 + ky**2 + kz**2) * 0.02**2 / 2)
+    expected = np.fft.irfftn(factor * np.fft.rfftn(field), field.shape)
+    modes = fft.empty_k()
+    fft.mesh(modes)[..., :n] = field
+    fft.convolve(modes, partial(smooth, n=n))
+    np.testing.assert_allclose(
+        fft.mesh(modes)[..., :n], expected, atol=1e-5 * max(1.0, np.abs(expected).max())
+    )
+
+
+def test_arrays_of_any_alignment(workers):
+    n = 16
+    fft, field = Transform(n, workers, "estimate"), field_of(16)
+    room = np.empty(n**3 + 1, np.float32)
+    askew = room[1:].reshape(n, n, n)
+    askew[:] = field
+    close(fft.forward(askew), np.fft.rfftn(field))
+
+
+def test_plans_do_not_keep_arrays_alive(workers):
+    n = 64
+    fft = Transform(n, workers, "estimate")
+    field = fft.empty()
+    field[:] = 0
+    modes = fft.forward(field)
+    owners = [sys.getrefcount(a.base) for a in (field, modes)]
+    fresh = [fft.empty(), fft.empty_k()]
+    assert owners == [sys.getrefcount(a.base) for a in fresh]
+
+
+def test_errors_of_a_piece_are_raised(workers):
+    def fail(worker, piece):
+        if piece == 5:
+            raise FloatingPointError("piece 5")
+
+    with pytest.raises(FloatingPointError, match="piece 5"):
+        workers.share(fail, 10)
+
+
+PLAN = """
+import pyfftw
+from coca.domain import Domain
+before = pyfftw.export_wisdom()[1]
+Domain(1.0, 8).transform(16)
+print(len(pyfftw.export_wisdom()[1]) - len(before))
+"""
+
+
+def plan_in_a_process(cache):
+    """Bytes of wisdom known after planning in a new process."""
+    environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
+    done = subprocess.run(
+        [sys.executable, "-c", PLAN],
+        cwd=ROOT, env=environment, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return int(done.stdout)
+
+
+def test_wisdom_is_kept_and_used_again(tmp_path):
+    assert plan_in_a_process(tmp_path) > 0
+    (file,) = (tmp_path / "coca").iterdir()
+    stamp = file.stat().st_mtime_ns
+    assert plan_in_a_process(tmp_path) > 0
+    assert file.stat().st_mtime_ns == stamp  # nothing was timed anew, so nothing was written
+
+
+def test_damaged_wisdom_is_made_anew(tmp_path, monkeypatch):
+    plan_in_a_process(tmp_path)
+    (file,) = (tmp_path / "coca").iterdir()
+    file.write_bytes(b"\0 not wisdom")
+    assert plan_in_a_process(tmp_path) > 0
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert wisdom.path() == file
+    assert file.read_bytes().startswith(b"(fftw")
+
+
+def test_without_a_cache_directory_plans_are_timed_all_the_same(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert plan_in_a_process(blocked) > 0
