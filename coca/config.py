@@ -152,6 +152,18 @@ class ReferenceConfig(_Section):
     force_evaluations: Integer = Field(64, ge=8, le=4096)
 
 
+def _check_mesh(particles: int, mesh: int, force: ForceConfig) -> None:
+    if particles % 2:
+        raise ValueError(f"particles: found {particles}, wanted an even number")
+    if mesh not in (particles, 2 * particles, 3 * particles):
+        raise ValueError(f"mesh: found {mesh}, wanted 1, 2 or 3 times particles = {particles}")
+    if force.gradient != "spectral" and mesh <= force.gradient:
+        raise ValueError(
+            f"mesh: found {mesh}, wanted more than {force.gradient} cells for the central "
+            f"differences of force.gradient: {force.gradient}"
+        )
+
+
 class Config(_Section):
     """Everything that defines a run. Lengths in Mpc/h."""
 
@@ -176,18 +188,7 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _consistent(self):
-        if self.particles % 2:
-            raise ValueError(f"particles: found {self.particles}, wanted an even number")
-        if self.mesh not in (self.particles, 2 * self.particles, 3 * self.particles):
-            raise ValueError(
-                f"mesh: found {self.mesh}, wanted 1, 2 or 3 times particles = {self.particles}"
-            )
-        gradient = self.force.gradient
-        if gradient != "spectral" and self.mesh <= gradient:
-            raise ValueError(
-                f"mesh: found {self.mesh}, wanted more than {gradient} cells for the central "
-                f"differences of force.gradient: {gradient}"
-            )
+        _check_mesh(self.particles, self.mesh, self.force)
         if self.output.redshifts[0] >= self.initial_conditions.redshift:
             raise ValueError(
                 f"output.redshifts: found {self.output.redshifts[0]}, wanted all below "
@@ -214,7 +215,7 @@ class Config(_Section):
         return self.integrator.gain if kick == "gain" else 0.0
 
 
-Range = Annotated[tuple[Number, Number], Field()]
+Range = tuple[Number, Number]
 
 
 class CosmologyRange(_Section):
@@ -226,6 +227,19 @@ class CosmologyRange(_Section):
     n_s: Range
     sigma_8: Range
 
+    @model_validator(mode="after")
+    def _corners_are_cosmologies(self):
+        ranges = self.model_dump()
+        for name, (low, high) in ranges.items():
+            if low > high:
+                raise ValueError(f"{name}: found [{low:g}, {high:g}], wanted the lower value first")
+        for corner in itertools.product(*ranges.values()):
+            try:
+                CosmologyConfig(**dict(zip(ranges, corner, strict=True)))
+            except ValidationError as error:
+                raise ValueError(_one_line(error)) from None
+        return self
+
 
 class SimulationsConfig(_Section):
     """Training simulations: BullFrog runs that the trainer makes for itself."""
@@ -236,21 +250,26 @@ class SimulationsConfig(_Section):
     cosmology: CosmologyRange
     linear_power: Literal["camb", "eisenstein_hu"] = "eisenstein_hu"
     box_size: Number = Field(gt=0)
-    particles: Integer = Field(ge=8)
+    particles: Integer = Field(ge=8, le=1024)
     mesh: Integer
-    seed: Integer = Field(ge=0)
-    redshift: Number = Field(19.0, gt=0)
+    seed: Integer = Field(ge=0, lt=2**62)
+    redshift: Number = Field(19.0, gt=0, le=1000)
     """Start of the simulations; they end at z = 0."""
-    force_evaluations: Integer = Field(32, ge=8)
+    force_evaluations: Integer = Field(32, ge=12, le=4096)
     force: ForceConfig = ForceConfig()
+
+    @model_validator(mode="after")
+    def _mesh_fits(self):
+        _check_mesh(self.particles, self.mesh, self.force)
+        return self
 
 
 class NetworkConfig(_Section):
     """Size of the network and of its output."""
 
-    channels: tuple[Integer, ...] = (48, 96, 96)
-    blocks: tuple[Integer, ...] = (1, 2, 2)
-    blocks_up: tuple[Integer, ...] = (1, 1)
+    channels: tuple[Annotated[Integer, Field(ge=1, le=4096)], ...] = (48, 96, 96)
+    blocks: tuple[Annotated[Integer, Field(ge=0, le=100)], ...] = (1, 2, 2)
+    blocks_up: tuple[Annotated[Integer, Field(ge=0, le=100)], ...] = (1, 1)
     time_functions: Integer = Field(5, ge=1, le=10)
 
     @model_validator(mode="after")
@@ -282,6 +301,16 @@ class TrainConfig(_Section):
     """The safetensors file to write; its checkpoint lies beside it until the end."""
     threads: Threads = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @model_validator(mode="after")
+    def _lattice_divides(self):
+        divisor = 2 ** len(self.network.channels)
+        if self.simulations.particles % divisor:
+            raise ValueError(
+                f"simulations.particles: found {self.simulations.particles}, wanted a multiple of "
+                f"{divisor} for {len(self.network.channels)} levels of network.channels"
+            )
+        return self
 
 
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)

@@ -44,8 +44,11 @@ def second_order(domain: Domain, delta_k: np.ndarray) -> np.ndarray:
         hessian = partial(kernels.fourier.hessian, kf=kf, axis0=i, axis1=j)
         return fft.backward(phi_k, multiply=hessian, work=work)
 
-    diagonal = [second_derivative(i, i) for i in range(3)]
-    source = diagonal[0] * diagonal[1] + diagonal[2] * (diagonal[0] + diagonal[1])
+    source, yy, zz = (second_derivative(i, i) for i in range(3))
+    zz *= source + yy
+    source *= yy
+    source += zz
+    del yy, zz
     for i, j in ((0, 1), (0, 2), (1, 2)):
         source -= second_derivative(i, j) ** 2
     return _gradient(domain, fft.forward(source, phi_k, _green(domain, domain.particles)), 1.0)
@@ -66,8 +69,10 @@ def _green(domain: Domain, cells: int = 1):
 
 
 def _potential(domain: Domain, delta_k: np.ndarray) -> np.ndarray:
-    phi_k = delta_k.copy()
-    domain.transform(domain.n).multiply(phi_k, _green(domain))
+    fft = domain.transform(domain.n)
+    phi_k = fft.empty_k()
+    phi_k[:] = delta_k
+    fft.multiply(phi_k, _green(domain))
     return phi_k
 
 

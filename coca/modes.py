@@ -37,7 +37,10 @@ def white_noise_modes(
 
 def modes_of_white_noise(domain: Domain, noise: np.ndarray) -> np.ndarray:
     """Unit-variance modes of a real field (n, n, n) of unit-variance white noise."""
-    modes = domain.transform(domain.n).forward(np.ascontiguousarray(noise, np.float32))
+    fft = domain.transform(domain.n)
+    field = fft.empty()
+    field[:] = noise
+    modes = fft.forward(field)
     modes *= np.float32(domain.particles**-0.5)
     half = domain.n // 2
     modes[half], modes[:, half], modes[:, :, half] = 0, 0, 0

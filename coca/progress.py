@@ -5,15 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
+from numba.core.event import TimingListener, register
 from tqdm import tqdm
 
 
 class Clock:
-    """Wall seconds by stage. A stage inside another one stops the outer one's clock."""
+    """Wall seconds by stage. A stage inside another one stops the outer one's clock.
+
+    Compilation by numba is not a stage: it happens inside whichever stage calls a kernel that
+    is not in numba's cache yet.
+    """
 
     def __init__(self):
         self.seconds: dict[str, float] = {}
+        self._compiled_before = _compilation_seconds()
         self._stack: list[str] = []
         self._since = 0.0
 
@@ -37,14 +44,22 @@ class Clock:
 
         return run
 
+    @property
+    def compilation(self) -> float:
+        """Seconds in which numba compiled kernels since this clock was made."""
+        return _compilation_seconds() - self._compiled_before
+
     def table(self) -> str:
-        """A table of stages, seconds and shares."""
+        """A table of stages, seconds and shares, and what compilation took of them."""
         total = sum(self.seconds.values())
         rows = [
             f"  {stage:<20} {seconds:8.2f} s {100 * seconds / max(total, 1e-9):5.1f} %"
             for stage, seconds in self.seconds.items()
         ]
-        return "\n".join(["time by stage", *rows, f"  {'total':<20} {total:8.2f} s"])
+        rows.append(f"  {'total':<20} {total:8.2f} s")
+        if self.compilation > 0.5:
+            rows.append(f"  {self.compilation:.1f} s of it compiling, which later runs need not")
+        return "\n".join(["time by stage", *rows])
 
     def _charge(self) -> None:
         now = time.perf_counter()
@@ -52,6 +67,18 @@ class Clock:
             stage = self._stack[-1]
             self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
         self._since = now
+
+
+@cache
+def _compilation() -> TimingListener:
+    listener = TimingListener()
+    register("numba:compile", listener)
+    return listener
+
+
+def _compilation_seconds() -> float:
+    """Seconds in which numba compiled since this was first asked for."""
+    return _compilation().duration if _compilation().done else 0.0
 
 
 class Progress:

@@ -117,6 +117,7 @@ def run_record(plan: Plan, simulation: Simulation, files: list[str] = ()) -> dic
         "warnings": list(plan.warnings),
         "memory": {"estimated": plan.memory, "peak": peak_memory()},
         "timings": dict(simulation.clock.seconds),
+        "compilation": simulation.clock.compilation,
         "files": list(files),
     }
 

@@ -186,7 +186,8 @@ class Transform:
 
     def _plane_plans(self, field, modes, direction) -> tuple[list[pyfftw.FFTW], tuple]:
         """Plans, one a worker, for planes with these strides and alignment, in place or not;
-        and the arrays they were made with."""
+        and the arrays they were made with. Other plans round differently: fields of `empty`
+        give the same bits every time."""
         aligned = _aligned(field) and _aligned(modes)
         key = (direction, field.strides, aligned, np.shares_memory(field, modes, max_work=1))
         if key not in self._planes:

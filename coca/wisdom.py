@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import pyfftw
@@ -23,10 +24,10 @@ def kept(active: bool) -> Iterator[None]:
     if not active:
         yield
         return
-    _load()
-    before = _single_precision()
+    _load_once()
+    before = _export()
     yield
-    if _single_precision() != before:
+    if _export() != before:
         with suppress(OSError):
             _save()
 
@@ -38,8 +39,10 @@ def path() -> Path:
     return Path(cache) / "coca" / f"fftw-{name}.wisdom"
 
 
-def _single_precision() -> bytes:
-    return pyfftw.export_wisdom()[1]
+@cache
+def _load_once() -> None:
+    """Only once: what another process timed differently since would change our plans."""
+    _load()
 
 
 def _load() -> None:
@@ -47,8 +50,18 @@ def _load() -> None:
         pyfftw.import_wisdom((b"", path().read_bytes(), b""))
 
 
+def _export() -> bytes:
+    return pyfftw.export_wisdom()[1]
+
+
 def _save() -> None:
+    """Write what is known here with what others have written meanwhile; ours prevails."""
     path().parent.mkdir(parents=True, exist_ok=True)
-    _load()  # what another process has added meanwhile
+    ours = _export()
+    pyfftw.forget_wisdom()
+    _load()
+    pyfftw.import_wisdom((b"", ours, b""))
     with whole_file(path()) as temporary:
-        temporary.write_bytes(_single_precision())
+        temporary.write_bytes(_export())
+    pyfftw.forget_wisdom()
+    pyfftw.import_wisdom((b"", ours, b""))

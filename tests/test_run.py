@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import h5py
+import numba
 import numpy as np
 import pytest
 import yaml
@@ -206,6 +207,13 @@ def test_clock_charges_the_inner_stage():
         pass
     assert set(clock.seconds) == {"outer", "inner"}
     assert "total" in clock.table()
+
+
+def test_clock_tells_compilation_apart():
+    clock = Clock()
+    numba.njit(lambda x: x + 1)(1)
+    assert 0.0 < clock.compilation < 60.0
+    assert Clock().compilation == 0.0
 
 
 def test_accuracy_benchmark_writes_its_rows(tmp_path):
