@@ -115,7 +115,7 @@ class IntegratorConfig(_Section):
     method: Literal["residual", "bullfrog", "fastpm"] = "residual"
     kick: Literal["auto", "gain", "explicit"] = "auto"
     """Residual kicks with the resolved gain or without; auto: gain in an emulated frame."""
-    gain: Number = Field(8.0, gt=0, le=100)
+    gain: Number = Field(6.0, gt=0, le=100)
     """Strength of the gain, see `coca.integrate.ResidualKick`."""
 
 

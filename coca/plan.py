@@ -101,6 +101,10 @@ def make_plan(config: Config) -> Plan:
     if config.initial_conditions.file is not None:
         initial.check_file(config.initial_conditions.file, config.particles)
     network, warnings = _network(config)
+    if config.force.deconvolve and config.mesh == 2 * config.particles:
+        warnings.append(
+            "force.deconvolve multiplies what the lattice leaves on a mesh of twice the particles"
+        )
     memory = estimate_memory(config, network)
     _check_memory(memory)
     _check_directory(config.output.directory)

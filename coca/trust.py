@@ -9,7 +9,7 @@ import numpy as np
 from coca.config import Config
 from coca.integrate import Evaluation
 
-AMPLITUDE, EXPONENT = 1.6, 0.7
+AMPLITUDE, EXPONENT = 1.25, 0.85
 """Fit of the true rms error to the mean `error_rms` over PM, COLA and COCA runs with 2 to 16 force
 evaluations, 2 Mpc/h apart; within a factor of two of all of them (docs/accuracy.md)."""
 
@@ -28,7 +28,7 @@ def estimate_error(config: Config, evaluations: list[Evaluation]) -> Trust:
     The residual acceleration s of a particle stands for a displacement s / kappa where the
     step does not resolve the local frequency, and s (H/2)^2 where it does
     (`Evaluation.error_rms`). The error that the kicks leave follows its mean over evaluations,
-    e, as AMPLITUDE e^EXPONENT (Mpc/h), which benchmarks/accuracy.py measures.
+    e, as AMPLITUDE e^EXPONENT (Mpc/h), which `python -m benchmarks accuracy` measures.
     """
     if not evaluations:
         why = "no force was evaluated" if config.force_evaluations == 0 else "velocity kicks"

@@ -58,7 +58,10 @@ def paint(x, inverse_cell, mesh, cloud=CIC, lattice=None):
     extents, bad = _extents(x, inverse_cell, lattice, tile)
     _raise_if(bad)
     slabs = min(get_num_threads(), mesh.shape[0])
-    _paint(x, inverse_cell, lattice, tile, cloud, mesh, extents, slabs)
+    if cloud == CIC:
+        _paint_cic(x, inverse_cell, lattice, tile, mesh, extents, slabs)
+    else:
+        _paint(x, inverse_cell, lattice, tile, cloud, mesh, extents, slabs)
 
 
 def read(x, inverse_cell, mesh, out, cloud=CIC, lattice=None):
@@ -258,6 +261,51 @@ def _paint(x, inverse_cell, lattice, tile, cloud, mesh, extents, slabs):
                                 else:
                                     for e in range(len(cloud)):
                                         flat[np.uint64(line + _wrap(k0 + cloud[e], m))] += w * wz[e]
+
+
+@njit(fastmath={"contract", "nsz"})
+def _deposit(flat, line, k0, k1, w, ez, fz):
+    """Share a weight between two cells of a line along z."""
+    flat[np.uint64(line + k0)] += w * ez
+    flat[np.uint64(line + k1)] += w * fz
+
+
+@njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
+def _paint_cic(x, inverse_cell, lattice, tile, mesh, extents, slabs):
+    """`_paint` for CIC, without loops over a cloud."""
+    m, pitch = mesh.shape[0], mesh.shape[2]
+    flat = mesh.reshape(-1)
+    one = np.float32(1)
+    for s in prange(slabs):
+        a, b = s * m // slabs, (s + 1) * m // slabs
+        mesh[a:b] = np.float32(0)
+        for t in range(extents.shape[0]):
+            if not _touches(extents[t, 0], extents[t, 1], a, b, m):
+                continue
+            x0, x1, y0, y1, z0, z1 = _bounds(t, lattice, tile)
+            for u in range(x0, x1):
+                for v in range(y0, y1):
+                    row = (u * lattice[1] + v) * lattice[2]
+                    for p in range(row + z0, row + z1):
+                        i0, fx = _cell(x[0, p], inverse_cell, CIC, m)
+                        i1 = i0 + 1 if i0 + 1 < m else 0
+                        lower, upper = a <= i0 < b, a <= i1 < b
+                        if not (lower or upper):
+                            continue
+                        j0, fy = _cell(x[1, p], inverse_cell, CIC, m)
+                        k0, fz = _cell(x[2, p], inverse_cell, CIC, m)
+                        j1 = j0 + 1 if j0 + 1 < m else 0
+                        k1 = k0 + 1 if k0 + 1 < m else 0
+                        ey, ez = one - fy, one - fz
+                        j0, j1 = j0 * pitch, j1 * pitch
+                        if lower:
+                            plane, w = i0 * m * pitch, one - fx
+                            _deposit(flat, plane + j0, k0, k1, w * ey, ez, fz)
+                            _deposit(flat, plane + j1, k0, k1, w * fy, ez, fz)
+                        if upper:
+                            plane = i1 * m * pitch
+                            _deposit(flat, plane + j0, k0, k1, fx * ey, ez, fz)
+                            _deposit(flat, plane + j1, k0, k1, fx * fy, ez, fz)
 
 
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
