@@ -17,7 +17,7 @@ setup(
     license="BSD-3-Clause",
     python_requires=">=3.10",
     packages=find_packages(include=["coca", "coca.*", "kernels", "kernels.*"]),
-    package_data={"coca.emulator": ["weights/*.safetensors"]},
+    package_data={"coca": ["tables/*.safetensors"], "coca.emulator": ["weights/*.safetensors"]},
     install_requires=[
         "h5py>=3.8",
         "matplotlib>=3.7",

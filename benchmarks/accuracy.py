@@ -4,8 +4,9 @@
         --methods bullfrog,cola,coca --omega-m 0.3175 --out results
 
 64^3 particles in 128 Mpc/h on a 128^3 mesh from z = 19 to z = 0, in the Quijote fiducial
-cosmology but for Omega_m; the reference is BullFrog with 128 steps. One JSON row for each
-method, number of force evaluations, seed, Omega_m and k:
+cosmology but for Omega_m, and with `--cosmologies N` in N of a Latin hypercube over the range of
+Quijote's; the reference is BullFrog with 128 steps. One JSON row for each method, number of force
+evaluations, seed, cosmology and k:
 
     rms              rms position error per component, Mpc/h
     velocity_error   rms error of the velocity over the rms velocity of the reference
@@ -25,6 +26,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
+from scipy.stats import qmc
 
 from benchmarks.timing import machine_record
 from coca.analysis import particle_spectra
@@ -36,22 +38,41 @@ METHODS = {
     "pm": {"frame": "rest"},
     "fastpm": {"frame": "rest", "integrator": {"method": "fastpm"}},
     "bullfrog": {"frame": "rest", "integrator": {"method": "bullfrog"}},
-    "cola": {"frame": "lpt"},
+    "bullfrog-late": {
+        "frame": "rest",
+        "integrator": {"method": "bullfrog", "step_exponent": 0.7},
+    },
+    "cola": {"frame": "lpt", "integrator": {"kick": "explicit"}},
+    "fitted": {"frame": "lpt"},
     "emulator": {"frame": "emulator"},
     "coca": {"frame": "emulator"},
+    "coca-gain": {"frame": "emulator", "integrator": {"kick": "gain"}},
     "coca-explicit": {"frame": "emulator", "integrator": {"kick": "explicit"}},
 }
-DEFAULT_METHODS = ["pm", "fastpm", "bullfrog", "cola", "emulator", "coca"]
+DEFAULT_METHODS = [name for name in METHODS if name != "coca-explicit"]
 WAVENUMBERS = (0.2, 0.5, 1.0, 1.5)
 FIDUCIAL = {"Omega_b": 0.049, "h": 0.6711, "n_s": 0.9624, "sigma_8": 0.834}
+QUIJOTE = {
+    "Omega_m": (0.1, 0.5),
+    "Omega_b": (0.03, 0.07),
+    "h": (0.5, 0.9),
+    "n_s": (0.8, 1.2),
+    "sigma_8": (0.6, 1.0),
+}
+"""Range of the Quijote Latin hypercube (Villaescusa-Navarro et al. 2020)."""
 REFERENCE_STEPS = 128
+GOAL_P, GOAL_R = 0.01, 0.998
+"""What `goals` asks of P / P_ref - 1 and r at k = 0.2, 0.5 and 1 h/Mpc."""
 STYLES = {
     "pm": ("#999999", "v:"),
     "fastpm": ("#56B4E9", "s--"),
     "bullfrog": ("#000000", "o-"),
+    "bullfrog-late": ("#000000", "o:"),
     "cola": ("#E69F00", "^--"),
+    "fitted": ("#009E73", "s-"),
     "emulator": ("#D55E00", "*"),
     "coca": ("#0072B2", "D-"),
+    "coca-gain": ("#0072B2", "D:"),
     "coca-explicit": ("#CC79A7", "x:"),
 }
 
@@ -63,11 +84,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         return lambda text: [kind(item) for item in text.split(",")]
 
     parser.add_argument("--seeds", type=listed(int), default=[21, 22, 23, 24, 25, 26])
-    parser.add_argument("--force-evaluations", type=listed(int), default=[2, 4, 6, 8, 12, 16])
+    parser.add_argument(
+        "--force-evaluations", type=listed(int), default=[2, 3, 4, 5, 6, 8, 10, 12, 16]
+    )
     parser.add_argument("--methods", type=listed(str), default=DEFAULT_METHODS)
     parser.add_argument("--omega-m", type=listed(float), default=[0.3175])
+    parser.add_argument("--cosmologies", type=int, default=0, help="of a Latin hypercube")
     parser.add_argument("--particles", type=int, default=64, help="per dimension, 2 Mpc/h apart")
     parser.add_argument("--threads", type=int, default=None)
+
+
+def cosmologies(options: argparse.Namespace) -> list[tuple[str, dict]]:
+    """Name of the set and parameters of every cosmology."""
+    rows = [(f"Omega_m {Om:g}", {"Omega_m": Om, **FIDUCIAL}) for Om in options.omega_m]
+    points = qmc.LatinHypercube(len(QUIJOTE), rng=77).random(options.cosmologies)
+    low, high = np.array(list(QUIJOTE.values())).T
+    for point in low + points * (high - low):
+        rows.append(("hypercube", dict(zip(QUIJOTE, map(float, point), strict=True))))
+    return rows
 
 
 def runs(options: argparse.Namespace) -> list[tuple[str, int]]:
@@ -80,11 +114,11 @@ def runs(options: argparse.Namespace) -> list[tuple[str, int]]:
 
 
 def plan_of(
-    options: argparse.Namespace, method: str, count: int, seed: int, Omega_m: float
+    options: argparse.Namespace, method: str, count: int, seed: int, cosmology: dict
 ) -> Plan:
     """The checked configuration of one run."""
     values = {
-        "cosmology": {"Omega_m": Omega_m, **FIDUCIAL},
+        "cosmology": cosmology,
         "box_size": 2.0 * options.particles,
         "particles": options.particles,
         "mesh": 2 * options.particles,
@@ -101,7 +135,7 @@ def warm_up(options: argparse.Namespace) -> None:
     """Compile everything that will be timed."""
     for method in options.methods:
         count = 0 if method == "emulator" else 1
-        simulate(plan_of(options, method, count, options.seeds[0], options.omega_m[0]))
+        simulate(plan_of(options, method, count, options.seeds[0], cosmologies(options)[0][1]))
 
 
 def measure(options: argparse.Namespace) -> list[dict]:
@@ -111,20 +145,22 @@ def measure(options: argparse.Namespace) -> list[dict]:
         raise SystemExit(f"--methods: found {sorted(unknown)}, wanted some of {list(METHODS)}")
     warm_up(options)
     rows = []
-    for Omega_m in options.omega_m:
-        for seed in options.seeds:
-            rows += measure_seed(options, seed, Omega_m)
+    for i, (name, cosmology) in enumerate(cosmologies(options)):
+        seeds = options.seeds if name != "hypercube" else [options.seeds[0] + 1000 + i]
+        for seed in seeds:
+            rows += measure_seed(options, seed, name, cosmology)
     return rows
 
 
-def measure_seed(options: argparse.Namespace, seed: int, Omega_m: float) -> list[dict]:
+def measure_seed(options: argparse.Namespace, seed: int, name: str, cosmology: dict) -> list[dict]:
     """Rows of all methods for one realisation."""
-    truth = simulate(plan_of(options, "bullfrog", REFERENCE_STEPS, seed, Omega_m))
+    truth = simulate(plan_of(options, "bullfrog", REFERENCE_STEPS, seed, cosmology))
     rows = []
     for method, count in runs(options):
-        simulation = simulate(plan_of(options, method, count, seed, Omega_m))
-        rows += compare(simulation, truth, {"method": method, "force_evaluations": count})
-        print(f"Omega_m {Omega_m:g} seed {seed} {method} {count}", flush=True)
+        simulation = simulate(plan_of(options, method, count, seed, cosmology))
+        labels = {"set": name, "method": method, "force_evaluations": count}
+        rows += compare(simulation, truth, labels)
+    print(f"{name} seed {seed}", flush=True)
     return rows
 
 
@@ -139,10 +175,10 @@ def compare(simulation: Simulation, truth: Simulation, labels: dict) -> list[dic
         labels
         | {
             "seed": config.seed,
-            "Omega_m": config.cosmology.Omega_m,
+            **config.cosmology.model_dump(),
             "rms": domain.rms(run.disp - reference.disp) / np.sqrt(3.0),
             "velocity_error": domain.rms(run.vel - reference.vel) / domain.rms(reference.vel),
-            "estimated_error": simulation.trust.error,
+            "estimated_error": simulation.run.trust.error,
             "seconds": sum(parts.values()),
             "force_seconds": parts["force"],
             "network_seconds": parts["network"],
@@ -155,11 +191,11 @@ def compare(simulation: Simulation, truth: Simulation, labels: dict) -> list[dic
     ]
 
 
-def averages(rows: list[dict]) -> dict[tuple[float, str, int], dict[str, float]]:
-    """Means over realisations for each Omega_m, method and number of force evaluations."""
+def averages(rows: list[dict]) -> dict[tuple[str, str, int], dict[str, float]]:
+    """Means over realisations for each set, method and number of force evaluations."""
     groups = defaultdict(list)
     for row in rows:
-        groups[row["Omega_m"], row["method"], row["force_evaluations"]].append(row)
+        groups[row["set"], row["method"], row["force_evaluations"]].append(row)
     means = {}
     for key, group in groups.items():
         mean = {name: float(np.mean([row[name] for row in group])) for name in MEANS}
@@ -177,34 +213,60 @@ MEANS = ("rms", "velocity_error", "seconds", "network_seconds")
 
 def table(rows: list[dict]) -> str:
     """The table of the documentation."""
-    seeds = {row["seed"] for row in rows}
-    titles = ["Omega_m", "method", "n_f", "rms", "estimated", "velocity"]
+    titles = ["method", "n_f", "rms", "estimated", "velocity"]
     titles += ["P-1 [%] at k=0.2/0.5/1/1.5", "1-r [%]", "seconds", "network"]
-    lines = [
-        f"mean over {len(seeds)} realisations; {rows[0]['processor']},"
-        f" {rows[0]['threads']} threads",
-        f"| {' | '.join(titles)} |",
-        "|" + " --- |" * len(titles),
-    ]
-    for (Omega_m, method, count), m in averages(rows).items():
-        P = " / ".join(f"{m[f'P{k:g}']:.2f}" for k in WAVENUMBERS)
-        r = " / ".join(f"{m[f'r{k:g}']:.3f}" for k in WAVENUMBERS)
-        lines.append(
-            f"| {Omega_m:g} | {method} | {count} | {m['rms']:.3f} | {m['estimate']:.3f} "
-            f"| {m['velocity_error']:.3f} | {P} | {r} "
-            f"| {m['seconds']:.2f} | {m['network_seconds']:.2f} |"
-        )
+    lines = [f"{rows[0]['processor']}, {rows[0]['threads']} threads"]
+    means = averages(rows)
+    for name in dict.fromkeys(row["set"] for row in rows):
+        seeds = {row["seed"] for row in rows if row["set"] == name}
+        lines += ["", f"{name}, mean over {len(seeds)} realisations", ""]
+        lines += [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
+        lines += [_line(key[1:], m) for key, m in means.items() if key[0] == name]
+        lines += ["", *goals(rows, name)]
     return "\n".join(lines)
+
+
+def _line(key: tuple[str, int], m: dict[str, float]) -> str:
+    P = " / ".join(f"{m[f'P{k:g}']:.2f}" for k in WAVENUMBERS)
+    r = " / ".join(f"{m[f'r{k:g}']:.3f}" for k in WAVENUMBERS)
+    estimate = "" if np.isnan(m["estimate"]) else f"{m['estimate']:.3f}"
+    return (
+        f"| {key[0]} | {key[1]} | {m['rms']:.3f} | {estimate} | {m['velocity_error']:.3f} "
+        f"| {P} | {r} | {m['seconds']:.2f} | {m['network_seconds']:.2f} |"
+    )
+
+
+def goals(rows: list[dict], name: str) -> list[str]:
+    """Fewest force evaluations and seconds of each method from which on the goal is reached."""
+    titles = ["method", "forces to the goal", "seconds", "over bullfrog"]
+    lines = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
+    reached = {}
+    for (group, method, count), m in averages(rows).items():
+        if group == name:
+            ks = [k for k in WAVENUMBERS if k <= 1]
+            good = all(
+                abs(m[f"P{k:g}"]) < 100 * GOAL_P and m[f"r{k:g}"] < 100 * (1 - GOAL_R) for k in ks
+            )
+            before = reached.get(method)
+            reached[method] = (before or (count, m["seconds"])) if good else None
+    plain = reached.get("bullfrog")
+    for method, found in reached.items():
+        cells = ["not reached", "", ""]
+        if found:
+            cells = [str(found[0]), f"{found[1]:.2f}"]
+            cells.append(f"{found[1] / plain[1]:.2f}" if plain else "")
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return lines
 
 
 def draw(rows: list[dict], path: Path) -> None:
     """Error against wall seconds, network included, and against force evaluations.
 
-    Shows the first Omega_m.
+    Shows the first set of cosmologies.
     """
     figure = Figure(figsize=(10.5, 7.5), layout="constrained")
     panels = figure.subplots(2, 2, sharex="col", sharey="row")
-    first = rows[0]["Omega_m"]
+    first = rows[0]["set"]
     means = {key[1:]: mean for key, mean in averages(rows).items() if key[0] == first}
     for method in dict.fromkeys(row["method"] for row in rows):
         colour, style = STYLES[method]

@@ -7,18 +7,19 @@ Compares x = alpha kappa (H/2)^2 with constant alpha against x = gain H kappa (H
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.accuracy import REFERENCE_STEPS, compare, plan_of
-from coca.config import Config, IntegratorConfig
+from benchmarks.accuracy import FIDUCIAL, REFERENCE_STEPS, compare, plan_of
+from coca.config import Config
 from coca.plan import Plan
 from coca.simulate import growth_factors, simulate
 
 ALPHAS = (1.0, 2.0, 3.0)
 GAINS = (4.0, 6.0, 8.0, 10.0)
 FORCES = (2, 4, 8, 12)
-OMEGA_M = 0.3175
+COSMOLOGY = {"Omega_m": 0.3175, **FIDUCIAL}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -36,9 +37,9 @@ def measure(options: argparse.Namespace) -> list[dict]:
     """A row for each strength, number of force evaluations and seed, at k = 1 h/Mpc."""
     rows = []
     for seed in options.seeds:
-        truth = simulate(plan_of(options, "bullfrog", REFERENCE_STEPS, seed, OMEGA_M))
+        truth = simulate(plan_of(options, "bullfrog", REFERENCE_STEPS, seed, COSMOLOGY))
         for count in FORCES:
-            plan = plan_of(options, "coca", count, seed, OMEGA_M)
+            plan = plan_of(options, "coca", count, seed, COSMOLOGY)
             for name, gain in strengths(plan.config).items():
                 labels = {"strength": name, "force_evaluations": count}
                 measured = compare(simulate(with_gain(plan, gain)), truth, labels)
@@ -78,7 +79,6 @@ def strengths(config: Config) -> dict[str, float]:
 
 
 def with_gain(plan: Plan, gain: float) -> Plan:
-    """The same plan with another gain."""
-    integrator = IntegratorConfig(gain=gain)
-    config = plan.config.model_copy(update={"integrator": integrator})
-    return Plan(config, plan.threads, plan.network, plan.memory, plan.warnings)
+    """The same plan with a gain."""
+    method = replace(plan.methods[0], table=None, yardstick=None, gain=gain)
+    return replace(plan, methods=(method,))

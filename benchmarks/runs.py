@@ -20,7 +20,8 @@ from benchmarks.timing import machine_record
 ROOT = Path(__file__).parent.parent
 METHODS = {
     "bullfrog": {"frame": "rest", "integrator.method": "bullfrog"},
-    "cola": {"frame": "lpt"},
+    "cola": {"frame": "lpt", "integrator.kick": "explicit"},
+    "fitted": {"frame": "lpt"},
     "coca": {"frame": "emulator"},
 }
 STAGES = ("initial conditions", "network", "frame", "force", "integration", "analysis", "output")

@@ -26,13 +26,23 @@ Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Boolean = Annotated[bool, Strict()]
 
 
-def _thread_count(value: Any) -> int | str:
+def _auto_or_count(value: Any) -> int | str:
     if value == "auto" or (type(value) is int and 1 <= value <= 1024):
         return value
     raise ValueError(f"found {value!r}, wanted auto or a number from 1 to 1024")
 
 
-Threads = Annotated[int | str, PlainValidator(_thread_count)]
+Count = Annotated[int | str, PlainValidator(_auto_or_count)]
+
+
+def _evaluation_count(value: Any) -> int | str:
+    if value == "auto" or (type(value) is int and 0 <= value <= MOST_EVALUATIONS):
+        return value
+    raise ValueError(f"found {value!r}, wanted auto or a number from 0 to {MOST_EVALUATIONS}")
+
+
+MOST_EVALUATIONS = 4096
+Evaluations = Annotated[int | str, PlainValidator(_evaluation_count)]
 
 
 class _Section(BaseModel):
@@ -113,8 +123,14 @@ class IntegratorConfig(_Section):
     """How the motion is integrated; see docs of coca.integrate and coca.schemes."""
 
     method: Literal["residual", "bullfrog", "fastpm"] = "residual"
-    kick: Literal["auto", "gain", "explicit"] = "auto"
-    """Residual kicks with the resolved gain or without; auto: gain in an emulated frame."""
+    kick: Literal["auto", "fitted", "gain", "explicit"] = "auto"
+    """Residual kicks: fitted steps (`coca.fitted`), the resolved gain, or neither. auto: fitted
+    where the table serves, else the gain in an emulated frame and explicit in others."""
+    table: Path | None = None
+    """A safetensors file of coca.fit; none: the one shipped for the frame."""
+    step_exponent: Number | None = Field(None, gt=0.2, le=2)
+    """Edges of the steps at D_start + (D_end - D_start) (i/n)^exponent: 1 is uniform in D, less
+    is shorter late. None: 1, and what was fitted with fitted steps."""
     gain: Number = Field(6.0, gt=0, le=100)
     """Strength of the gain, see `coca.integrate.ResidualKick`."""
 
@@ -126,6 +142,8 @@ class EmulatorConfig(_Section):
     """A safetensors file of coca.train; none: the weights shipped with the package."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 where the hardware multiplies it, else float32."""
+    slabs: Count = "auto"
+    """Pieces in which the network is done, with the same result; auto: as few as fit a GPU."""
 
 
 class OutputConfig(_Section):
@@ -180,10 +198,13 @@ class Config(_Section):
     frame: Literal["rest", "lpt", "emulator"] = "emulator"
     emulator: EmulatorConfig = EmulatorConfig()
     integrator: IntegratorConfig = IntegratorConfig()
-    force_evaluations: Integer = Field(ge=0, le=4096)
+    force_evaluations: Evaluations
+    """Number of force evaluations, or auto: as few as the tolerance lets."""
+    tolerance: Number | None = Field(None, gt=0)
+    """Estimated rms position error per component to reach with force_evaluations: auto."""
     output: OutputConfig
     reference: ReferenceConfig | None = None
-    threads: Threads = "auto"
+    threads: Count = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     @model_validator(mode="after")
@@ -204,15 +225,17 @@ class Config(_Section):
                 f"force_evaluations: found 0, wanted 1 or more with "
                 f"integrator.method: {self.integrator.method}"
             )
+        if (self.force_evaluations == "auto") != (self.tolerance is not None):
+            raise ValueError(
+                f"tolerance: found {self.tolerance}, wanted a number of Mpc/h with "
+                "force_evaluations: auto, and none otherwise"
+            )
+        if self.tolerance is not None and self.integrator.method != "residual":
+            raise ValueError(
+                f"force_evaluations: found auto, wanted a number with integrator.method: "
+                f"{self.integrator.method}, which has no error estimate"
+            )
         return self
-
-    @property
-    def gain(self) -> float:
-        """Strength of the resolved gain; 0 for explicit kicks."""
-        kick = self.integrator.kick
-        if kick == "auto":
-            kick = "gain" if self.frame == "emulator" else "explicit"
-        return self.integrator.gain if kick == "gain" else 0.0
 
 
 Range = tuple[Number, Number]
@@ -291,6 +314,49 @@ class OptimiserConfig(_Section):
     seed: Integer = Field(0, ge=0)
 
 
+class FitConfig(_Section):
+    """Everything that defines a fit of steps, see `coca.fitting`."""
+
+    frame: Literal["lpt", "emulator"] = "lpt"
+    emulator: EmulatorConfig = EmulatorConfig()
+    simulations: Integer = Field(ge=2)
+    """Realisations, on a Latin hypercube of cosmologies and spacings."""
+    cosmology: CosmologyRange
+    spacing: Range
+    """Of the particles, Mpc/h; drawn uniformly in the logarithm."""
+    particles: Integer = Field(ge=8, le=512)
+    redshift: Number = Field(19.0, gt=0, le=1000)
+    growth_factors: tuple[Number, ...] = (1.0, 0.7, 0.45)
+    """Growth factors at which runs end."""
+    reference_steps: Integer = Field(96, ge=32)
+    """BullFrog steps of the simulations, uniform in D."""
+    times: Integer = Field(32, ge=8)
+    """Growth factors at which they are kept."""
+    force_evaluations: Integer = Field(12, ge=1, le=64)
+    """Largest number of steps to fit; all from 1."""
+    nodes: Integer = Field(4, ge=2)
+    """Nodes of nonlinearity."""
+    iterations: Integer = Field(600, ge=1)
+    """Of the fit of the last step to the density."""
+    learning_rate: Number = Field(0.1, gt=0)
+    seed: Integer = Field(ge=0, lt=2**62)
+    table: Path
+    """The safetensors file to write."""
+    threads: Count = "auto"
+
+    @model_validator(mode="after")
+    def _possible(self):
+        if self.particles % 2:
+            raise ValueError(f"particles: found {self.particles}, wanted an even number")
+        if not 0 < self.spacing[0] <= self.spacing[1]:
+            raise ValueError(f"spacing: found {self.spacing}, wanted the lower value first")
+        if not self.growth_factors or not all(0.2 <= D <= 1 for D in self.growth_factors):
+            raise ValueError(
+                f"growth_factors: found {self.growth_factors}, wanted values from 0.2 to 1"
+            )
+        return self
+
+
 class TrainConfig(_Section):
     """Everything that defines a training."""
 
@@ -299,7 +365,7 @@ class TrainConfig(_Section):
     optimiser: OptimiserConfig
     weights: Path
     """The safetensors file to write; its checkpoint lies beside it until the end."""
-    threads: Threads = "auto"
+    threads: Count = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -67,10 +67,22 @@ class Evaluation(NamedTuple):
     displacement it causes in half a step where it is."""
 
 
+class Kick(Protocol):
+    """What a force evaluation does to the residual."""
+
+    needs_density: bool
+    moves: bool
+    """Whether the displacement too is taken to the step's end."""
+
+    def __call__(self, state: State, step: Step, acceleration: Acceleration) -> Evaluation | None:
+        """Kick; `kick` stamps the state."""
+
+
 class VelocityKick:
     """v <- alpha v - beta g: BullFrog and FastPM, in the frame at rest."""
 
     needs_density = False
+    moves = False
 
     def __call__(self, state: State, step: Step, acceleration: Acceleration) -> None:
         """Kick the velocity."""
@@ -101,6 +113,7 @@ class ResidualKick:
     frame: Frame
     gain: float
     needs_density = True
+    moves = False
 
     def __call__(self, state: State, step: Step, acceleration: Acceleration) -> Evaluation:
         """Kick the residual velocity, turning g into s / c; say what the force showed."""
@@ -123,9 +136,6 @@ class ResidualKick:
         return Evaluation(D, H, residual, 0.25 * H**2 * error)
 
 
-Kick = VelocityKick | ResidualKick
-
-
 def initial_state(start: Frame, frame: Frame, D: float) -> State:
     """Residual at the start of particles that leave on the trajectories of frame `start`."""
     e, w = start.displacement(D), start.velocity(D)
@@ -136,6 +146,8 @@ def initial_state(start: Frame, frame: Frame, D: float) -> State:
 
 def drift(state: State, D: float) -> None:
     """Move the residual to `D` at its present velocity, taken at either end of the drift."""
+    if state.D_e == state.D_w == D:
+        return
     if state.D_w not in (state.D_e, D):
         raise ValueError(f"drift from {state.D_e} to {D} with the velocity of {state.D_w}")
     kernels.particles.axpy(D - state.D_e, state.w.reshape(-1), state.e.reshape(-1))
@@ -148,6 +160,8 @@ def kick(state: State, step: Step, rule: Kick, acceleration: Acceleration) -> Ev
         raise ValueError(f"kick of {step} with velocity at {state.D_w}, force at {state.D_e}")
     evaluation = rule(state, step, acceleration)
     state.D_w = step.D1
+    if rule.moves:
+        state.D_e = step.D1
     return evaluation
 
 
@@ -172,7 +186,7 @@ def integrate(
     frame : Frame
     force : callable
         See `Force`.
-    rule : VelocityKick or ResidualKick
+    rule : Kick
     steps : sequence of Step
         Without steps the particles follow the frame itself.
     state : State
@@ -205,7 +219,7 @@ def integrate(
         drift(state, step.D1)
         for D in inside:
             if D < step.D1:
-                residual = _hermite(before, state, D)
+                residual = hermite(before, state, D)
             elif step is steps[-1]:
                 residual = state.e, state.w  # nobody needs them any more
             else:
@@ -220,8 +234,8 @@ def _snapshot(frame: Frame, D: float, e: np.ndarray, w: np.ndarray) -> Snapshot:
     return Snapshot(D, e, w)
 
 
-def _hermite(before: State, after: State, D: float) -> tuple[np.ndarray, np.ndarray]:
-    """Residual and its derivative at `D` on the cubic through both states."""
+def hermite(before: State, after: State, D: float) -> tuple[np.ndarray, np.ndarray]:
+    """Displacement and velocity at `D` on the cubic through both states."""
     H = after.D_e - before.D_e
     t = (D - before.D_e) / H
     rise, slope = t**2 * (3 - 2 * t), 6 * t * (1 - t) / H

@@ -12,8 +12,11 @@ import psutil
 
 from coca import initial, power
 from coca.config import Config
+from coca.cosmology import scale_factor
 from coca.errors import ConfigError
+from coca.fitted import FittedSteps
 from coca.machine import choose_threads
+from coca.method import Method, choose_methods
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +42,8 @@ class Network:
     emulator: Emulator
     device: torch.device
     precision: torch.dtype
+    slabs: int
+    """Pieces in which the network is done."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class Plan:
     config: Config
     threads: int
     network: Network | None
+    methods: tuple[Method, ...]
+    """What to try, the next where a force refutes the frame."""
     memory: int
     """Estimated peak memory in bytes."""
     warnings: tuple[str, ...]
@@ -59,22 +66,36 @@ class Plan:
         lines = [
             f"box          {c.box_size:g} Mpc/h, {c.particles}^3 particles, force mesh {c.mesh}^3",
             f"start        z = {c.initial_conditions.redshift:g}, seed {c.seed}",
-            f"frame        {c.frame}, integrator {c.integrator.method}, gain {c.gain:g}",
-            f"forces       {c.force_evaluations}, outputs at z = {outputs}",
+            f"method       {self.methods[0].describe(self._count())}",
+            f"forces       {c.force_evaluations}{self._tolerance()}, outputs at z = {outputs}",
             f"machine      {self.threads} threads{self._network_line()}",
             f"memory       {self.memory / 2**30:.2f} GiB at the peak, estimated",
-            f"cost         about {self.force_cost():.1f} s of forces{self._network_cost()}",
+            f"cost         about {self.force_cost():.1f} s {self._cost_of()}{self._network_cost()}",
             f"output       {c.output.directory}",
         ]
         return "\n".join(lines + [f"warning      {line}" for line in self.warnings])
 
+    def _count(self) -> int | None:
+        count = self.config.force_evaluations
+        return None if count == "auto" else count
+
+    def _tolerance(self) -> str:
+        if self._count() is not None:
+            return ""
+        return f", to an estimated error of {self.config.tolerance:g} Mpc/h rms"
+
     def force_cost(self) -> float:
-        """Rough wall seconds of all force evaluations, the reference's included."""
-        c = self.config
-        forces = c.force_evaluations + (c.reference.force_evaluations if c.reference else 0)
+        """Rough wall seconds of all force evaluations, the reference's included; of one if the
+        tolerance decides."""
+        c, count = self.config, self._count()
+        forces = 1 if count is None else count
+        forces += c.reference.force_evaluations if c.reference else 0
         cells = c.mesh**3
         rate = FORCE_RATE / (2 if c.force.gradient == "spectral" else 1)
         return forces * cells * math.log2(cells) / (rate * self.threads)
+
+    def _cost_of(self) -> str:
+        return "of forces" if self._count() is not None else "a force"
 
     def _network_cost(self) -> str:
         if self.network is None or self.network.device.type != "cpu":
@@ -85,7 +106,9 @@ class Plan:
     def _network_line(self) -> str:
         if self.network is None:
             return ""
-        return f", network on {self.network.device.type} in {self.network.precision}"
+        network = self.network
+        pieces = f" in {network.slabs} slabs" if network.slabs > 1 else ""
+        return f", network on {network.device.type} in {network.precision}{pieces}"
 
 
 def make_plan(config: Config) -> Plan:
@@ -105,19 +128,28 @@ def make_plan(config: Config) -> Plan:
         warnings.append(
             "force.deconvolve multiplies what the lattice leaves on a mesh of twice the particles"
         )
-    memory = estimate_memory(config, network)
+    methods = choose_methods(config)
+    if methods[0].table is not None:
+        warnings += _table_warnings(config, methods[0].table)
+    memory = estimate_memory(config, network, any(method.table for method in methods))
     _check_memory(memory)
     _check_directory(config.output.directory)
-    return Plan(config, threads, network, memory, tuple(warnings))
+    return Plan(config, threads, network, methods, memory, tuple(warnings))
 
 
-def estimate_memory(config: Config, network: Network | None) -> int:
+def _table_warnings(config: Config, table: FittedSteps) -> list[str]:
+    cosmology = config.cosmology.build()
+    D_end = float(cosmology.D1(scale_factor(config.output.redshifts[-1])))
+    return table.fitted.warnings(config.box_size / config.particles, cosmology, D_end)
+
+
+def estimate_memory(config: Config, network: Network | None, fitted_steps: bool) -> int:
     """Peak bytes of a run: those of its largest stage, with the code's own."""
     own = (OWN_MEMORY + (NETWORK_OWN_MEMORY if network else 0)) * 2**20
-    return own + max(stage_memory(config, network).values())
+    return own + max(stage_memory(config, network, fitted_steps).values())
 
 
-def stage_memory(config: Config, network: Network | None) -> dict[str, int]:
+def stage_memory(config: Config, network: Network | None, fitted_steps: bool) -> dict[str, int]:
     """Bytes of the arrays alive in each stage; `python -m benchmarks runs` measures the sum."""
     N, M = config.particles**3, config.mesh**2 * (config.mesh + 2)
     vectors, mesh = 12 * N, 4 * M
@@ -131,6 +163,7 @@ def stage_memory(config: Config, network: Network | None) -> dict[str, int]:
     force = mesh * (2 if spectral else 1) + (vectors if spectral else 0)
     density = 8 * N if config.integrator.method == "residual" else 0
     state = 3 * vectors + (2 * vectors if outputs > 1 else 0)
+    state += vectors + 2 * N if fitted_steps else 0
     integration = conditions + vectors * terms + state + force + density + snapshots - 2 * vectors
     kept = snapshots * (1 + references) + frame
     alone = vectors if config.frame != "rest" else 0
@@ -145,7 +178,7 @@ def stage_memory(config: Config, network: Network | None) -> dict[str, int]:
 def _network(config: Config) -> tuple[Network | None, list[str]]:
     if config.frame != "emulator":
         return None, []
-    from coca.emulator.device import choose_device, choose_precision
+    from coca.emulator.device import choose_device, choose_precision, choose_slabs
     from coca.emulator.emulator import Emulator
 
     device = choose_device(config.device)
@@ -153,7 +186,10 @@ def _network(config: Config) -> tuple[Network | None, list[str]]:
     emulator.check(config.particles, config.box_size)
     warnings = emulator.trained.warnings(config.cosmology.build(), config.output.redshifts)
     precision = choose_precision(config.emulator.precision, device)
-    return Network(emulator, device, precision), warnings
+    planes = config.particles // emulator.architecture.divisor
+    needed = NETWORK_BYTES * config.particles**3
+    slabs = choose_slabs(config.emulator.slabs, device, planes, needed)
+    return Network(emulator, device, precision, slabs), warnings
 
 
 def _check_memory(memory: int) -> None:

@@ -44,32 +44,32 @@ def draw(simulation: Simulation, measurement: Measurement) -> Figure:
     _draw_power(panels[0], simulation, measurement)
     if simulation.reference:
         _draw_comparison(panels[1], panels[2], simulation, measurement)
-    title = (
-        f"z = {measurement.redshift:.2g}, {simulation.config.force_evaluations} force evaluations"
-    )
-    trust = textwrap.fill(simulation.trust.statement, 40 * len(slices))
+    title = f"z = {measurement.redshift:.2g}, {len(simulation.run.steps)} force evaluations"
+    trust = textwrap.fill(simulation.run.trust.statement, 40 * len(slices))
     rows[0].suptitle(f"{title}\n{trust}", fontsize=8)
     return figure
 
 
 def frame_name(simulation: Simulation) -> str:
     """What the frame alone is called."""
-    return {"emulator": "emulator alone", "lpt": "2LPT"}.get(simulation.config.frame, "lattice")
+    return {"emulator": "emulator alone", "lpt": "2LPT"}.get(simulation.run.method.frame, "lattice")
 
 
 def run_name(simulation: Simulation) -> str:
     """What the run is called."""
-    config = simulation.config
-    if config.integrator.method != "residual":
-        return {"bullfrog": "BullFrog", "fastpm": "FastPM"}[config.integrator.method]
-    return {"emulator": "COCA", "lpt": "COLA", "rest": "PM"}[config.frame]
+    method, count = simulation.run.method, len(simulation.run.steps)
+    if method.integrator != "residual":
+        return {"bullfrog": "BullFrog", "fastpm": "FastPM"}[method.integrator]
+    if method.frame == "lpt" and method.fitted(count):
+        return "fitted steps"
+    return {"emulator": "COCA", "lpt": "COLA", "rest": "PM"}[method.frame]
 
 
 def _slices(simulation: Simulation) -> dict[str, np.ndarray]:
     last = simulation.snapshots[-1]
     slices = {}
-    if simulation.config.frame != "rest":
-        slices[frame_name(simulation)] = simulation.frame.displacement(last.D)
+    if simulation.run.method.frame != "rest":
+        slices[frame_name(simulation)] = simulation.run.frame.displacement(last.D)
     slices[run_name(simulation)] = last.disp
     if simulation.reference:
         slices["reference"] = simulation.reference[-1].disp

@@ -13,7 +13,6 @@ import numpy as np
 
 from coca import __version__, output
 from coca.analysis import Spectra, density_modes, spectra
-from coca.config import Config
 from coca.cosmology import redshift
 from coca.errors import FileError
 from coca.machine import peak_memory, processor
@@ -61,9 +60,9 @@ def write_results(plan: Plan, simulation: Simulation, progress: Progress) -> Non
         reason = error.strerror or str(error)
         raise FileError(f"output.directory: cannot write {directory}: {reason}") from None
     progress.say(clock.table())
-    for line in plan.warnings:
+    for line in simulation.warnings:
         progress.say(f"warning: {line}")
-    progress.say(f"trust: {simulation.trust.statement}")
+    progress.say(f"trust: {simulation.run.trust.statement}")
     progress.say(f"wrote {', '.join([*written, 'run.json'])} in {directory}")
 
 
@@ -79,8 +78,8 @@ def measure(simulation: Simulation) -> list[Measurement]:
         reference = modes(simulation.reference[i].disp) if simulation.reference else None
         run = spectra(domain, modes(snapshot.disp), reference)
         frame = None
-        if simulation.config.frame != "rest":
-            alone = simulation.frame.displacement(snapshot.D)
+        if simulation.run.method.frame != "rest":
+            alone = simulation.run.frame.displacement(snapshot.D)
             frame = spectra(domain, modes(alone), reference)
         z = redshift(float(simulation.cosmology.a_of_D(snapshot.D)))
         linear = snapshot.D**2 * simulation.power(run.k)
@@ -109,12 +108,13 @@ def run_record(plan: Plan, simulation: Simulation, files: list[str] = ()) -> dic
             "network": [network.device.type, str(network.precision)] if network else None,
         },
         "command": sys.argv,
-        "force_evaluations": plan.config.force_evaluations,
-        "evaluations": [evaluation._asdict() for evaluation in simulation.evaluations],
-        "residual_rms": [evaluation.residual_rms for evaluation in simulation.evaluations],
-        "estimated_error": simulation.trust.error,
-        "trust": simulation.trust.statement,
-        "warnings": list(plan.warnings),
+        "method": simulation.run.method.describe(len(simulation.run.steps)),
+        "force_evaluations": len(simulation.run.steps),
+        "evaluations": [evaluation._asdict() for evaluation in simulation.run.evaluations],
+        "residual_rms": [evaluation.residual_rms for evaluation in simulation.run.evaluations],
+        "estimated_error": simulation.run.trust.error,
+        "trust": simulation.run.trust.statement,
+        "warnings": simulation.warnings,
         "memory": {"estimated": plan.memory, "peak": peak_memory()},
         "timings": dict(simulation.clock.seconds),
         "compilation": simulation.clock.compilation,
@@ -137,12 +137,12 @@ def _write_tables(
         if config.output.spectra:
             name = f"spectra_{i:03d}.txt"
             title = f"coca power spectra at z = {m.redshift:.4g}, box {config.box_size:g} Mpc/h"
-            output.write_spectra(directory / name, _columns(config, m), title)
+            output.write_spectra(directory / name, _columns(simulation, m), title)
             written.append(name)
     return written
 
 
-def _columns(config: Config, m: Measurement) -> dict:
+def _columns(simulation: Simulation, m: Measurement) -> dict:
     power = "(Mpc/h)^3"
     columns = {
         "k": ("h/Mpc", m.run.k),
@@ -151,8 +151,8 @@ def _columns(config: Config, m: Measurement) -> dict:
         "P_linear": (power, m.linear),
     }
     if m.frame is not None:
-        columns[f"P_{config.frame}"] = (power, m.frame.P_a)
-    if config.reference is not None:
+        columns[f"P_{simulation.run.method.frame}"] = (power, m.frame.P_a)
+    if simulation.reference:
         columns["P_reference"] = (power, m.run.P_b)
         columns["ratio_to_reference"] = ("1", m.run.ratio)
         columns["r_with_reference"] = ("1", m.run.r)

@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
 
 from coca import initial, schemes
-from coca.config import Config
+from coca.config import MOST_EVALUATIONS, Config
 from coca.cosmology import Cosmology, scale_factor
 from coca.domain import Domain
+from coca.fitted import nonlinearity
 from coca.force import ParticleMesh
 from coca.frames import Frame, rest_frame
 from coca.initial import InitialConditions
 from coca.integrate import (
     Evaluation,
     Force,
-    ResidualKick,
+    Kick,
     Snapshot,
     VelocityKick,
     initial_state,
     integrate,
 )
+from coca.method import FrameRefuted, Method
 from coca.plan import Plan
 from coca.power import LinearPower, linear_power
 from coca.progress import Clock, Progress
+from coca.schemes import Step
 from coca.trust import Trust, estimate_error
+
+FIRST_TRY = 6
+"""Force evaluations to begin with where the tolerance decides and nothing is fitted."""
+
+
+class Run(NamedTuple):
+    """What a method with some number of force evaluations gave."""
+
+    method: Method
+    frame: Frame
+    steps: list[Step]
+    """One for each force evaluation."""
+    snapshots: list[Snapshot]
+    """One for each output redshift."""
+    evaluations: list[Evaluation]
+    """What each force evaluation showed of the frame; none for velocity kicks."""
+    trust: Trust
 
 
 @dataclass(frozen=True)
@@ -34,15 +58,33 @@ class Simulation:
     domain: Domain
     cosmology: Cosmology
     power: LinearPower
-    frame: Frame
-    snapshots: list[Snapshot]
-    """One for each output redshift."""
+    run: Run
     reference: list[Snapshot]
     """The reference run's, or none."""
-    evaluations: list[Evaluation]
-    """What each force evaluation showed of the frame; none for velocity kicks."""
-    trust: Trust
+    warnings: list[str]
+    """The plan's, and what the forces refuted."""
     clock: Clock
+
+    @property
+    def snapshots(self) -> list[Snapshot]:
+        """One for each output redshift."""
+        return self.run.snapshots
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What all methods of a plan share."""
+
+    plan: Plan
+    domain: Domain
+    cosmology: Cosmology
+    conditions: InitialConditions
+    force: Force
+    D_start: float
+    outputs: list[float]
+    """Growth factors."""
+    clock: Clock
+    progress: Progress
 
 
 def simulate(plan: Plan, progress: Progress | None = None) -> Simulation:
@@ -62,23 +104,17 @@ def simulate(plan: Plan, progress: Progress | None = None) -> Simulation:
         power = linear_power(cosmology, config.linear_power.source, config.linear_power.file)
     with clock("initial conditions"):
         conditions = initial_conditions(config, domain, power)
-    with clock("network" if plan.network else "frame"):
-        frame = build_frame(plan, domain, cosmology, conditions)
     with clock("force"):
         force = ParticleMesh(domain, config.mesh, **config.force.solver)
-    with clock("integration"):
-        timed_force = clock.timed("force", force)
-        snapshots, evaluations = evolve(
-            config, domain, cosmology, conditions, frame, timed_force, progress
-        )
+    D_start, outputs = growth_factors(config, cosmology)
+    problem = Problem(plan, domain, cosmology, conditions, force, D_start, outputs, clock, progress)
+    run, refuted = follow_methods(problem)
     reference = []
     if config.reference is not None:
         with clock("reference run"):
-            reference = run_reference(config, domain, cosmology, conditions, force, progress)
-    trust = estimate_error(config, evaluations)
-    return Simulation(
-        config, domain, cosmology, power, frame, snapshots, reference, evaluations, trust, clock
-    )
+            reference = run_reference(problem)
+    warnings = [*plan.warnings, *refuted]
+    return Simulation(config, domain, cosmology, power, run, reference, warnings, clock)
 
 
 def initial_conditions(config: Config, domain: Domain, power: LinearPower) -> InitialConditions:
@@ -89,66 +125,125 @@ def initial_conditions(config: Config, domain: Domain, power: LinearPower) -> In
     return initial.from_seed(domain, power, config.seed, options.fixed_amplitude, options.paired)
 
 
-def build_frame(
-    plan: Plan, domain: Domain, cosmology: Cosmology, conditions: InitialConditions
-) -> Frame:
-    """The frame of reference that the configuration names."""
-    if plan.config.frame == "rest":
-        return rest_frame(conditions.psi1.shape[1])
-    if plan.config.frame == "lpt":
-        return conditions.lpt_frame(cosmology)
-    network = plan.network
-    return network.emulator.frame(domain, cosmology, conditions, network.device, network.precision)
+def follow_methods(problem: Problem) -> tuple[Run, list[str]]:
+    """The first method that no force refutes, and what was said of those before."""
+    *first, last = problem.plan.methods
+    refuted = []
+    for method in first:
+        try:
+            return follow(problem, method), refuted
+        except FrameRefuted as reason:
+            refuted.append(f"{method.describe()} given up: {reason}")
+            problem.progress.say(f"  {refuted[-1]}")
+    return follow(problem, last), refuted
+
+
+def follow(problem: Problem, method: Method) -> Run:
+    """Run a method with the force evaluations asked for, or as few as the tolerance lets.
+
+    Raises
+    ------
+    FrameRefuted
+        A force evaluation showed a residual beyond the method's limits.
+    """
+    config = problem.plan.config
+    with problem.clock("network" if method.frame == "emulator" else "frame"):
+        frame = build_frame(problem, method)
+    value = nonlinearity(problem.domain, problem.conditions.delta_k, problem.outputs[-1])
+    if config.force_evaluations != "auto":
+        return follow_steps(problem, method, frame, config.force_evaluations, value)
+    count = FIRST_TRY
+    if method.table is not None:
+        count = method.table.steps_for(config.tolerance / problem.domain.cell, value)
+    while True:
+        run = follow_steps(problem, method, frame, count, value)
+        if run.trust.error <= config.tolerance or count == MOST_EVALUATIONS:
+            return run
+        problem.progress.say(f"  estimated error {run.trust.error:.2g} Mpc/h: more steps")
+        count, run = more_steps(count, run.trust.error / config.tolerance), None
+
+
+def more_steps(count: int, excess: float) -> int:
+    """Steps for an error smaller by a factor, if it falls with their square."""
+    return min(max(count + 1, math.ceil(count * min(math.sqrt(excess), 4.0))), MOST_EVALUATIONS)
+
+
+def build_frame(problem: Problem, method: Method) -> Frame:
+    """The frame of reference of a method."""
+    if method.frame == "rest":
+        return rest_frame(problem.conditions.psi1.shape[1])
+    if method.frame == "lpt":
+        return problem.conditions.lpt_frame(problem.cosmology)
+    network = problem.plan.network
+    return network.emulator.frame(
+        problem.domain,
+        problem.cosmology,
+        problem.conditions,
+        network.device,
+        network.precision,
+        network.slabs,
+    )
+
+
+def follow_steps(
+    problem: Problem, method: Method, frame: Frame, count: int, nonlinearity: float
+) -> Run:
+    """Run a method with `count` force evaluations; errors as in `follow`."""
+    domain, cosmology = problem.domain, problem.cosmology
+    steps = method.steps(cosmology, problem.D_start, problem.outputs[-1], count)
+    rule = method.rule(domain, cosmology, frame, steps, nonlinearity)
+    limits = method.limits(domain, steps, nonlinearity)
+    snapshots, evaluations = evolve(problem, frame, rule, steps, limits)
+    trust = estimate_error(evaluations, method.fitted(count))
+    return Run(method, frame, steps, snapshots, evaluations, trust)
 
 
 def evolve(
-    config: Config,
-    domain: Domain,
-    cosmology: Cosmology,
-    conditions: InitialConditions,
-    frame: Frame,
-    force: Force,
-    progress: Progress,
+    problem: Problem, frame: Frame, rule: Kick, steps: list[Step], limits: np.ndarray
 ) -> tuple[list[Snapshot], list[Evaluation]]:
-    """Integrate from 2LPT at the starting redshift through all outputs."""
-    D_start, outputs = growth_factors(config, cosmology)
-    method, count = config.integrator.method, config.force_evaluations
-    steps = getattr(schemes, method)(cosmology, D_start, outputs[-1], count)
-    if method == "residual":
-        rule = ResidualKick(domain, cosmology, frame, config.gain)
-    else:
-        rule = VelocityKick()
-    state = initial_state(conditions.lpt_frame(cosmology), frame, D_start)
-    evaluations = []
-    with progress.count("force evaluations", count) as bar:
+    """Integrate through all outputs; errors as in `follow`.
+
+    Parameters
+    ----------
+    problem : Problem
+    frame : Frame
+    rule : Kick
+    steps : list of Step
+    limits : array
+        Rms residual acceleration at each step above which the frame is refuted, Mpc/h.
+    """
+    clock, evaluations = problem.clock, []
+    with problem.progress.count("force evaluations", len(steps)) as bar, clock("integration"):
 
         def note(evaluation):
             bar.update()
-            if evaluation is not None:
-                evaluations.append(evaluation)
-                progress.say(
-                    f"  D = {evaluation.D:.3f}  residual {evaluation.residual_rms:.3f} Mpc/h"
+            if evaluation is None:
+                return
+            limit = limits[len(evaluations)]
+            evaluations.append(evaluation)
+            problem.progress.say(
+                f"  D = {evaluation.D:.3f}  residual {evaluation.residual_rms:.3f} Mpc/h"
+            )
+            if evaluation.residual_rms > limit:
+                raise FrameRefuted(
+                    f"the residual acceleration at D = {evaluation.D:.2f} is "
+                    f"{evaluation.residual_rms:.3g} Mpc/h rms, wanted at most {limit:.3g}"
                 )
 
-        run = integrate(domain, frame, force, rule, steps, state, outputs, note)
+        lpt = problem.conditions.lpt_frame(problem.cosmology)
+        state = initial_state(lpt, frame, problem.D_start)
+        force = clock.timed("force", problem.force)
+        run = integrate(problem.domain, frame, force, rule, steps, state, problem.outputs, note)
         return list(run), evaluations
 
 
-def run_reference(
-    config: Config,
-    domain: Domain,
-    cosmology: Cosmology,
-    conditions: InitialConditions,
-    force: Force,
-    progress: Progress,
-) -> list[Snapshot]:
+def run_reference(problem: Problem) -> list[Snapshot]:
     """The BullFrog reference that the configuration asks for."""
-    values = config.model_dump()
-    values |= {"frame": "rest", "force_evaluations": config.reference.force_evaluations}
-    values["integrator"]["method"] = "bullfrog"
-    bullfrog, rest = Config.model_validate(values), rest_frame(conditions.psi1.shape[1])
-    progress.say("reference run (BullFrog)")
-    return evolve(bullfrog, domain, cosmology, conditions, rest, force, progress)[0]
+    count = problem.plan.config.reference.force_evaluations
+    rest = rest_frame(problem.domain.particles)
+    steps = schemes.bullfrog(problem.cosmology, problem.D_start, problem.outputs[-1], count)
+    problem.progress.say("reference run (BullFrog)")
+    return evolve(problem, rest, VelocityKick(), steps, np.full(count, np.inf))[0]
 
 
 def growth_factors(config: Config, cosmology: Cosmology) -> tuple[float, list[float]]:

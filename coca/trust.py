@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coca.config import Config
+from coca.fitted import FittedSteps
 from coca.integrate import Evaluation
 
 AMPLITUDE, EXPONENT = 1.25, 0.85
@@ -22,19 +22,28 @@ class Trust(NamedTuple):
     statement: str
 
 
-def estimate_error(config: Config, evaluations: list[Evaluation]) -> Trust:
+def estimate_error(evaluations: list[Evaluation], table: FittedSteps | None) -> Trust:
     """Estimate the rms position error, against converged steps, that is left after a run.
 
     The residual acceleration s of a particle stands for a displacement s / kappa where the
     step does not resolve the local frequency, and s (H/2)^2 where it does
     (`Evaluation.error_rms`). The error that the kicks leave follows its mean over evaluations,
-    e, as AMPLITUDE e^EXPONENT (Mpc/h), which `python -m benchmarks accuracy` measures.
+    e, as AMPLITUDE e^EXPONENT (Mpc/h), which `python -m benchmarks accuracy` measures; fitted
+    steps bring their own two numbers.
+
+    Parameters
+    ----------
+    evaluations : list of Evaluation
+        Empty for velocity kicks and where no force was evaluated.
+    table : FittedSteps or None
+        Where the steps were fitted.
     """
     if not evaluations:
-        why = "no force was evaluated" if config.force_evaluations == 0 else "velocity kicks"
+        why = "no force has measured a residual"
         return Trust(None, f"no error estimate ({why}); compare with a reference run")
     errors = np.array([evaluation.error_rms for evaluation in evaluations])
-    error = float(AMPLITUDE * np.sqrt(np.mean(errors**2) / 3.0) ** EXPONENT)
+    amplitude, exponent = table.error_fit if table else (AMPLITUDE, EXPONENT)
+    error = float(amplitude * np.sqrt(np.mean(errors**2) / 3.0) ** exponent)
     last = evaluations[-1]
     return Trust(
         error,

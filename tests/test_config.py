@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coca.config import Config, TrainConfig, load_config, make_config
+from coca.config import Config, FitConfig, TrainConfig, load_config, make_config
 from coca.errors import ConfigError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -26,8 +26,8 @@ def test_a_mesh_must_hold_the_stencil(config_values):
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
 def test_every_shipped_config_is_valid(path):
-    kind = TrainConfig if path.name.startswith("train") else Config
-    load_config(path, kind=kind)
+    kinds = {"train": TrainConfig, "fit": FitConfig}
+    load_config(path, kind=kinds.get(path.stem, Config))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,10 @@ def test_every_shipped_config_is_valid(path):
         ("seed", -1, "seed: found -1"),
         ("frame", "network", "frame: found 'network', wanted: .*'emulator'"),
         ("integrator.method", "bullfrog", "frame: found lpt, wanted rest"),
-        ("force_evaluations", -1, "force_evaluations: found -1"),
+        ("force_evaluations", -1, "force_evaluations: found -1, wanted auto or a number"),
+        ("force_evaluations", "auto", r"tolerance: found None, wanted a number of Mpc/h"),
+        ("tolerance", 0.1, r"tolerance: found 0\.1, wanted .* none otherwise"),
+        ("tolerance", -0.1, r"tolerance: found -0\.1"),
         ("output.redshifts", [0.0, 1.0], r"output: output\.redshifts: wanted .*decreasing"),
         ("output.redshifts", [], r"output\.redshifts: wanted one or more"),
         ("output.redshifts", [30.0, 0.0], r"wanted all below initial_conditions\.redshift = 19"),
@@ -139,16 +142,6 @@ def test_files_that_are_no_config(tmp_path, text, message):
         load_config(tmp_path / "absent.yaml")
     with pytest.raises(ConfigError, match="cannot read"):
         load_config(tmp_path)
-
-
-def test_automatic_kick_follows_the_frame(config_values):
-    assert make_config(config_values).gain == 0.0
-    emulated = make_config(config_values | {"frame": "emulator"})
-    assert emulated.gain == emulated.integrator.gain
-    explicit = make_config(
-        config_values | {"frame": "emulator", "integrator": {"kick": "explicit"}}
-    )
-    assert explicit.gain == 0.0
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import torch
 from coca import initial
 from coca.cosmology import Cosmology
 from coca.domain import Domain
-from coca.emulator.device import choose_device, choose_precision
+from coca.emulator.device import choose_device, choose_precision, choose_slabs
 from coca.emulator.emulator import SHIPPED_WEIGHTS, Emulator, TrainedRange
 from coca.emulator.features import CHANNELS, features
-from coca.emulator.network import Architecture, UNet, fold, periodic_pad, unfold
+from coca.emulator.network import Architecture, Slabs, UNet, fold, periodic_pad, unfold
 from coca.emulator.optimiser import orthogonalise
 from coca.emulator.trajectories import TimeFunctions, leading_functions, orthonormal_polynomials
 from coca.errors import ConfigError, FileError
@@ -57,6 +57,38 @@ def test_network_commutes_with_periodic_shifts(small):
         shifted = small.network(torch.roll(x, shift, dims), style)
         expected = torch.roll(small.network(x, style), shift, dims)
     torch.testing.assert_close(shifted, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_slabs_give_what_the_whole_gives(small, count):
+    x = torch.randn(1, CHANNELS, 32, 16, 8)
+    style = torch.full((1, 1), 0.3)
+    with torch.inference_mode():
+        wanted = small.network(x, style)
+        found = small.network(x, style, Slabs(count, CPU))
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_slabs_of_the_shipped_network(shipped, domain, cosmology, conditions):
+    whole, pieces = (
+        shipped.coefficients(domain, cosmology.Omega_m, conditions, CPU, slabs=slabs)
+        for slabs in (1, 2)
+    )
+    assert np.abs(pieces - whole).max() < 1e-4 * np.abs(whole).max()
+
+
+def test_slabs_are_as_few_as_fit(monkeypatch):
+    free = 10 * 2**30
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, free))
+    gpu = torch.device("cuda")
+    assert choose_slabs("auto", CPU, 8, 100 * free) == 1
+    assert choose_slabs("auto", gpu, 64, free // 2) == 1
+    assert choose_slabs("auto", gpu, 64, 2 * free) == 4
+    assert choose_slabs(16, gpu, 64, 2 * free) == 16
+    with pytest.raises(ConfigError, match=r"emulator\.slabs: found 3, wanted a divisor of 64"):
+        choose_slabs(3, gpu, 64, free)
+    with pytest.raises(ConfigError, match="wanted fewer particles or device: cpu"):
+        choose_slabs("auto", gpu, 4, 100 * free)
 
 
 def test_omega_m_matters(small):

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from coca.emulator.network import HALO
 from coca.errors import ConfigError
+
+FREE_SHARE = 0.8
+"""Of a GPU's free memory that a pass may take by its estimate."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -34,3 +38,46 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return bool(supported and supported())
+
+
+def choose_slabs(wanted: int | str, device: torch.device, planes: int, needed: int) -> int:
+    """In how many slabs the network is done.
+
+    Parameters
+    ----------
+    wanted : int or "auto"
+        auto: as few as fit the free memory of a GPU; one on a CPU.
+    device : torch.device
+    planes : int
+        Of the network's coarsest level, which the number divides.
+    needed : int
+        Bytes of a pass in one piece.
+
+    Raises
+    ------
+    ConfigError
+        The number does not divide the planes, or no number is enough.
+    """
+    if wanted != "auto":
+        if planes % wanted:
+            raise ConfigError(
+                f"emulator.slabs: found {wanted}, wanted a divisor of {planes}, the planes of the "
+                "network's coarsest level"
+            )
+        return wanted
+    if device.type != "cuda":
+        return 1
+    free = torch.cuda.mem_get_info(device)[0]
+    for count in range(1, planes + 1):
+        if planes % count == 0 and slab_memory(needed, count, planes) <= FREE_SHARE * free:
+            return count
+    least = slab_memory(needed, planes, planes)
+    raise ConfigError(
+        f"particles: the network needs {least / 2**30:.1f} GiB in its smallest slabs, the GPU has "
+        f"{free / 2**30:.1f} GiB free; wanted fewer particles or device: cpu"
+    )
+
+
+def slab_memory(needed: int, count: int, planes: int) -> float:
+    """Bytes on the device of a slab with its halo, from those of the whole."""
+    return needed if count == 1 else needed * (1.0 / count + HALO / planes)

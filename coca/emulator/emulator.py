@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from coca.cosmology import Cosmology
 from coca.domain import Domain
 from coca.emulator.features import CHANNELS, features
-from coca.emulator.network import Architecture, UNet, style_of
+from coca.emulator.network import Architecture, Slabs, UNet, style_of
 from coca.emulator.trajectories import TimeFunctions
 from coca.errors import ConfigError, FileError
 from coca.files import whole_file
@@ -157,9 +157,10 @@ class Emulator:
         conditions: InitialConditions,
         device: torch.device,
         precision: torch.dtype = torch.float32,
+        slabs: int = 1,
     ) -> Frame:
-        """Second-order LPT plus the network's correction, from one pass."""
-        C = self.coefficients(domain, cosmology.Omega_m, conditions, device, precision)
+        """Second-order LPT plus the network's correction, from one pass; see `coefficients`."""
+        C = self.coefficients(domain, cosmology.Omega_m, conditions, device, precision, slabs)
         terms = lpt_terms(cosmology, conditions.psi1, conditions.psi2)
         terms += [Term(self.functions.growth(k), C[k]) for k in range(len(C))]
         return SeparableFrame(conditions.psi1.shape[1], *terms)
@@ -171,8 +172,13 @@ class Emulator:
         conditions: InitialConditions,
         device: torch.device,
         precision: torch.dtype = torch.float32,
+        slabs: int = 1,
     ) -> np.ndarray:
-        """Coefficient fields C_k(q), array (K, 3, n^3) float32 in Mpc/h."""
+        """Coefficient fields C_k(q), array (K, 3, n^3) float32 in Mpc/h.
+
+        With more than one slab every layer is done slab by slab on the device, and fields stay in
+        the host's memory; the result is the same.
+        """
         torch.set_num_threads(domain.threads)
         network = self.network.to(device).to(memory_format=torch.channels_last_3d).eval()
         inputs = features(domain, conditions.delta_k, conditions.psi1, conditions.psi2)
@@ -180,7 +186,11 @@ class Emulator:
         style = torch.full((1, 1), style_of(Omega_m), device=device)
         low = precision != torch.float32
         with torch.inference_mode(), torch.autocast(device.type, precision, enabled=low):
-            outputs = network(torch.from_numpy(inputs)[None].to(device), style)[0]
+            fields = torch.from_numpy(inputs)[None]
+            if slabs == 1:
+                outputs = network(fields.to(device), style)[0]
+            else:
+                outputs = network(fields, style, Slabs(slabs, device))[0]
         outputs = outputs.float().cpu().contiguous().numpy()
         C = outputs.reshape(len(self.functions), 3, -1)
         C *= self.output_scale[:, None, None]

@@ -7,7 +7,9 @@ modulation (Perez et al. 2018).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -39,14 +41,14 @@ class Architecture:
         return asdict(self)
 
 
-def periodic_pad(x: Tensor) -> Tensor:
-    """One layer of periodic padding in the three spatial dimensions of (B, C, X, Y, Z)."""
-    b, c, *shape = x.shape
-    padded = (b, c, *(n + 2 for n in shape))
+def periodic_pad(x: Tensor, dims: tuple[int, ...] = (2, 3, 4)) -> Tensor:
+    """One layer of periodic padding in spatial dimensions of (B, C, X, Y, Z)."""
+    padded = [n + 2 * (dim in dims) for dim, n in enumerate(x.shape)]
     layout = torch.channels_last_3d
     out = torch.empty(padded, dtype=x.dtype, device=x.device, memory_format=layout)
-    out[:, :, 1:-1, 1:-1, 1:-1] = x
-    for dim, n in enumerate(shape, 2):  # each overwrites what the one before took from its edges
+    out[tuple(slice(1, -1) if dim in dims else slice(None) for dim in range(5))] = x
+    for dim in dims:  # each overwrites what the one before took from its edges
+        n = x.shape[dim]
         out.select(dim, 0).copy_(out.select(dim, n))
         out.select(dim, n + 1).copy_(out.select(dim, 1))
     return out
@@ -93,12 +95,60 @@ class Block(nn.Module):
         nn.init.zeros_(self.style.weight)
         nn.init.zeros_(self.style.bias)
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """Both fields (B, channels, X, Y, Z); style (B, 1)."""
+    def forward(self, x: Tensor, style: Tensor, slab: bool = False) -> Tensor:
+        """Both fields (B, channels, X, Y, Z); style (B, 1). A slab of a field comes with `HALO`
+        planes more at either end in x."""
+        dims = (3, 4) if slab else (2, 3, 4)
         scale, shift = self.style(style)[:, :, None, None, None].chunk(2, dim=1)
-        y = self.conv0(periodic_pad(x))
+        y = self.conv0(periodic_pad(x, dims))
         y = F.silu(y * (1 + scale) + shift)
-        return x + self.conv1(periodic_pad(y))
+        inner = x[:, :, HALO:-HALO] if slab else x
+        return inner + self.conv1(periodic_pad(y, dims))
+
+
+HALO = 2
+"""Planes on either side that a plane depends on in a block."""
+
+
+def whole(operation: Callable, *fields: Tensor, halo: int = 0) -> Tensor:
+    """Applies an operation of the network to whole fields."""
+    return operation(*fields)
+
+
+class Slabs:
+    """Applies operations to slabs of x, one after the other; the result is that of `whole`.
+
+    Fields stay where they are, and only slabs go to the device.
+
+    Parameters
+    ----------
+    count : int
+        Number of slabs; divides the planes of every field.
+    device : torch.device
+    """
+
+    def __init__(self, count: int, device: torch.device):
+        self.count, self.device = count, device
+
+    def __call__(self, operation: Callable, *fields: Tensor, halo: int = 0) -> Tensor:
+        """See the class; `halo` planes are given at either end to an operation that takes
+        `slab`."""
+        operation = partial(operation, slab=True) if halo else operation
+        out, where = None, fields[0].device
+        for number in range(self.count):
+            part = operation(*(self._slab(field, number, halo) for field in fields))
+            b, c, planes, *shape = part.shape
+            if out is None:
+                size = (b, c, planes * self.count, *shape)
+                layout = torch.channels_last_3d
+                out = torch.empty(size, dtype=part.dtype, device=where, memory_format=layout)
+            out[:, :, number * planes : (number + 1) * planes] = part
+        return out
+
+    def _slab(self, x: Tensor, number: int, halo: int) -> Tensor:
+        planes = x.shape[2] // self.count
+        wanted = torch.arange(number * planes - halo, (number + 1) * planes + halo)
+        return x.index_select(2, wanted.to(x.device) % x.shape[2]).to(self.device)
 
 
 class UNet(nn.Module):
@@ -117,22 +167,28 @@ class UNet(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, features: Tensor, style: Tensor) -> Tensor:
-        """See the class."""
-        folded = fold(features)
-        x = self.stem(folded)
+    def forward(self, features: Tensor, style: Tensor, apply: Callable = whole) -> Tensor:
+        """See the class; `apply` is `whole` or `Slabs`."""
+        x = apply(lambda f: self.stem(fold(f)), features)
         skips = []
         for level, blocks in enumerate(self.encode):
-            for block in blocks:
-                x = block(x, style)
+            x = self._pass(blocks, x, style, apply)
             if level < len(self.down):
                 skips.append(x)
-                x = self.down[level](fold(x))
+                x = apply(lambda x, down=self.down[level]: down(fold(x)), x)
         for level in reversed(range(len(self.up))):
-            x = skips[level] + unfold(self.up[level](x))
-            for block in self.decode[level]:
-                x = block(x, style)
-        return unfold(self.head(torch.cat([F.silu(x), folded], dim=1)))
+            x = apply(lambda skip, x, up=self.up[level]: skip + unfold(up(x)), skips.pop(), x)
+            x = self._pass(self.decode[level], x, style, apply)
+        return apply(self._end, x, features)
+
+    @staticmethod
+    def _pass(blocks: nn.ModuleList, x: Tensor, style: Tensor, apply: Callable) -> Tensor:
+        for block in blocks:
+            x = apply(partial(block, style=style), x, halo=HALO)
+        return x
+
+    def _end(self, x: Tensor, features: Tensor) -> Tensor:
+        return unfold(self.head(torch.cat([F.silu(x), fold(features)], dim=1)))
 
 
 def _blocks(channels: int, count: int) -> nn.ModuleList:

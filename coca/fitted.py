@@ -1,0 +1,285 @@
+"""Fitted steps: each kick and drift is the best linear guess of where the particle will be.
+
+In haloes the orbital time is shorter than a step, and no quadrature of the force can follow.
+What can be known is the mean of a particle's residual at the step's end, given what was measured:
+its residual now, its residual velocity, the residual acceleration here and a step before. A step is
+
+    (e, H w)(D1) = (M + M_fit) (e, H w, H^2 s, H^2 s before).
+
+M is the explicit kick and drift, and M_fit what is fitted on simulations by `coca.fit`, for each
+class of density now and a step before, the same in all directions. Features that vanish stay so:
+a frame without residual is followed exactly. The last step's row for e is fitted to the power
+spectrum and the correlation of the density, since the mean position of a particle in a halo is
+more central than the particle.
+
+All lengths scale with the particle spacing, so that M_fit depends on the number of steps, which
+of them it is, and how nonlinear the box is at the end, ln(D_end sigma), sigma the rms linear
+density on the particle lattice at D = 1. docs/steps.md has the measurements.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+import kernels.fitted
+from coca.cosmology import Cosmology
+from coca.domain import Domain
+from coca.errors import FileError
+from coca.files import whole_file
+from coca.force import Acceleration
+from coca.frames import Frame
+from coca.integrate import Evaluation, State
+from coca.schemes import Step, times
+
+FORMAT = "coca-steps-1"
+DENSITIES = np.array(
+    [0.3, 0.5, 0.75, 1, 1.5, 2.5, 4, 7, 12, 20, 35, 70, 150], np.float32
+)  # fmt: skip
+"""Edges in 1 + delta of the density classes now."""
+DENSITIES_BEFORE = np.array([0.6, 1.2, 3, 10, 40], np.float32)
+"""Edges in 1 + delta of the density classes a step before."""
+CLASSES = len(DENSITIES_BEFORE) + 1, len(DENSITIES) + 1
+SHIPPED = Path(__file__).parent / "tables"
+
+
+def step_exponent(count: int) -> float:
+    """Exponent of the edges of `count` fitted steps, see `coca.schemes`.
+
+    Few steps are best shorter late, where haloes are; many are best uniform.
+    """
+    return min(max(0.7, 0.1 + 0.075 * count), 1.0)
+
+
+def shipped(frame: str) -> Path:
+    """The table that comes with the package for frame "lpt" or "emulator"."""
+    return SHIPPED / f"{frame}.safetensors"
+
+
+@dataclass(frozen=True)
+class FittedRange:
+    """What the fit has seen: lowest and highest values."""
+
+    cell: tuple[float, float]
+    """Particle spacing in Mpc/h."""
+    Omega_m: tuple[float, float]
+    sigma_8: tuple[float, float]
+    D_end: tuple[float, float]
+    """Growth factor of the last output."""
+
+    def warnings(self, cell: float, cosmology: Cosmology, D_end: float) -> list[str]:
+        """One line for each value outside the range."""
+        values = {
+            "spacing of the particles": cell,
+            "cosmology.Omega_m": cosmology.Omega_m,
+            "cosmology.sigma_8": cosmology.sigma_8,
+            "growth factor of the last output": D_end,
+        }
+        return [
+            f"{name} = {value:.4g} is outside the range [{low:.4g}, {high:.4g}] of the fitted steps"
+            for (name, value), (low, high) in zip(
+                values.items(), asdict(self).values(), strict=True
+            )
+            if not 0.999 * low <= value <= 1.001 * high
+        ]
+
+
+class FittedSteps:
+    """Matrices for every number of steps, on nodes of nonlinearity.
+
+    Parameters
+    ----------
+    nodes : array (K,)
+        Increasing values of ln(D_end sigma).
+    matrices : dict of int to array (steps, K, *CLASSES, TARGETS, FEATURES) float32
+        M_fit.
+    residuals : dict of int to array (steps, K)
+        Largest rms H^2 s over the particle spacing that the fit has seen.
+    errors : dict of int to array (K,)
+        Rms position error per component over the spacing that was left in the fit.
+    error_fit : tuple of float
+        Amplitude and exponent of the error that is left, see `coca.trust`.
+    fitted : FittedRange
+    """
+
+    def __init__(self, nodes, matrices, residuals, errors, error_fit, fitted: FittedRange):
+        self.nodes = np.asarray(nodes, np.float64)
+        self.matrices, self.residuals, self.errors = matrices, residuals, errors
+        self.error_fit, self.fitted = tuple(error_fit), fitted
+
+    @property
+    def counts(self) -> list[int]:
+        """Numbers of force evaluations that were fitted."""
+        return sorted(self.matrices)
+
+    def weights(self, nonlinearity: float) -> np.ndarray:
+        """Weights of the nodes in linear interpolation, constant beyond the last."""
+        return hats(self.nodes, nonlinearity)
+
+    def steps_for(self, error: float, nonlinearity: float) -> int:
+        """Fewest steps that left at most this rms error, in spacings; the most there are if none
+        did."""
+        h = self.weights(nonlinearity)
+        return next((n for n in self.counts if self.errors[n] @ h <= error), self.counts[-1])
+
+    def residual(self, steps: list[Step], nonlinearity: float) -> np.ndarray:
+        """Largest rms residual acceleration that the fit has seen, over the spacing.
+
+        Parameters
+        ----------
+        steps : list of Step
+            Of any run; the value is for the middle of each.
+        nonlinearity : float
+        """
+        count = len(steps) if len(steps) in self.counts else self.counts[-1]
+        D0, D1 = np.array(times(steps[0].D0, steps[-1].D1, count, step_exponent(count))).T
+        s = self.residuals[count] @ self.weights(nonlinearity) / (D1 - D0) ** 2
+        return np.interp([step.D_mid for step in steps], 0.5 * (D0 + D1), s)
+
+    def save(self, path: Path) -> None:
+        """Write the file, whole or not at all."""
+        tensors = {"nodes": self.nodes}
+        for count in self.counts:
+            tensors[f"matrices.{count}"] = np.ascontiguousarray(self.matrices[count], np.float32)
+            tensors[f"residuals.{count}"] = np.ascontiguousarray(self.residuals[count], np.float32)
+            tensors[f"errors.{count}"] = np.ascontiguousarray(self.errors[count], np.float32)
+        metadata = {
+            "format": FORMAT,
+            "error_fit": json.dumps(self.error_fit),
+            "fitted": json.dumps(asdict(self.fitted)),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as temporary:
+            save_file(tensors, temporary, metadata)
+
+    @classmethod
+    def load(cls, path: Path) -> FittedSteps:
+        """Read a file of `save`.
+
+        Raises
+        ------
+        FileError
+            The file is missing, damaged or not such a table.
+        """
+        try:
+            with safe_open(path, "numpy") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if metadata.get("format") != FORMAT:
+                raise FileError(f"integrator.table: {path}: wanted format {FORMAT}")
+            if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
+                raise FileError(f"integrator.table: {path}: values that are not finite")
+            nodes = tensors.pop("nodes")
+            parts = {"matrices": {}, "residuals": {}, "errors": {}}
+            for name, tensor in tensors.items():
+                part, _, count = name.partition(".")
+                parts[part][int(count)] = tensor
+            for count, matrices in parts["matrices"].items():
+                wanted = (count, len(nodes), *CLASSES, *kernels_shape())
+                if matrices.shape != wanted:
+                    raise ValueError(f"matrices.{count}: {matrices.shape}, wanted {wanted}")
+                if parts["residuals"][count].shape != (count, len(nodes)):
+                    raise ValueError(f"residuals.{count}: wanted {(count, len(nodes))}")
+                if parts["errors"][count].shape != (len(nodes),):
+                    raise ValueError(f"errors.{count}: wanted {(len(nodes),)}")
+            ranges = json.loads(metadata["fitted"])
+            fitted = FittedRange(**{name: tuple(pair) for name, pair in ranges.items()})
+            return cls(nodes, **parts, error_fit=json.loads(metadata["error_fit"]), fitted=fitted)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise FileError(f"integrator.table: cannot use {path}: {reason}") from None
+
+
+def explicit_matrix(step: Step) -> np.ndarray:
+    """The matrix (TARGETS, FEATURES) of the explicit kick and the drift after it."""
+    H = step.D1 - step.D0
+    kick = np.array([0.0, step.alpha, -step.beta / H, 0.0])
+    return np.array([np.array([1.0, 0, 0, 0]) + 0.5 * kick, kick])
+
+
+def kernels_shape() -> tuple[int, int]:
+    """Shape of one matrix."""
+    return kernels.fitted.TARGETS, kernels.fitted.FEATURES
+
+
+def hats(nodes: np.ndarray, value: float) -> np.ndarray:
+    """Weights of linear interpolation on `nodes`, constant beyond them."""
+    return np.array([np.interp(value, nodes, row) for row in np.eye(len(nodes))])
+
+
+def nonlinearity(domain: Domain, delta_k: np.ndarray, D_end: float) -> float:
+    """ln(D_end sigma), sigma the rms of linear density modes (n, n, n//2+1) at D = 1."""
+    power = np.einsum("xyz,xyz->z", delta_k, delta_k.conj()).real.astype(np.float64)
+    inner = slice(1, -1 if domain.n % 2 == 0 else None)
+    variance = domain.sum(float(power.sum() + power[inner].sum()))
+    return float(np.log(max(D_end * np.sqrt(variance), 1e-6)))
+
+
+class FittedKick:
+    """Takes the residual to the end of the step, displacement and velocity.
+
+    Parameters
+    ----------
+    domain : Domain
+    cosmology : Cosmology
+    frame : Frame
+    table : FittedSteps
+    steps : sequence of Step
+        All steps of the run, with `step_exponent`; as many as the table knows.
+    nonlinearity : float
+        See `nonlinearity`.
+    """
+
+    needs_density = True
+    moves = True
+
+    def __init__(
+        self,
+        domain: Domain,
+        cosmology: Cosmology,
+        frame: Frame,
+        table: FittedSteps,
+        steps: list[Step],
+        nonlinearity: float,
+    ):
+        self.domain, self.cosmology, self.frame, self.steps = domain, cosmology, frame, steps
+        deviations = np.einsum(
+            "k,sk...->s...", table.weights(nonlinearity), table.matrices[len(steps)]
+        )
+        self._matrices = [
+            np.ascontiguousarray(explicit_matrix(step) + deviation, np.float32)
+            for step, deviation in zip(steps, deviations, strict=True)
+        ]
+        n = frame.n_particles
+        self._before = np.zeros((3, n), np.float32)
+        self._class = np.zeros(n, np.uint8)
+        self._class_before = np.zeros(n, np.uint8)
+
+    def __call__(self, state: State, step: Step, acceleration: Acceleration) -> Evaluation:
+        """Advance the residual, turning g into s / c; say what the force showed."""
+        H, c = step.D1 - step.D0, self.cosmology.c(step.D_mid)
+        s_c, delta = acceleration
+        self.frame.add(step.D_mid, (0.0, step.D_mid, 1.0 / c), s_c)
+        sums = kernels.fitted.residual_sums(s_c, delta, c / 3.0 * 0.25 * H**2)
+        residual, error = (
+            c * float(np.sqrt(self.domain.sum(value) / self.domain.particles)) for value in sums
+        )
+        kernels.fitted.classify(delta, DENSITIES, self._class)
+        kernels.fitted.step(
+            state.e,
+            state.w,
+            s_c,
+            self._before,
+            self._class,
+            self._class_before,
+            self._matrices[self.steps.index(step)],
+            H,
+            c,
+        )
+        kernels.fitted.classify(delta, DENSITIES_BEFORE, self._class_before)
+        return Evaluation(step.D_mid, H, residual, 0.25 * H**2 * error)

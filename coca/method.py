@@ -1,0 +1,163 @@
+"""How the residual in a frame is integrated, and what to do when a force refutes the frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from coca import fitted, schemes
+from coca.config import Config, ForceConfig
+from coca.cosmology import Cosmology
+from coca.domain import Domain
+from coca.errors import ConfigError
+from coca.fitted import FittedKick, FittedSteps, step_exponent
+from coca.frames import Frame
+from coca.integrate import Kick, ResidualKick, VelocityKick
+from coca.schemes import Step
+
+DISTRUST = 3.0
+"""A residual this many times the largest of the fit means another frame than the fitted one."""
+USELESS = 1.5
+"""A residual this many times the largest of 2LPT means a frame that is worse than 2LPT."""
+
+
+class FrameRefuted(Exception):
+    """A force has shown that the frame is not what its method takes it for."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A frame with an integrator and its kicks."""
+
+    frame: str
+    """As `frame` of the configuration."""
+    integrator: str
+    """A scheme of `coca.schemes`."""
+    exponent: float = 1.0
+    """Of the steps that are not fitted."""
+    table: FittedSteps | None = None
+    """Fitted steps for the numbers of evaluations that it knows."""
+    gain: float = 0.0
+    """Strength of the resolved gain where nothing is fitted; 0 for explicit kicks."""
+    yardstick: FittedSteps | None = None
+    """2LPT's fitted steps, whose residuals a frame without fitted steps has to beat."""
+
+    def fitted(self, count: int) -> FittedSteps | None:
+        """The table, if it serves this number of force evaluations."""
+        return self.table if self.table and count in self.table.counts else None
+
+    def describe(self, count: int | None = None) -> str:
+        """In words, for a number of evaluations or in general."""
+        if self.integrator != "residual":
+            return f"{self.frame} frame, {self.integrator}"
+        if self.fitted(count) if count is not None else self.table:
+            return f"{self.frame} frame, fitted steps"
+        return f"{self.frame} frame, " + (f"gain {self.gain:g}" if self.gain else "explicit kicks")
+
+    def steps(self, cosmology: Cosmology, D_start: float, D_end: float, count: int) -> list[Step]:
+        """The steps of `count` force evaluations."""
+        exponent = step_exponent(count) if self.fitted(count) else self.exponent
+        return getattr(schemes, self.integrator)(cosmology, D_start, D_end, count, exponent)
+
+    def rule(
+        self,
+        domain: Domain,
+        cosmology: Cosmology,
+        frame: Frame,
+        steps: list[Step],
+        nonlinearity: float,
+    ) -> Kick:
+        """What a force evaluation does to the particles.
+
+        Parameters
+        ----------
+        domain : Domain
+        cosmology : Cosmology
+        frame : Frame
+        steps : list of Step
+        nonlinearity : float
+            See `coca.fitted.nonlinearity`.
+        """
+        if self.integrator != "residual":
+            return VelocityKick()
+        table = self.fitted(len(steps))
+        if table is None:
+            return ResidualKick(domain, cosmology, frame, self.gain)
+        return FittedKick(domain, cosmology, frame, table, steps, nonlinearity)
+
+    def limits(self, domain: Domain, steps: list[Step], nonlinearity: float) -> np.ndarray:
+        """Rms residual acceleration of each step, Mpc/h, above which the frame is refuted."""
+        H = np.array([step.D1 - step.D0 for step in steps])
+        table = self.fitted(len(steps))
+        if table is not None:
+            return DISTRUST * table.residual(steps, nonlinearity) * domain.cell
+        if self.yardstick is not None:
+            largest = H**2 * self.yardstick.residual(steps, nonlinearity) * domain.cell
+            return USELESS * largest.max() / H**2
+        return np.full(len(steps), np.inf)
+
+
+def choose_methods(config: Config) -> tuple[Method, ...]:
+    """What to try, in this order: the next where a force refutes the frame.
+
+    An emulator that is not what it should be gives way to 2LPT, and so do fitted steps to
+    explicit ones. The last one is never refuted.
+
+    Raises
+    ------
+    ConfigError
+        Fitted steps are asked for that cannot be.
+    """
+    options, exponent = config.integrator, config.integrator.step_exponent or 1.0
+    if options.method != "residual":
+        return (Method(config.frame, options.method, exponent),)
+    table = _table(config)
+    fall_back = config.frame == "emulator" and options.kick in ("auto", "fitted")
+    gain = options.gain if options.kick == "gain" or fall_back else 0.0
+    first = Method(config.frame, "residual", exponent, table, gain)
+    if config.frame == "rest" or (config.frame == "lpt" and table is None):
+        return (first,)
+    plain = Method("lpt", "residual", exponent)
+    if config.frame == "lpt":
+        return first, plain
+    lpt = FittedSteps.load(fitted.shipped("lpt"))
+    first = Method(config.frame, "residual", exponent, table, gain, lpt)
+    if _obstacle(config, lpt) is not None:
+        return first, plain
+    return first, Method("lpt", "residual", exponent, lpt), plain
+
+
+def _table(config: Config) -> FittedSteps | None:
+    """The fitted steps of this run, if it asks for them or they serve it."""
+    kick, path = config.integrator.kick, config.integrator.table
+    if kick in ("gain", "explicit"):
+        return None
+    own_network = config.emulator.weights is not None and path is None
+    table = None
+    if config.frame == "rest":
+        obstacle = "frame: lpt or emulator, found rest"
+    elif config.frame == "emulator" and own_network:
+        obstacle = "a table fitted with these emulator.weights"
+    else:
+        table = FittedSteps.load(path or fitted.shipped(config.frame))
+        obstacle = _obstacle(config, table)
+    if obstacle is None:
+        return table
+    if kick == "fitted" or path is not None:
+        raise ConfigError(f"integrator.kick: fitted steps need {obstacle}")
+    return None
+
+
+def _obstacle(config: Config, table: FittedSteps) -> str | None:
+    """Why fitted steps cannot serve a run, if so."""
+    if config.mesh != 2 * config.particles:
+        return f"a mesh of twice the particles, found {config.mesh}"
+    if config.force.solver != ForceConfig().solver:
+        return f"the default force, found {config.force.solver}"
+    if config.integrator.step_exponent is not None:
+        return f"no step_exponent of its own, found {config.integrator.step_exponent:g}"
+    count = config.force_evaluations
+    if count not in ("auto", 0, *table.counts):
+        return f"force_evaluations from 1 to {table.counts[-1]}, found {count}"
+    return None

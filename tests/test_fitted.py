@@ -1,0 +1,284 @@
+"""Fitted steps: kernels, the table, the run with them, and the fit."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import kernels.fitted
+from coca import fit as fit_command
+from coca import schemes
+from coca.analysis import density_modes, particle_spectra
+from coca.config import make_config
+from coca.errors import ConfigError, FileError
+from coca.fitted import (
+    CLASSES,
+    DENSITIES,
+    FittedKick,
+    FittedSteps,
+    nonlinearity,
+    shipped,
+    step_exponent,
+)
+from coca.fitting import least_squares, torch_density_modes
+from coca.force import Acceleration
+from coca.integrate import initial_state, integrate
+from coca.method import Method
+from coca.plan import make_plan
+from coca.simulate import more_steps, simulate
+
+FEATURES, TARGETS = kernels.fitted.FEATURES, kernels.fitted.TARGETS
+
+
+@pytest.fixture(scope="module")
+def table():
+    return FittedSteps.load(shipped("lpt"))
+
+
+@pytest.fixture
+def particles():
+    """Residuals of 300 particles with classes."""
+    rng = np.random.default_rng(4)
+    fields = [rng.normal(size=(3, 300)).astype(np.float32) for _ in range(4)]
+    now = rng.integers(0, CLASSES[1], 300).astype(np.uint8)
+    return *fields, now, rng.integers(0, CLASSES[0], 300).astype(np.uint8)
+
+
+def features(particles, H, c):
+    e, w, s, before, _, _ = particles
+    return np.array([e, H * w, H * H * c * s, before], np.float64)
+
+
+def test_step_equals_its_plain_twin(particles):
+    M = np.random.default_rng(5).normal(size=(*CLASSES, TARGETS, FEATURES)).astype(np.float32)
+    H, c = 0.2, 3.0
+    F = features(particles, H, c)
+    wanted = np.einsum("ptf,fcp->tcp", M[particles[5], particles[4]].astype(np.float64), F)
+    kernels.fitted.step(*particles, M, H, c)
+    np.testing.assert_allclose(particles[0], wanted[0], atol=3e-5)
+    np.testing.assert_allclose(particles[1], wanted[1] / H, atol=3e-5 / H)
+    np.testing.assert_allclose(particles[3], F[2], rtol=1e-6)
+
+
+def test_moments_equal_their_plain_twin(particles):
+    H, c = 0.2, 3.0
+    end_e, end_w = (np.random.default_rng(6).normal(size=(2, 3, 300))).astype(np.float32)
+    sums, counts = kernels.fitted.moments(*particles, H, c, end_e, end_w, CLASSES)
+    rows = np.concatenate([features(particles, H, c), [end_e, H * end_w]])
+    for b, k in np.ndindex(CLASSES):
+        mine = (particles[5] == b) & (particles[4] == k)
+        wanted = np.einsum("icp,jcp->ij", rows[:FEATURES][..., mine], rows[..., mine])
+        np.testing.assert_allclose(sums[b, k], wanted, atol=1e-5)
+        assert counts[b, k] == mine.sum()
+
+
+def test_density_classes_count_the_edges_below():
+    delta = np.array([-1.5, -0.95, 0.0, 0.2, 1e6], np.float32)
+    out = np.empty(delta.size, np.uint8)
+    kernels.fitted.classify(delta, DENSITIES, out)
+    np.testing.assert_array_equal(out, np.searchsorted(DENSITIES, 1 + delta))
+
+
+def test_least_squares_finds_the_matrices(particles):
+    """Matrices that differ between nodes, from particles without noise."""
+    rng = np.random.default_rng(7)
+    true = rng.normal(size=(2, TARGETS, FEATURES))
+    moments, weights = [], []
+    for h in ((1.0, 0.0), (0.5, 0.5), (0.0, 1.0)):
+        rows = rng.normal(size=(*CLASSES, FEATURES, 20000))
+        ends = np.einsum("k,ktf,bnfp->bntp", h, true, rows)
+        both = np.concatenate([rows, ends], axis=2)
+        sums = np.einsum("bnip,bnjp->bnij", rows, both)
+        moments.append((sums, np.full(CLASSES, 20000.0)))
+        weights.append(np.array(h))
+    found = least_squares(moments, weights)
+    # the coarser fits draw with 3000 of 20000 to 60000 particles
+    spread = np.abs(true[0] - true[1]).max()
+    assert np.abs(found - true[:, None, None]).max() < 0.15 * spread
+
+
+def test_nonlinearity_is_the_rms_of_the_linear_density(domain, conditions):
+    fft = domain.transform(domain.n)
+    density = fft.backward(conditions.delta_k.copy())
+    assert nonlinearity(domain, conditions.delta_k, 0.5) == pytest.approx(
+        np.log(0.5 * density.std()), abs=1e-5
+    )
+
+
+def test_density_with_derivatives_is_the_density(domain, conditions):
+    x = domain.add_lattice(conditions.psi1)
+    differentiable = torch_density_modes(torch.from_numpy(x), 64, domain.box_size)
+    modes = differentiable.numpy()
+    modes[0, 0, 0] = 0
+    np.testing.assert_allclose(modes, density_modes(domain, x, 64), atol=2e-7)
+
+
+def test_table_survives_its_file(table, tmp_path):
+    path = tmp_path / "table.safetensors"
+    table.save(path)
+    again = FittedSteps.load(path)
+    assert again.counts == table.counts and again.fitted == table.fitted
+    assert again.error_fit == table.error_fit
+    for count in table.counts:
+        np.testing.assert_array_equal(again.matrices[count], table.matrices[count])
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(FileError, match=r"integrator\.table: cannot use"):
+        FittedSteps.load(path)
+    with pytest.raises(FileError, match=r"integrator\.table: cannot use"):
+        FittedSteps.load(tmp_path / "absent.safetensors")
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_a_frame_without_residual_is_followed_exactly(table, domain, cosmology, conditions, count):
+    frame = conditions.lpt_frame(cosmology)
+    plan = schemes.residual(cosmology, 0.06, 1.0, count, step_exponent(count))
+    rule = FittedKick(domain, cosmology, frame, table, plan, 1.0)
+    steps = iter(plan)
+
+    def exact_force(x, density, out):
+        D = next(steps).D_mid
+        g = -D * frame.velocity(D) - frame.acceleration(D) / cosmology.c(D)
+        return Acceleration(np.float32(g), np.full(domain.particles, 3.0, np.float32))
+
+    state = initial_state(frame, frame, 0.06)
+    (final,) = integrate(domain, frame, exact_force, rule, plan, state, [1.0])
+    assert np.abs(final.disp - frame.displacement(1.0)).max() < 2e-4
+    assert np.abs(final.vel - frame.velocity(1.0)).max() < 2e-3
+
+
+def run(config_values, **options):
+    return simulate(make_plan(make_config(config_values | options)))
+
+
+BULLFROG = {"frame": "rest", "integrator": {"method": "bullfrog"}}
+
+
+@pytest.mark.parametrize(
+    ("Omega_m", "sigma_8", "z"), [(0.3175, 0.834, 0.0), (0.15, 0.95, 0.0), (0.45, 0.65, 0.5)]
+)
+def test_fitted_steps_beat_bullfrog(config_values, Omega_m, sigma_8, z):
+    """Power and correlation together, on a realisation that the fit has not seen."""
+    values = config_values | {"box_size": 128.0, "particles": 64, "mesh": 128, "threads": "auto"}
+    values["cosmology"] = values["cosmology"] | {"Omega_m": Omega_m, "sigma_8": sigma_8}
+    values["output"] = values["output"] | {"redshifts": [z]}
+    truth = run(values, force_evaluations=64, **BULLFROG)
+
+    def errors(**options):
+        simulation = run(values, **options)
+        domain = simulation.domain
+        x, x_true = (domain.add_lattice(s.snapshots[-1].disp) for s in (simulation, truth))
+        at = particle_spectra(domain, 128, x, x_true).at(1.0)
+        return np.array([abs(at.ratio - 1), 1 - at.r])
+
+    for count in (2, 4, 6):
+        mine = errors(force_evaluations=count, integrator={"kick": "fitted"})
+        others = errors(force_evaluations=count, **BULLFROG)
+        assert np.all(mine < 0.7 * others), (count, mine, others)
+
+
+def methods(config_values, **options):
+    return make_plan(make_config(config_values | options)).methods
+
+
+def test_fitted_steps_are_what_the_lpt_frame_takes(config_values, table):
+    fitted, plain = methods(config_values)
+    assert fitted.fitted(3) is not None and plain == Method("lpt", "residual")
+    (beyond,) = methods(config_values, force_evaluations=table.counts[-1] + 1)
+    assert beyond == plain
+    assert methods(config_values, integrator={"kick": "explicit"}) == (plain,)
+    (gain,) = methods(config_values, integrator={"kick": "gain"})
+    assert gain.table is None and gain.gain == 6.0
+
+
+def test_residuals_of_the_fit_belong_to_their_steps(table, cosmology):
+    """On the fitted steps the stored values, and the same function of D on others."""
+    fitted = schemes.residual(cosmology, 0.06, 1.0, 6, step_exponent(6))
+    H = np.array([step.D1 - step.D0 for step in fitted])
+    node = table.nodes[1]
+    np.testing.assert_allclose(
+        H**2 * table.residual(fitted, node), table.residuals[6][:, 1], rtol=1e-6
+    )
+    uniform = schemes.residual(cosmology, 0.06, 1.0, 40)
+    s = table.residual(uniform, node)
+    assert len(s) == 40 and s.min() > 0
+    most = table.counts[-1]
+    own = table.residual(schemes.residual(cosmology, 0.06, 1.0, most, step_exponent(most)), node)
+    assert s.max() <= own.max() * 1.001
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"mesh": 96}, "need a mesh of twice the particles, found 96"),
+        ({"force": {"assignment": "tsc"}}, "need the default force"),
+        ({"force_evaluations": 99}, "need force_evaluations from 1 to"),
+        (
+            {"integrator": {"kick": "fitted", "step_exponent": 1.0}},
+            "need no step_exponent of its own, found 1",
+        ),
+        ({"frame": "rest"}, "need frame: lpt or emulator"),
+    ],
+)
+def test_fitted_steps_that_cannot_be_are_refused(config_values, values, message):
+    wanted = config_values | {"integrator": {"kick": "fitted"}} | values
+    with pytest.raises(ConfigError, match=f"integrator.kick: fitted steps {message}"):
+        make_plan(make_config(wanted))
+
+
+def test_a_run_outside_the_fit_is_warned(config_values):
+    plan = make_plan(make_config(config_values | {"box_size": 320.0}))
+    assert any("spacing of the particles = 10" in line for line in plan.warnings)
+
+
+def test_a_refuted_frame_gives_way(config_values):
+    """Steps that expect residuals of a far better frame give way to explicit ones, and say so."""
+    plan = make_plan(make_config(config_values))
+    first, plain = plan.methods
+    strict = copy.copy(first.table)
+    strict.residuals = {count: 0.01 * r for count, r in strict.residuals.items()}
+    simulation = simulate(replace(plan, methods=(replace(first, table=strict), plain)))
+    assert simulation.run.method == plain
+    assert "lpt frame, fitted steps given up: the residual" in simulation.warnings[-1]
+    explicit = run(config_values, integrator={"kick": "explicit"})
+    np.testing.assert_array_equal(simulation.snapshots[0].disp, explicit.snapshots[0].disp)
+    assert simulation.run.trust == explicit.run.trust
+
+
+@pytest.mark.parametrize("kick", ["fitted", "explicit"])
+def test_tolerance_decides_how_many_forces(config_values, kick):
+    """The estimate meets it, and so does the truth to the factor that the estimate is good to."""
+    values = config_values | {"force_evaluations": "auto", "integrator": {"kick": kick}}
+    values |= {"tolerance": 0.08 if kick == "explicit" else 0.14}
+    simulation = run(values, reference={"force_evaluations": 64})
+    loose = run(values | {"tolerance": 0.5})
+    error = np.std(simulation.snapshots[0].disp - simulation.reference[0].disp)
+    assert simulation.run.trust.error <= values["tolerance"]
+    assert error < 2 * values["tolerance"]
+    assert len(loose.run.steps) < len(simulation.run.steps) == len(simulation.run.evaluations)
+
+
+def test_more_steps_are_always_more_and_at_most_those_allowed():
+    assert more_steps(8, 1.01) == 9
+    assert more_steps(8, 4.0) == 16
+    assert more_steps(8, 1e6) == 32
+    assert more_steps(4000, 9.0) == 4096
+
+
+def test_fit_command_writes_a_table_that_serves(config_values, tmp_path, capsys):
+    path = tmp_path / "table.safetensors"
+    small = [
+        "particles=16", "simulations=2", "growth_factors=[1.0]", "force_evaluations=2", "nodes=2",
+        "iterations=4", "reference_steps=32", "times=16", f"table={path}", "threads=1",
+    ]  # fmt: skip
+    arguments = ["configs/fit.yaml", *(f"--set={value}" for value in small)]
+    assert fit_command.main(arguments) == 0
+    assert f"wrote {path}" in capsys.readouterr().out
+    values = config_values | {"force_evaluations": 2, "reference": {"force_evaluations": 64}}
+    fitted_run = run(values, integrator={"kick": "fitted", "table": str(path)})
+    explicit = run(values, integrator={"kick": "explicit"})
+    errors = [np.std(s.snapshots[0].disp - s.reference[0].disp) for s in (fitted_run, explicit)]
+    assert errors[0] < 0.9 * errors[1]
+    assert fit_command.main(["configs/fit.yaml", "--set", "spacing=[3.0, 1.0]"]) == 2
+    assert "spacing" in capsys.readouterr().err
