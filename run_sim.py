@@ -23,7 +23,7 @@ examples:
   python run_sim.py configs/quickstart.yaml --dry-run
   python run_sim.py configs/quickstart.yaml --set seed=7 --set output.directory=runs/seed7
   python run_sim.py configs/quickstart.yaml --set force_evaluations=8 --set threads=2
-  python run_sim.py configs/quickstart.yaml --set frame=lpt            (COLA, no network)
+  python run_sim.py configs/quickstart.yaml --set frame=lpt            (fitted steps, no network)
 """
 
 

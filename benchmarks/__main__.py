@@ -16,7 +16,18 @@ from pathlib import Path
 
 from coca.files import whole_file
 
-NAMES = ("fft", "force", "force_error", "scaling", "network", "runs", "accuracy", "gain")
+NAMES = (
+    "fft",
+    "force",
+    "force_error",
+    "scaling",
+    "network",
+    "runs",
+    "accuracy",
+    "gain",
+    "trust",
+    "robustness",
+)
 
 
 def main() -> None:

@@ -72,9 +72,11 @@ STYLES = {
     "fitted": ("#009E73", "s-"),
     "emulator": ("#D55E00", "*"),
     "coca": ("#0072B2", "D-"),
-    "coca-gain": ("#0072B2", "D:"),
+    "coca-gain": ("#CC79A7", "P:"),
     "coca-explicit": ("#CC79A7", "x:"),
 }
+NOT_DRAWN = ("bullfrog-late", "coca-gain", "coca-explicit")
+"""Variants, in the table only."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -179,6 +181,7 @@ def compare(simulation: Simulation, truth: Simulation, labels: dict) -> list[dic
             "rms": domain.rms(run.disp - reference.disp) / np.sqrt(3.0),
             "velocity_error": domain.rms(run.vel - reference.vel) / domain.rms(reference.vel),
             "estimated_error": simulation.run.trust.error,
+            "given_by": simulation.run.method.describe(len(simulation.run.steps)),
             "seconds": sum(parts.values()),
             "force_seconds": parts["force"],
             "network_seconds": parts["network"],
@@ -269,6 +272,8 @@ def draw(rows: list[dict], path: Path) -> None:
     first = rows[0]["set"]
     means = {key[1:]: mean for key, mean in averages(rows).items() if key[0] == first}
     for method in dict.fromkeys(row["method"] for row in rows):
+        if method in NOT_DRAWN:
+            continue
         colour, style = STYLES[method]
         points = [(count, m) for (name, count), m in means.items() if name == method]
         for column, costs in enumerate(

@@ -1,4 +1,4 @@
-"""The frozen configuration of a run and of a training, and its reading from YAML."""
+"""The frozen configuration of a run, a training and a fit, and its reading from YAML."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ def _auto_or_count(value: Any) -> int | str:
 
 Count = Annotated[int | str, PlainValidator(_auto_or_count)]
 
+MOST_EVALUATIONS = 4096
+
 
 def _evaluation_count(value: Any) -> int | str:
     if value == "auto" or (type(value) is int and 0 <= value <= MOST_EVALUATIONS):
@@ -41,7 +43,6 @@ def _evaluation_count(value: Any) -> int | str:
     raise ValueError(f"found {value!r}, wanted auto or a number from 0 to {MOST_EVALUATIONS}")
 
 
-MOST_EVALUATIONS = 4096
 Evaluations = Annotated[int | str, PlainValidator(_evaluation_count)]
 
 
@@ -125,7 +126,8 @@ class IntegratorConfig(_Section):
     method: Literal["residual", "bullfrog", "fastpm"] = "residual"
     kick: Literal["auto", "fitted", "gain", "explicit"] = "auto"
     """Residual kicks: fitted steps (`coca.fitted`), the resolved gain, or neither. auto: fitted
-    where the table serves, else the gain in an emulated frame and explicit in others."""
+    where the table serves, else the gain in an emulated frame and explicit in others. A frame
+    that a force refutes gives way as `coca.method` says, whatever the kicks."""
     table: Path | None = None
     """A safetensors file of coca.fit; none: the one shipped for the frame."""
     step_exponent: Number | None = Field(None, gt=0.2, le=2)
@@ -336,8 +338,10 @@ class FitConfig(_Section):
     """Largest number of steps to fit; all from 1."""
     nodes: Integer = Field(4, ge=2)
     """Nodes of nonlinearity."""
-    iterations: Integer = Field(600, ge=1)
+    iterations: Integer = Field(150, ge=1)
     """Of the fit of the last step to the density."""
+    batch: Integer = Field(4, ge=1)
+    """Simulations to each iteration, at one final growth factor each."""
     learning_rate: Number = Field(0.1, gt=0)
     seed: Integer = Field(ge=0, lt=2**62)
     table: Path
@@ -349,10 +353,17 @@ class FitConfig(_Section):
         if self.particles % 2:
             raise ValueError(f"particles: found {self.particles}, wanted an even number")
         if not 0 < self.spacing[0] <= self.spacing[1]:
-            raise ValueError(f"spacing: found {self.spacing}, wanted the lower value first")
+            raise ValueError(
+                f"spacing: found {self.spacing}, wanted two positive numbers, the lower first"
+            )
         if not self.growth_factors or not all(0.2 <= D <= 1 for D in self.growth_factors):
             raise ValueError(
                 f"growth_factors: found {self.growth_factors}, wanted values from 0.2 to 1"
+            )
+        runs = self.simulations * len(self.growth_factors)
+        if self.batch > runs:
+            raise ValueError(
+                f"batch: found {self.batch}, wanted at most {runs}, the runs there are"
             )
         return self
 
@@ -393,7 +404,7 @@ def load_config(
     overrides : sequence of str
         "dotted.key=value", each value in YAML, applied after the file.
     kind : type
-        Config or TrainConfig.
+        Config, TrainConfig or FitConfig.
 
     Raises
     ------

@@ -8,6 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from coca.errors import ConfigError
+
+
+def check_directory(key: str, directory: Path) -> None:
+    """Raise ConfigError if `directory`, of a configuration's key, cannot be written or made."""
+    existing = next(p for p in (directory, *directory.absolute().parents) if p.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError(f"{key}: found {directory}, wanted a directory that can be written")
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:

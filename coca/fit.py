@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 
 from coca.config import FitConfig, load_config
-from coca.errors import CocaError
-from coca.machine import choose_threads
+from coca.cosmology import Cosmology, scale_factor
+from coca.errors import CocaError, ConfigError
+from coca.files import check_directory
+from coca.machine import check_memory, choose_threads
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,30 +30,62 @@ def main(arguments: list[str] | None = None) -> int:
     except CocaError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return 130
     return 0
 
 
 def fit_table(config: FitConfig) -> None:
-    """Fit all numbers of steps and write the table."""
+    """Fit all numbers of steps and write the table.
+
+    Raises
+    ------
+    CocaError
+        Before any work: the table cannot be written, memory does not suffice, the runs would
+        end before they start, or the emulator cannot serve them.
+    """
+    check_directory("table", config.table.parent)
+    check_memory("simulations, particles", fit_memory(config), "fewer of them")
+    _check_times(config)
+    frame_of = _frame_builder(config)
     from coca.fitting import fit
 
-    table = fit(config, choose_threads(config.threads), _frame_builder(config))
+    table = fit(config, choose_threads(config.threads), frame_of)
     table.save(config.table)
     print(f"wrote {config.table}")
+
+
+def fit_memory(config: FitConfig) -> int:
+    """Bytes that all simulations keep: states in time, the frame, and each run's particles and
+    modes."""
+    states = 24 * (config.times + 1) + (84 if config.frame == "emulator" else 24)
+    runs = (12 * 4 + 8 * 4 + 3) * len(config.growth_factors)
+    return config.simulations * config.particles**3 * (states + runs)
+
+
+def _check_times(config: FitConfig) -> None:
+    first, least = scale_factor(config.redshift), min(config.growth_factors)
+    corners = itertools.product(*config.cosmology.model_dump().values())
+    D_start = max(float(Cosmology(*map(float, corner)).D1(first)) for corner in corners)
+    if least < 2 * D_start:
+        raise ConfigError(
+            f"growth_factors: found {least:g}, wanted at least {2 * D_start:.3g}, twice that of "
+            f"the start at redshift {config.redshift:g}"
+        )
 
 
 def _frame_builder(config: FitConfig):
     if config.frame == "lpt":
         return lambda truth: truth.conditions.lpt_frame(truth.cosmology)
-    from coca.emulator.device import choose_device, choose_precision
-    from coca.emulator.emulator import Emulator
+    from coca.plan import load_network
 
-    emulator, device = Emulator.load(config.emulator.weights), choose_device("auto")
-    precision = choose_precision(config.emulator.precision, device)
+    network, n = load_network(config.emulator, "auto", config.particles), config.particles
+    for cell in config.spacing:
+        network.emulator.check(n, cell * n)
 
     def frame(truth):
-        emulator.check(truth.domain.n, truth.domain.box_size)
-        return emulator.frame(truth.domain, truth.cosmology, truth.conditions, device, precision)
+        return network.frame(truth.domain, truth.cosmology, truth.conditions)
 
     return frame
 

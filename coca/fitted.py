@@ -34,7 +34,7 @@ from coca.errors import FileError
 from coca.files import whole_file
 from coca.force import Acceleration
 from coca.frames import Frame
-from coca.integrate import Evaluation, State
+from coca.integrate import Evaluation, State, evaluation_of
 from coca.schemes import Step, times
 
 FORMAT = "coca-steps-1"
@@ -45,6 +45,7 @@ DENSITIES = np.array(
 DENSITIES_BEFORE = np.array([0.6, 1.2, 3, 10, 40], np.float32)
 """Edges in 1 + delta of the density classes a step before."""
 CLASSES = len(DENSITIES_BEFORE) + 1, len(DENSITIES) + 1
+MATRIX = kernels.fitted.TARGETS, kernels.fitted.FEATURES
 SHIPPED = Path(__file__).parent / "tables"
 
 
@@ -71,14 +72,19 @@ class FittedRange:
     sigma_8: tuple[float, float]
     D_end: tuple[float, float]
     """Growth factor of the last output."""
+    redshift: tuple[float, float]
+    """Of the start."""
 
-    def warnings(self, cell: float, cosmology: Cosmology, D_end: float) -> list[str]:
+    def warnings(
+        self, cell: float, cosmology: Cosmology, D_end: float, redshift: float
+    ) -> list[str]:
         """One line for each value outside the range."""
         values = {
             "spacing of the particles": cell,
             "cosmology.Omega_m": cosmology.Omega_m,
             "cosmology.sigma_8": cosmology.sigma_8,
             "growth factor of the last output": D_end,
+            "initial_conditions.redshift": redshift,
         }
         return [
             f"{name} = {value:.4g} is outside the range [{low:.4g}, {high:.4g}] of the fitted steps"
@@ -105,12 +111,16 @@ class FittedSteps:
     error_fit : tuple of float
         Amplitude and exponent of the error that is left, see `coca.trust`.
     fitted : FittedRange
+    frame : {"lpt", "emulator"}
+        The frame whose residuals were fitted.
     """
 
-    def __init__(self, nodes, matrices, residuals, errors, error_fit, fitted: FittedRange):
+    def __init__(
+        self, nodes, matrices, residuals, errors, error_fit, fitted: FittedRange, frame: str
+    ):
         self.nodes = np.asarray(nodes, np.float64)
         self.matrices, self.residuals, self.errors = matrices, residuals, errors
-        self.error_fit, self.fitted = tuple(error_fit), fitted
+        self.error_fit, self.fitted, self.frame = tuple(error_fit), fitted, frame
 
     @property
     def counts(self) -> list[int]:
@@ -150,6 +160,7 @@ class FittedSteps:
             tensors[f"errors.{count}"] = np.ascontiguousarray(self.errors[count], np.float32)
         metadata = {
             "format": FORMAT,
+            "frame": self.frame,
             "error_fit": json.dumps(self.error_fit),
             "fitted": json.dumps(asdict(self.fitted)),
         }
@@ -175,21 +186,27 @@ class FittedSteps:
             if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
                 raise FileError(f"integrator.table: {path}: values that are not finite")
             nodes = tensors.pop("nodes")
+            if nodes.ndim != 1 or not np.all(np.diff(nodes) > 0):
+                raise ValueError("nodes: wanted increasing values")
             parts = {"matrices": {}, "residuals": {}, "errors": {}}
             for name, tensor in tensors.items():
                 part, _, count = name.partition(".")
                 parts[part][int(count)] = tensor
+            if not parts["matrices"]:
+                raise ValueError("no matrices")
             for count, matrices in parts["matrices"].items():
-                wanted = (count, len(nodes), *CLASSES, *kernels_shape())
+                wanted = (count, len(nodes), *CLASSES, *MATRIX)
                 if matrices.shape != wanted:
                     raise ValueError(f"matrices.{count}: {matrices.shape}, wanted {wanted}")
                 if parts["residuals"][count].shape != (count, len(nodes)):
                     raise ValueError(f"residuals.{count}: wanted {(count, len(nodes))}")
                 if parts["errors"][count].shape != (len(nodes),):
                     raise ValueError(f"errors.{count}: wanted {(len(nodes),)}")
-            ranges = json.loads(metadata["fitted"])
+            ranges = dict(json.loads(metadata["fitted"]))
             fitted = FittedRange(**{name: tuple(pair) for name, pair in ranges.items()})
-            return cls(nodes, **parts, error_fit=json.loads(metadata["error_fit"]), fitted=fitted)
+            amplitude, exponent = map(float, json.loads(metadata["error_fit"]))
+            error_fit = amplitude, exponent
+            return cls(nodes, **parts, error_fit=error_fit, fitted=fitted, frame=metadata["frame"])
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise FileError(f"integrator.table: cannot use {path}: {reason}") from None
@@ -200,11 +217,6 @@ def explicit_matrix(step: Step) -> np.ndarray:
     H = step.D1 - step.D0
     kick = np.array([0.0, step.alpha, -step.beta / H, 0.0])
     return np.array([np.array([1.0, 0, 0, 0]) + 0.5 * kick, kick])
-
-
-def kernels_shape() -> tuple[int, int]:
-    """Shape of one matrix."""
-    return kernels.fitted.TARGETS, kernels.fitted.FEATURES
 
 
 def hats(nodes: np.ndarray, value: float) -> np.ndarray:
@@ -266,9 +278,6 @@ class FittedKick:
         s_c, delta = acceleration
         self.frame.add(step.D_mid, (0.0, step.D_mid, 1.0 / c), s_c)
         sums = kernels.fitted.residual_sums(s_c, delta, c / 3.0 * 0.25 * H**2)
-        residual, error = (
-            c * float(np.sqrt(self.domain.sum(value) / self.domain.particles)) for value in sums
-        )
         kernels.fitted.classify(delta, DENSITIES, self._class)
         kernels.fitted.step(
             state.e,
@@ -282,4 +291,4 @@ class FittedKick:
             c,
         )
         kernels.fitted.classify(delta, DENSITIES_BEFORE, self._class_before)
-        return Evaluation(step.D_mid, H, residual, 0.25 * H**2 * error)
+        return evaluation_of(self.domain, step, c, sums)

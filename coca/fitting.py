@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 
 import numpy as np
 import torch
@@ -29,7 +29,15 @@ from coca.fitted import (
 )
 from coca.force import ParticleMesh
 from coca.frames import Frame, rest_frame
-from coca.integrate import State, VelocityKick, drift, hermite, initial_state, integrate
+from coca.integrate import (
+    State,
+    VelocityKick,
+    drift,
+    evaluation_of,
+    hermite,
+    initial_state,
+    integrate,
+)
 from coca.power import linear_power
 from coca.schemes import Step
 
@@ -38,6 +46,8 @@ SHRINKAGE = 3000.0
 each with its nonlinearity, each with its density before."""
 POWER_WEIGHT = 3.0
 """Weight of (P / P_true - 1)^2 beside 1 - r in the fit of the last step."""
+BIAS_PRIOR = 0.003
+"""How far, in P / P_true, a simulation's power is from telling where `unbias` should go."""
 SHELL = 2.0
 """Width in fundamental wavenumbers of the shells of that fit."""
 
@@ -72,8 +82,19 @@ class Member:
     truth: Truth
     frame: Frame
     D_end: float
-    weights: np.ndarray
+    nonlinearity: float
+    weights: np.ndarray = field(init=False)
     """Of the nodes of nonlinearity."""
+    steps: list[Step] = field(init=False)
+    state: State = field(init=False)
+    s: np.ndarray = field(init=False)
+    """Residual acceleration over c at the last evaluation, array (3, N)."""
+    before: np.ndarray = field(init=False)
+    """H^2 times the residual acceleration of the step before, array (3, N)."""
+    residuals: list[float] = field(init=False)
+    """Rms H^2 s of each step over the spacing."""
+    errors: list[float] = field(init=False)
+    """Rms displacement per component that s stands for at each step, Mpc/h."""
 
     def start(self, count: int) -> None:
         """Go back to the start, with `count` steps ahead."""
@@ -87,7 +108,7 @@ class Member:
         self.before = np.zeros((3, n), np.float32)
         self.now_class, self.before_class = np.zeros(n, np.uint8), np.zeros(n, np.uint8)
         self.next_class = np.zeros(n, np.uint8)
-        self.errors: list[float] = []
+        self.residuals, self.errors = [], []
 
     def evaluate(self, step: Step) -> None:
         """Measure the residual acceleration in the middle of a step."""
@@ -100,12 +121,10 @@ class Member:
         self.frame.add(D, (0.0, D, 1.0 / self.c), self.s)
         kernels.fitted.classify(delta, DENSITIES, self.now_class)
         kernels.fitted.classify(delta, DENSITIES_BEFORE, self.next_class)
-        squares, error = kernels.fitted.residual_sums(
-            self.s, delta, self.c / 3.0 * 0.25 * self.H**2
-        )
-        n = truth.domain.particles
-        self.residual = self.H**2 * self.c * np.sqrt(squares / n) / truth.domain.cell
-        self.errors.append(0.25 * self.H**2 * self.c * np.sqrt(error / n / 3.0))
+        sums = kernels.fitted.residual_sums(self.s, delta, self.c / 3.0 * 0.25 * self.H**2)
+        evaluation = evaluation_of(truth.domain, step, self.c, sums)
+        self.residuals.append(self.H**2 * evaluation.residual_rms / truth.domain.cell)
+        self.errors.append(evaluation.error_rms / np.sqrt(3.0))
 
     @cached_property
     def true_modes(self) -> np.ndarray:
@@ -179,32 +198,29 @@ def fit(config: FitConfig, threads: int, frame_of: Callable, report=print) -> Fi
     """
     torch.set_num_threads(threads)
     members = make_members(config, threads, frame_of, report)
-    values = np.array([value for _, value in members])
-    nodes = np.linspace(values.min(), values.max(), config.nodes)
-    members = [member for member, _ in members]
-    for member, value in zip(members, values, strict=True):
-        member.weights = hats(nodes, value).astype(np.float32)
-    weights = [member.weights for member in members]
+    values = [member.nonlinearity for member in members]
+    nodes = np.linspace(min(values), max(values), config.nodes)
+    for member in members:
+        member.weights = hats(nodes, member.nonlinearity).astype(np.float32)
     matrices, residuals, errors, pairs = {}, {}, {}, []
     for count in range(1, config.force_evaluations + 1):
         matrices[count], residuals[count] = fit_count(members, count, config)
-        left = [member.true_error / member.truth.domain.cell for member in members]
-        errors[count] = np.linalg.lstsq(np.array(weights), np.array(left), rcond=None)[0]
-        pairs += [(member.true_error, member.measured_error) for member in members]
-        report(
-            f"{count} force evaluations: rms error {np.mean([m.true_error for m in members]):.3f}"
-            " Mpc/h"
-        )
+        left = [member.error(member.D_end) for member in members]
+        errors[count] = node_errors(members, left)
+        measured = [float(np.sqrt(np.mean(np.square(member.errors)))) for member in members]
+        pairs += zip(left, measured, strict=True)
+        report(f"{count} force evaluations: rms error {np.mean(left):.3f} Mpc/h")
     true, measured = np.log(np.array(pairs).T)
     exponent, offset = np.polyfit(measured, true, 1)
     fitted = FittedRange(
         config.spacing,
         config.cosmology.Omega_m,
         config.cosmology.sigma_8,
-        (min(config.growth_factors), 1.0),
+        (min(config.growth_factors), max(config.growth_factors)),
+        (config.redshift, config.redshift),
     )
     error_fit = float(np.exp(offset)), float(exponent)
-    return FittedSteps(nodes, matrices, residuals, errors, error_fit, fitted)
+    return FittedSteps(nodes, matrices, residuals, errors, error_fit, fitted, config.frame)
 
 
 def make_members(config: FitConfig, threads: int, frame_of, report):
@@ -222,7 +238,7 @@ def make_members(config: FitConfig, threads: int, frame_of, report):
         frame = frame_of(truth)
         for D_end in config.growth_factors:
             value = nonlinearity(domain, truth.conditions.delta_k, D_end)
-            members.append((Member(truth, frame, D_end, np.empty(0)), value))
+            members.append(Member(truth, frame, D_end, value))
         report(f"simulation {i + 1} of {config.simulations}")
     return members
 
@@ -242,17 +258,22 @@ def fit_count(members: list[Member], count: int, config: FitConfig):
         for member in members:
             member.advance(member.steps[i], M)
         matrices.append(M)
-        residuals.append(_on_nodes([m.residual for m in members], [m.weights for m in members]))
-    for member in members:
-        member.true_error = member.error(member.D_end)
-        member.measured_error = float(np.sqrt(np.mean(np.square(member.errors))))
+        residuals.append(largest_residuals(members))
     return np.array(matrices, np.float32), np.array(residuals, np.float32)
 
 
-def _on_nodes(values, weights) -> np.ndarray:
-    """Largest value near each node."""
-    values, near = np.array(values), np.array(weights).T > 0
+def largest_residuals(members: list[Member]) -> np.ndarray:
+    """Largest of the last step's residuals near each node."""
+    values = np.array([member.residuals[-1] for member in members])
+    near = np.array([member.weights for member in members]).T > 0
     return np.array([values[row].max() if row.any() else values.max() for row in near])
+
+
+def node_errors(members: list[Member], left: list[float]) -> np.ndarray:
+    """Rms errors (Mpc/h) over the spacing on the nodes, by least squares; none below the least."""
+    errors = np.array(left) / [member.truth.domain.cell for member in members]
+    weights = np.array([member.weights for member in members])
+    return np.maximum(np.linalg.lstsq(weights, errors, rcond=None)[0], errors.min())
 
 
 def least_squares(moments, weights) -> np.ndarray:
@@ -297,10 +318,18 @@ def _solve(A: np.ndarray, B: np.ndarray) -> np.ndarray:
 def fit_density(
     members: list[Member], moments, matrices: np.ndarray, config: FitConfig
 ) -> np.ndarray:
-    """The last step's matrices with the row for e fitted to power and correlation by Adam.
+    """The last step's matrices with the row for e fitted to power and correlation."""
+    start = matrices[..., 0, :].astype(np.float32)
+    fitted = matrices.copy()
+    fitted[..., 0, :] = unbias(members, start, descend(members, moments, matrices, config))
+    return fitted
+
+
+def descend(members: list[Member], moments, matrices: np.ndarray, config: FitConfig) -> np.ndarray:
+    """The row for e (nodes, *CLASSES, FEATURES) of least `density_loss`, by Adam.
 
     The unknowns are the changes of the row's elements in units of what changes positions by
-    their error.
+    their error, for each density now; those of a step before share them.
     """
     rng = np.random.default_rng(config.seed)
     squares = sum(np.diagonal(s, axis1=-2, axis2=-1).sum(axis=0) for s, _ in moments)
@@ -308,19 +337,41 @@ def fit_density(
     error = np.mean([_error_after(member, matrices) for member in members])
     unit = torch.from_numpy(np.float32(error / np.maximum(rms, 1e-3 * rms.max())))
     start = torch.from_numpy(matrices[..., 0, :].astype(np.float32))
-    change = torch.zeros_like(start, requires_grad=True)
+    change = torch.zeros_like(start[:, :1], requires_grad=True)
     optimiser = torch.optim.Adam([change], config.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.iterations)
-    order = [rng.permutation(len(members)) for _ in range(config.iterations // len(members) + 1)]
-    for number in np.concatenate(order)[: config.iterations]:
-        loss = density_loss(members[number], start + change * unit)
+    for _ in range(config.iterations):
         optimiser.zero_grad()
-        loss.backward()
+        for member in rng.choice(members, config.batch, replace=False):
+            loss = density_loss(member, start + change * unit)
+            (loss / config.batch).backward()
         optimiser.step()
         schedule.step()
-    fitted = matrices.copy()
-    fitted[..., 0, :] = (start + change.detach() * unit).numpy()
-    return fitted
+    return (start + change.detach() * unit).numpy()
+
+
+def unbias(members: list[Member], start: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Rows on the way from `start` to `rows`, or beyond, that leave the power right on average.
+
+    Adam takes few simulations at a time and stops at a per cent or so. Each node gets a factor of
+    the way so that P / P_true - 1, averaged from 1/2 to 3/4 of the lattice's Nyquist k, vanishes
+    by least squares over all simulations, in the linear approximation. Where that does not make
+    it smaller, `rows` stay.
+    """
+    weights = np.array([member.weights for member in members])
+    first, second = (np.array([_bias(m, r) for m in members]) for r in (start, rows))
+    A = np.concatenate([weights * (second - first)[:, None], BIAS_PRIOR * np.eye(weights.shape[1])])
+    b = np.concatenate([-first, np.full(weights.shape[1], BIAS_PRIOR)])
+    factor = np.clip(np.linalg.lstsq(A, b, rcond=None)[0], 0.7, 1.3).astype(np.float32)
+    moved = start + factor[:, None, None, None] * (rows - start)
+    after = [_bias(member, moved) for member in members]
+    return moved if np.linalg.norm(after) < 0.9 * np.linalg.norm(second) else rows
+
+
+def _bias(member: Member, rows: np.ndarray) -> float:
+    with torch.no_grad():
+        ratio, _ = shell_spectra(member, torch.from_numpy(rows))
+    return float(ratio[len(ratio) // 2 : 3 * len(ratio) // 4].mean() - 1)
 
 
 def _error_after(member: Member, matrices: np.ndarray) -> float:
@@ -331,8 +382,15 @@ def _error_after(member: Member, matrices: np.ndarray) -> float:
 
 
 def density_loss(member: Member, rows: torch.Tensor) -> torch.Tensor:
-    """Mean over shells of POWER_WEIGHT (P / P_true - 1)^2 + 1 - r, to the lattice's Nyquist k,
-    of particles that take their last step with `rows` (nodes, *CLASSES, FEATURES)."""
+    """Mean of POWER_WEIGHT (P / P_true - 1)^2 + 1 - r with weight 1 / k; see `shell_spectra`."""
+    ratio, r = shell_spectra(member, rows)
+    weights = 1.0 / torch.arange(1.0, len(r) + 1)
+    return (weights * (POWER_WEIGHT * (ratio - 1) ** 2 + 1 - r)).sum() / weights.sum()
+
+
+def shell_spectra(member: Member, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """P / P_true and r, in shells to the lattice's Nyquist k, of a member's particles after a
+    last step with `rows` (nodes, *CLASSES, FEATURES)."""
     domain, D = member.truth.domain, member.D_end
     mesh = 2 * domain.n
     lattice = domain.add_lattice(member.frame.displacement(D))
@@ -348,22 +406,18 @@ def density_loss(member: Member, rows: torch.Tensor) -> torch.Tensor:
         return sums[keep]
 
     P, P_true, cross = power(modes, modes), power(true, true), power(modes, true)
-    return (POWER_WEIGHT * (P / P_true - 1) ** 2 + 1 - cross / torch.sqrt(P * P_true)).mean()
+    return P / P_true, cross / torch.sqrt(P * P_true)
 
 
-_SHELLS: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-
-
+@cache
 def _shells(mesh: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Shell of each mode, flat, and how often each column of modes counts."""
-    if mesh not in _SHELLS:
-        i = torch.fft.fftfreq(mesh, 1 / mesh)
-        k = torch.arange(mesh // 2 + 1.0)
-        length = torch.sqrt(i[:, None, None] ** 2 + i[None, :, None] ** 2 + k**2)
-        weight = torch.full((mesh // 2 + 1,), 2.0)
-        weight[0] = weight[-1] = 1.0
-        _SHELLS[mesh] = (length / SHELL).long().reshape(-1), weight
-    return _SHELLS[mesh]
+    i = torch.fft.fftfreq(mesh, 1 / mesh)
+    k = torch.arange(mesh // 2 + 1.0)
+    length = torch.sqrt(i[:, None, None] ** 2 + i[None, :, None] ** 2 + k**2)
+    weight = torch.full((mesh // 2 + 1,), 2.0)
+    weight[0] = weight[-1] = 1.0
+    return (length / SHELL).long().reshape(-1), weight
 
 
 def torch_density_modes(x: torch.Tensor, mesh: int, box_size: float) -> torch.Tensor:

@@ -130,10 +130,14 @@ class ResidualKick:
             squared_phase,
             self.gain * H,
         )
-        residual, error = (
-            c * float(np.sqrt(self.domain.sum(value) / self.domain.particles)) for value in sums
-        )
-        return Evaluation(D, H, residual, 0.25 * H**2 * error)
+        return evaluation_of(self.domain, step, c, sums)
+
+
+def evaluation_of(domain: Domain, step: Step, c: float, sums: tuple[float, float]) -> Evaluation:
+    """The evaluation from this process's sums of |s / c|^2 and |s / c / (1 + kappa (H/2)^2)|^2."""
+    H = step.D1 - step.D0
+    residual, error = (c * float(np.sqrt(domain.sum(value) / domain.particles)) for value in sums)
+    return Evaluation(step.D_mid, H, residual, 0.25 * H**2 * error)
 
 
 def initial_state(start: Frame, frame: Frame, D: float) -> State:
@@ -145,7 +149,8 @@ def initial_state(start: Frame, frame: Frame, D: float) -> State:
 
 
 def drift(state: State, D: float) -> None:
-    """Move the residual to `D` at its present velocity, taken at either end of the drift."""
+    """Move the residual to `D` at its present velocity, taken at either end of the drift, unless
+    it is there already."""
     if state.D_e == state.D_w == D:
         return
     if state.D_w not in (state.D_e, D):

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numba
+import psutil
 
 from coca.errors import ConfigError
 
@@ -37,6 +38,16 @@ def processor() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def check_memory(keys: str, needed: int, wanted: str) -> None:
+    """Raise ConfigError if a configuration's keys need more memory than this machine has."""
+    total = psutil.virtual_memory().total
+    if needed > total:
+        raise ConfigError(
+            f"{keys}: need {needed / 2**30:.1f} GiB of memory, this machine has "
+            f"{total / 2**30:.1f} GiB; wanted {wanted}"
+        )
 
 
 def peak_memory() -> int:

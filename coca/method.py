@@ -88,6 +88,8 @@ class Method:
 
     def limits(self, domain: Domain, steps: list[Step], nonlinearity: float) -> np.ndarray:
         """Rms residual acceleration of each step, Mpc/h, above which the frame is refuted."""
+        if not steps:
+            return np.empty(0)
         H = np.array([step.D1 - step.D0 for step in steps])
         table = self.fitted(len(steps))
         if table is not None:
@@ -110,7 +112,16 @@ def choose_methods(config: Config) -> tuple[Method, ...]:
         Fitted steps are asked for that cannot be.
     """
     options, exponent = config.integrator, config.integrator.step_exponent or 1.0
+    if options.kick in ("gain", "explicit") and options.table is not None:
+        raise ConfigError(
+            f"integrator.table: found {options.table}, wanted none with kick: {options.kick}"
+        )
     if options.method != "residual":
+        if options.kick != "auto" or options.table is not None:
+            raise ConfigError(
+                f"integrator: found method: {options.method} with a kick or a table, which are "
+                "those of method: residual"
+            )
         return (Method(config.frame, options.method, exponent),)
     table = _table(config)
     fall_back = config.frame == "emulator" and options.kick in ("auto", "fitted")
@@ -142,6 +153,8 @@ def _table(config: Config) -> FittedSteps | None:
     else:
         table = FittedSteps.load(path or fitted.shipped(config.frame))
         obstacle = _obstacle(config, table)
+        if table.frame != config.frame:
+            obstacle = f"a table of frame: {config.frame}, found one of {table.frame}"
     if obstacle is None:
         return table
     if kick == "fitted" or path is not None:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from coca import initial, power
-from coca.config import Config
-from coca.cosmology import scale_factor
-from coca.errors import ConfigError
+from coca.config import Config, EmulatorConfig
+from coca.cosmology import Cosmology, scale_factor
+from coca.files import check_directory
 from coca.fitted import FittedSteps
-from coca.machine import choose_threads
+from coca.machine import check_memory, choose_threads
 from coca.method import Method, choose_methods
 
 if TYPE_CHECKING:
     import torch
 
+    from coca.domain import Domain
     from coca.emulator.emulator import Emulator
+    from coca.frames import Frame
+    from coca.initial import InitialConditions
 
 OWN_MEMORY, NETWORK_OWN_MEMORY = 250, 205
 """MiB of the libraries, of what numba loads, without the network and for it."""
@@ -44,6 +43,12 @@ class Network:
     precision: torch.dtype
     slabs: int
     """Pieces in which the network is done."""
+
+    def frame(self, domain: Domain, cosmology: Cosmology, conditions: InitialConditions) -> Frame:
+        """See `coca.emulator.emulator.Emulator.frame`."""
+        return self.emulator.frame(
+            domain, cosmology, conditions, self.device, self.precision, self.slabs
+        )
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Plan:
             f"forces       {c.force_evaluations}{self._tolerance()}, outputs at z = {outputs}",
             f"machine      {self.threads} threads{self._network_line()}",
             f"memory       {self.memory / 2**30:.2f} GiB at the peak, estimated",
-            f"cost         about {self.force_cost():.1f} s {self._cost_of()}{self._network_cost()}",
+            self._cost_line(),
             f"output       {c.output.directory}",
         ]
         return "\n".join(lines + [f"warning      {line}" for line in self.warnings])
@@ -85,17 +90,23 @@ class Plan:
         return f", to an estimated error of {self.config.tolerance:g} Mpc/h rms"
 
     def force_cost(self) -> float:
-        """Rough wall seconds of all force evaluations, the reference's included; of one if the
-        tolerance decides."""
-        c, count = self.config, self._count()
-        forces = 1 if count is None else count
-        forces += c.reference.force_evaluations if c.reference else 0
+        """Rough wall seconds of all force evaluations, the reference's included; without them
+        where the tolerance decides how many there are."""
+        c = self.config
+        forces = (self._count() or 0) + (c.reference.force_evaluations if c.reference else 0)
+        return forces * self._one_force()
+
+    def _one_force(self) -> float:
+        c = self.config
         cells = c.mesh**3
         rate = FORCE_RATE / (2 if c.force.gradient == "spectral" else 1)
-        return forces * cells * math.log2(cells) / (rate * self.threads)
+        return cells * math.log2(cells) / (rate * self.threads)
 
-    def _cost_of(self) -> str:
-        return "of forces" if self._count() is not None else "a force"
+    def _cost_line(self) -> str:
+        line = f"cost         about {self.force_cost():.1f} s of forces"
+        if self._count() is None:
+            line += f" and {self._one_force():.2f} s for each that the tolerance takes"
+        return line + self._network_cost()
 
     def _network_cost(self) -> str:
         if self.network is None or self.network.device.type != "cpu":
@@ -132,15 +143,22 @@ def make_plan(config: Config) -> Plan:
     if methods[0].table is not None:
         warnings += _table_warnings(config, methods[0].table)
     memory = estimate_memory(config, network, any(method.table for method in methods))
-    _check_memory(memory)
-    _check_directory(config.output.directory)
+    check_memory("particles, mesh", memory, "fewer particles or a coarser mesh")
+    check_directory("output.directory", config.output.directory)
     return Plan(config, threads, network, methods, memory, tuple(warnings))
 
 
 def _table_warnings(config: Config, table: FittedSteps) -> list[str]:
     cosmology = config.cosmology.build()
     D_end = float(cosmology.D1(scale_factor(config.output.redshifts[-1])))
-    return table.fitted.warnings(config.box_size / config.particles, cosmology, D_end)
+    cell, start = config.box_size / config.particles, config.initial_conditions.redshift
+    warnings = table.fitted.warnings(cell, cosmology, D_end, start)
+    if len(config.output.redshifts) > 1:
+        warnings.append(
+            "output.redshifts: fitted steps are fitted to the power at the last one; before, "
+            "haloes are too dense (docs/steps.md)"
+        )
+    return warnings
 
 
 def estimate_memory(config: Config, network: Network | None, fitted_steps: bool) -> int:
@@ -178,32 +196,19 @@ def stage_memory(config: Config, network: Network | None, fitted_steps: bool) ->
 def _network(config: Config) -> tuple[Network | None, list[str]]:
     if config.frame != "emulator":
         return None, []
+    network = load_network(config.emulator, config.device, config.particles)
+    network.emulator.check(config.particles, config.box_size)
+    cell, cosmology = config.box_size / config.particles, config.cosmology.build()
+    return network, network.emulator.trained.warnings(cell, cosmology, config.output.redshifts)
+
+
+def load_network(options: EmulatorConfig, device: str, particles: int) -> Network:
+    """The emulator of a configuration, for a lattice of particles; errors as in `make_plan`."""
     from coca.emulator.device import choose_device, choose_precision, choose_slabs
     from coca.emulator.emulator import Emulator
 
-    device = choose_device(config.device)
-    emulator = Emulator.load(config.emulator.weights)
-    emulator.check(config.particles, config.box_size)
-    warnings = emulator.trained.warnings(config.cosmology.build(), config.output.redshifts)
-    precision = choose_precision(config.emulator.precision, device)
-    planes = config.particles // emulator.architecture.divisor
-    needed = NETWORK_BYTES * config.particles**3
-    slabs = choose_slabs(config.emulator.slabs, device, planes, needed)
-    return Network(emulator, device, precision, slabs), warnings
-
-
-def _check_memory(memory: int) -> None:
-    total = psutil.virtual_memory().total
-    if memory > total:
-        raise ConfigError(
-            f"particles, mesh: need {memory / 2**30:.1f} GiB of memory, this machine has "
-            f"{total / 2**30:.1f} GiB; wanted fewer particles or a coarser mesh"
-        )
-
-
-def _check_directory(directory: Path) -> None:
-    existing = next(p for p in (directory, *directory.absolute().parents) if p.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise ConfigError(
-            f"output.directory: found {directory}, wanted a directory that can be written"
-        )
+    where, emulator = choose_device(device), Emulator.load(options.weights)
+    precision = choose_precision(options.precision, where)
+    planes = max(1, particles // emulator.architecture.divisor)
+    slabs = choose_slabs(options.slabs, where, planes, NETWORK_BYTES * particles**3)
+    return Network(emulator, where, precision, slabs)

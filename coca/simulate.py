@@ -114,6 +114,11 @@ def simulate(plan: Plan, progress: Progress | None = None) -> Simulation:
         with clock("reference run"):
             reference = run_reference(problem)
     warnings = [*plan.warnings, *refuted]
+    if config.tolerance is not None and run.trust.error > config.tolerance:
+        warnings.append(
+            f"tolerance: {run.trust.error:.3g} Mpc/h is left after {len(run.steps)} force "
+            f"evaluations, wanted {config.tolerance:g}"
+        )
     return Simulation(config, domain, cosmology, power, run, reference, warnings, clock)
 
 
@@ -133,7 +138,7 @@ def follow_methods(problem: Problem) -> tuple[Run, list[str]]:
         try:
             return follow(problem, method), refuted
         except FrameRefuted as reason:
-            refuted.append(f"{method.describe()} given up: {reason}")
+            refuted.append(str(reason))
             problem.progress.say(f"  {refuted[-1]}")
     return follow(problem, last), refuted
 
@@ -149,7 +154,8 @@ def follow(problem: Problem, method: Method) -> Run:
     config = problem.plan.config
     with problem.clock("network" if method.frame == "emulator" else "frame"):
         frame = build_frame(problem, method)
-    value = nonlinearity(problem.domain, problem.conditions.delta_k, problem.outputs[-1])
+    with problem.clock("integration"):
+        value = nonlinearity(problem.domain, problem.conditions.delta_k, problem.outputs[-1])
     if config.force_evaluations != "auto":
         return follow_steps(problem, method, frame, config.force_evaluations, value)
     count = FIRST_TRY
@@ -175,14 +181,7 @@ def build_frame(problem: Problem, method: Method) -> Frame:
     if method.frame == "lpt":
         return problem.conditions.lpt_frame(problem.cosmology)
     network = problem.plan.network
-    return network.emulator.frame(
-        problem.domain,
-        problem.cosmology,
-        problem.conditions,
-        network.device,
-        network.precision,
-        network.slabs,
-    )
+    return network.frame(problem.domain, problem.cosmology, problem.conditions)
 
 
 def follow_steps(
@@ -190,10 +189,16 @@ def follow_steps(
 ) -> Run:
     """Run a method with `count` force evaluations; errors as in `follow`."""
     domain, cosmology = problem.domain, problem.cosmology
-    steps = method.steps(cosmology, problem.D_start, problem.outputs[-1], count)
-    rule = method.rule(domain, cosmology, frame, steps, nonlinearity)
-    limits = method.limits(domain, steps, nonlinearity)
-    snapshots, evaluations = evolve(problem, frame, rule, steps, limits)
+    with problem.clock("integration"):
+        steps = method.steps(cosmology, problem.D_start, problem.outputs[-1], count)
+        rule = method.rule(domain, cosmology, frame, steps, nonlinearity)
+        limits = method.limits(domain, steps, nonlinearity)
+    try:
+        snapshots, evaluations = evolve(problem, frame, rule, steps, limits)
+    except (FrameRefuted, FloatingPointError) as reason:
+        if method is problem.plan.methods[-1]:
+            raise
+        raise FrameRefuted(f"{method.describe(count)} given up: {reason}") from None
     trust = estimate_error(evaluations, method.fitted(count))
     return Run(method, frame, steps, snapshots, evaluations, trust)
 

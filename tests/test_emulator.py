@@ -190,9 +190,11 @@ def test_shipped_emulator_beats_lpt(shipped, power, cosmology):
 
 def test_outside_the_trained_range_there_are_warnings(small):
     inside = Cosmology(0.3, 0.05, 0.7, 0.96, 0.8)
-    assert small.trained.warnings(inside, (1.0, 0.0)) == []
+    assert small.trained.warnings(2.0, inside, (1.0, 0.0)) == []
+    (spacing,) = small.trained.warnings(2.2, inside, (0.0,))
+    assert "box_size / particles = 2.2 Mpc/h" in spacing
     outside = Cosmology(0.5, 0.05, 0.7, 0.96, 0.95)
-    messages = small.trained.warnings(outside, (25.0,))
+    messages = small.trained.warnings(2.0, outside, (25.0,))
     assert [m.split(" ")[0] for m in messages] == [
         "cosmology.Omega_m",
         "cosmology.sigma_8",
@@ -204,8 +206,8 @@ def test_unfit_lattices_are_errors(small):
     small.check(64, 128.0)
     with pytest.raises(ConfigError, match="particles: found 36, wanted a multiple of 8"):
         small.check(36, 72.0)
-    with pytest.raises(ConfigError, match=r"box_size: found 130 .* wanted 128"):
-        small.check(64, 130.0)
+    with pytest.raises(ConfigError, match=r"box_size: found 150 .* wanted 128"):
+        small.check(64, 150.0)
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "text", "foreign"])

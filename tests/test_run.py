@@ -138,9 +138,9 @@ def test_a_vanished_output_directory_is_one_error(config_file, tmp_path, capsys)
 
 
 def test_unfit_emulator_lattice_is_an_error(config_file, capsys):
-    arguments = [str(config_file), "--set", "frame=emulator", "--set", "box_size=70.0"]
+    arguments = [str(config_file), "--set", "frame=emulator", "--set", "box_size=80.0"]
     assert run_sim.main(arguments) == 2
-    assert "box_size: found 70 for 32 particles" in capsys.readouterr().err
+    assert "box_size: found 80 for 32 particles" in capsys.readouterr().err
 
 
 def test_outside_the_training_is_warned_of_in_the_output(config_file, tmp_path, capsys):
@@ -182,9 +182,10 @@ def test_coca_corrects_its_emulator(config_values):
     [
         (176, {"frame": "rest", "integrator": {"method": "bullfrog"}}),
         (176, {"frame": "lpt", "force": {"gradient": "spectral"}, "output.redshifts": [1, 0]}),
+        (176, {"frame": "lpt", "force_evaluations": 2}),
         (128, {"frame": "emulator", "reference": {"force_evaluations": 8}}),
     ],
-    ids=["bullfrog", "cola", "coca"],
+    ids=["bullfrog", "cola", "fitted", "coca"],
 )
 def test_memory_estimate_is_within_ten_per_cent(tmp_path, n, options):
     """Of the peak that the run itself measured, in a process of its own; arrays of more than

@@ -25,6 +25,8 @@ SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "quijote-2mpc.safetensors"
 FORMAT = "coca-emulator-1"
 CELL_TOLERANCE = 1e-3
 """Relative difference in particle spacing from the training that is still the same spacing."""
+CELL_LIMIT = 0.15
+"""Relative difference in particle spacing beyond which the network is of no use."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,26 @@ class TrainedRange:
     redshift: tuple[float, float]
     """Latest and earliest redshift of the training trajectories."""
 
-    def warnings(self, cosmology: Cosmology, redshifts: tuple[float, ...]) -> list[str]:
-        """One line for each value outside the range."""
+    def warnings(
+        self, cell: float, cosmology: Cosmology, redshifts: tuple[float, ...]
+    ) -> list[str]:
+        """One line for each value outside the range; `cell` is the particle spacing."""
         values = [
             ("cosmology.Omega_m", cosmology.Omega_m, self.Omega_m),
             ("cosmology.sigma_8", cosmology.sigma_8, self.sigma_8),
             *(("output.redshifts", z, self.redshift) for z in redshifts),
         ]
-        return [
+        lines = [
             f"{key} = {value:g} is outside the range [{low:g}, {high:g}] of the emulator's training"
             for key, value, (low, high) in values
             if not low <= value <= high
         ]
+        if abs(cell / self.cell - 1.0) > CELL_TOLERANCE:
+            lines.append(
+                f"box_size / particles = {cell:.4g} Mpc/h is not the spacing {self.cell:g} of the "
+                "emulator's training"
+            )
+        return lines
 
 
 class Emulator:
@@ -143,11 +153,12 @@ class Emulator:
             raise ConfigError(
                 f"particles: found {particles}, wanted a multiple of {divisor} for the emulator"
             )
-        if abs(cell / self.trained.cell - 1.0) > CELL_TOLERANCE:
+        if abs(cell / self.trained.cell - 1.0) > CELL_LIMIT:
             raise ConfigError(
                 f"box_size: found {box_size:g} for {particles} particles, a spacing of "
-                f"{cell:g} Mpc/h; wanted {particles * self.trained.cell:g}, since the emulator "
-                f"was trained at {self.trained.cell:g} Mpc/h"
+                f"{cell:.4g} Mpc/h; wanted {particles * self.trained.cell:g}, or at most "
+                f"{CELL_LIMIT:.0%} more or less, since the emulator was trained at "
+                f"{self.trained.cell:g} Mpc/h"
             )
 
     def frame(

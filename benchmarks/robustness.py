@@ -1,0 +1,169 @@
+"""What happens outside the training: cosmologies, initial conditions, spacings, broken weights.
+
+64^3 particles on a 128^3 mesh to z = 0. Each case is run with BullFrog, with fitted steps in the
+2LPT frame and with the emulator's frame, at the same numbers of force evaluations; the reference
+is BullFrog with 128 steps. One JSON row for each case, method and number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from benchmarks.accuracy import FIDUCIAL, METHODS, REFERENCE_STEPS
+from benchmarks.timing import machine_record
+from coca.analysis import particle_spectra
+from coca.config import make_config
+from coca.domain import Domain
+from coca.emulator.emulator import SHIPPED_WEIGHTS
+from coca.modes import white_noise_modes
+from coca.plan import make_plan
+from coca.simulate import Simulation, simulate
+
+PARTICLES, BOX_SIZE, SEED = 64, 128.0, 31
+FORCES = (4, 8)
+RUNS = ("bullfrog", "fitted", "coca")
+PLANE_WAVE = 12.0
+"""Amplitude in Mpc/h at D = 1 of the plane wave, whose length is the box: shells cross late."""
+TRANSVERSE = 6.0
+"""Rms per component in Mpc/h at D = 1 of the transverse displacement."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of this benchmark."""
+    parser.add_argument("--threads", type=int, default=None)
+
+
+def measure(options: argparse.Namespace) -> list[dict]:
+    """A row for each case, method and number of force evaluations."""
+    rows = []
+    with tempfile.TemporaryDirectory() as directory:
+        for case, values in cases(Path(directory)).items():
+            truth = simulate(_plan(options, values, "bullfrog", REFERENCE_STEPS))
+            for method in RUNS:
+                for count in FORCES:
+                    simulation = simulate(_plan(options, values, method, count))
+                    labels = {"case": case, "method": method, "force_evaluations": count}
+                    rows.append(labels | compare(simulation, truth))
+            print(case, flush=True)
+    return rows
+
+
+def cases(directory: Path) -> dict[str, dict]:
+    """Values of the configuration that differ from the usual in each case."""
+    fiducial = {"Omega_m": 0.3175, **FIDUCIAL}
+
+    def cosmology(**values):
+        return {"cosmology": fiducial | values}
+
+    def conditions(name):
+        return {"initial_conditions": {"file": str(directory / name)}}
+
+    write_displacements(directory)
+    scramble_weights(directory / "scrambled.safetensors")
+    return {
+        "fiducial": {},
+        "Omega_m = 0.05": cosmology(Omega_m=0.05, Omega_b=0.01),
+        "Omega_m = 0.6": cosmology(Omega_m=0.6),
+        "sigma_8 = 0.5": cosmology(sigma_8=0.5),
+        "sigma_8 = 1.2": cosmology(sigma_8=1.2),
+        "fixed amplitudes": {"initial_conditions": {"fixed_amplitude": True}},
+        "plane wave": conditions("plane_wave.hdf5"),
+        "transverse modes": conditions("transverse.hdf5"),
+        "spacing + 2 %": {"box_size": 1.02 * BOX_SIZE},
+        "spacing + 10 %": {"box_size": 1.1 * BOX_SIZE},
+        "spacing - 10 %": {"box_size": 0.9 * BOX_SIZE},
+        "scrambled weights": {"weights": str(directory / "scrambled.safetensors")},
+    }
+
+
+def write_displacements(directory: Path) -> None:
+    """Linear displacements that no Gaussian field has: one wave, and fields without divergence."""
+    shape = (3, PARTICLES, PARTICLES, PARTICLES)
+    wave = np.zeros(shape, np.float32)
+    q = 2 * np.pi * np.arange(PARTICLES) / PARTICLES
+    wave[0] = PLANE_WAVE * np.sin(q)[:, None, None]
+    domain = Domain(BOX_SIZE, PARTICLES, 1)
+    k = [domain.kf * np.fft.fftfreq(PARTICLES, 1 / PARTICLES)] * 2
+    k = np.meshgrid(*k, domain.kf * np.arange(PARTICLES // 2 + 1), indexing="ij")
+    k_max = np.pi * PARTICLES / BOX_SIZE
+    smooth = np.exp(-sum(component**2 for component in k) / (0.25 * k_max) ** 2)
+    A = [smooth * white_noise_modes(domain, SEED + axis, False, False) for axis in range(3)]
+    curl = [k[b] * A[c] - k[c] * A[b] for b, c in ((1, 2), (2, 0), (0, 1))]
+    transverse = np.array([np.fft.irfftn(1j * component, shape[1:]) for component in curl])
+    transverse *= TRANSVERSE / transverse.std()
+    for name, psi1 in (("plane_wave", wave), ("transverse", transverse)):
+        with h5py.File(directory / f"{name}.hdf5", "w") as file:
+            file["psi1"] = psi1.astype(np.float32)
+
+
+def scramble_weights(path: Path) -> None:
+    """The shipped weights, each tensor of the network in random order."""
+    rng = np.random.default_rng(SEED)
+    with safe_open(SHIPPED_WEIGHTS, "pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for name, tensor in tensors.items():
+        if name.startswith("network."):
+            flat = tensor.flatten()
+            tensors[name] = flat[rng.permutation(len(flat))].view(tensor.shape)
+    save_file(tensors, path, metadata)
+
+
+def _plan(options: argparse.Namespace, values: dict, method: str, count: int):
+    values = dict(values)
+    weights = values.pop("weights", None)
+    base = {
+        "cosmology": {"Omega_m": 0.3175, **FIDUCIAL},
+        "linear_power": {"source": "eisenstein_hu"},
+        "box_size": BOX_SIZE,
+        "particles": PARTICLES,
+        "mesh": 2 * PARTICLES,
+        "seed": SEED,
+        "force_evaluations": count,
+        "output": {"directory": "."},
+        "threads": options.threads or "auto",
+    }
+    if weights and METHODS[method]["frame"] == "emulator":
+        base["emulator"] = {"weights": weights}
+    return make_plan(make_config(base | METHODS[method] | values))
+
+
+def compare(simulation: Simulation, truth: Simulation) -> dict:
+    """Errors of a simulation at z = 0 and what method gave it."""
+    domain, config = simulation.domain, simulation.config
+    run, reference = simulation.snapshots[-1], truth.snapshots[-1]
+    positions = [domain.add_lattice(s.disp) for s in (run, reference)]
+    at = particle_spectra(domain, config.mesh, *positions).at(1.0)
+    return {
+        "rms": domain.rms(run.disp - reference.disp) / np.sqrt(3.0),
+        "p_ratio": at.ratio,
+        "r": at.r,
+        "estimated_error": simulation.run.trust.error,
+        "given_by": simulation.run.method.describe(len(simulation.run.steps)),
+        "warnings": simulation.warnings,
+    } | machine_record(domain.threads)
+
+
+def table(rows: list[dict]) -> str:
+    """Errors of each case, and what gave the emulator's run its particles."""
+    titles = ["case", "n_f", *(f"{method}: rms, P-1, 1-r" for method in RUNS), "coca ran as"]
+    lines = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
+    cells = {(row["case"], row["force_evaluations"], row["method"]): row for row in rows}
+    for case in dict.fromkeys(row["case"] for row in rows):
+        for count in FORCES:
+            mine = [cells[case, count, method] for method in RUNS]
+            errors = " | ".join(map(_errors, mine))
+            lines.append(f"| {case} | {count} | {errors} | {mine[-1]['given_by']} |")
+    return "\n".join(lines)
+
+
+def _errors(row: dict) -> str:
+    P, r = 100 * (row["p_ratio"] - 1), 100 * (1 - row["r"])
+    return f"{row['rms']:.3f}, {P:+.1f} %, {r:.2f} %"

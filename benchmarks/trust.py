@@ -1,0 +1,75 @@
+"""The error that a run estimates of itself against the true one, over cosmologies and forces.
+
+Each point is one run of 64^3 particles to z = 0 in a cosmology of its own, on a Latin hypercube
+over the range of Quijote's; the reference is BullFrog with 128 steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+
+from benchmarks import accuracy
+
+METHODS = ("pm", "cola", "fitted", "coca-gain", "coca")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of this benchmark."""
+    parser.add_argument("--cosmologies", type=int, default=16, help="of a Latin hypercube")
+    parser.add_argument("--threads", type=int, default=None)
+
+
+def measure(options: argparse.Namespace) -> list[dict]:
+    """A row for each method, number of force evaluations and cosmology."""
+    choices = argparse.Namespace(
+        seeds=[41],
+        force_evaluations=[2, 3, 4, 6, 8, 12],
+        methods=list(METHODS),
+        omega_m=[],
+        cosmologies=options.cosmologies,
+        particles=64,
+        threads=options.threads,
+    )
+    return [row for row in accuracy.measure(choices) if row["k"] == 1.0]
+
+
+def table(rows: list[dict]) -> str:
+    """Rank correlation and ratio of estimate to truth for each method and for all."""
+    titles = ["method", "runs", "rank correlation", "estimate over truth, 5 to 95 %"]
+    lines = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
+    for name in [*dict.fromkeys(row["method"] for row in rows), "all"]:
+        true, estimated = _pairs(rows, name)
+        low, middle, high = np.percentile(estimated / true, [5, 50, 95])
+        rank = spearmanr(true, estimated).statistic
+        lines.append(f"| {name} | {len(true)} | {rank:.3f} | {low:.2f}, {middle:.2f}, {high:.2f} |")
+    return "\n".join(lines)
+
+
+def _pairs(rows: list[dict], method: str) -> tuple[np.ndarray, np.ndarray]:
+    mine = [
+        (row["rms"], row["estimated_error"])
+        for row in rows
+        if row["estimated_error"] is not None and method in (row["method"], "all")
+    ]
+    true, estimated = np.array(mine).T
+    return true, estimated
+
+
+def draw(rows: list[dict], path: Path) -> None:
+    """Estimated against true error."""
+    figure = Figure(figsize=(5.2, 5.0), layout="constrained")
+    panel = figure.subplots()
+    for method in dict.fromkeys(row["method"] for row in rows):
+        colour, style = accuracy.STYLES[method]
+        panel.loglog(*_pairs(rows, method), style[0], color=colour, label=method, ms=4)
+    ends = np.array([0.01, 1.0])
+    panel.plot(ends, ends, color="0.6", zorder=0)
+    panel.fill_between(ends, ends / 2, ends * 2, color="0.93", zorder=0)
+    panel.set(xlabel="true rms position error, Mpc/h", ylabel="estimated, Mpc/h")
+    panel.legend(frameon=False)
+    figure.savefig(path, dpi=130, format="png")
