@@ -336,9 +336,9 @@ class FitConfig(_Section):
     """Growth factors at which they are kept."""
     force_evaluations: Integer = Field(12, ge=1, le=64)
     """Largest number of steps to fit; all from 1."""
-    nodes: Integer = Field(4, ge=2)
+    nodes: Integer = Field(7, ge=2)
     """Nodes of nonlinearity."""
-    iterations: Integer = Field(150, ge=1)
+    iterations: Integer = Field(120, ge=1)
     """Of the fit of the last step to the density."""
     batch: Integer = Field(4, ge=1)
     """Simulations to each iteration, at one final growth factor each."""

@@ -193,18 +193,24 @@ def follow_steps(
         steps = method.steps(cosmology, problem.D_start, problem.outputs[-1], count)
         rule = method.rule(domain, cosmology, frame, steps, nonlinearity)
         limits = method.limits(domain, steps, nonlinearity)
-    try:
-        snapshots, evaluations = evolve(problem, frame, rule, steps, limits)
-    except (FrameRefuted, FloatingPointError) as reason:
-        if method is problem.plan.methods[-1]:
-            raise
-        raise FrameRefuted(f"{method.describe(count)} given up: {reason}") from None
+        force = problem.clock.timed("force", problem.force)
+        try:
+            snapshots, evaluations = evolve(problem, frame, force, rule, steps, limits)
+        except (FrameRefuted, FloatingPointError) as reason:
+            if method is problem.plan.methods[-1]:
+                raise
+            raise FrameRefuted(f"{method.describe(count)} given up: {reason}") from None
     trust = estimate_error(evaluations, method.fitted(count))
     return Run(method, frame, steps, snapshots, evaluations, trust)
 
 
 def evolve(
-    problem: Problem, frame: Frame, rule: Kick, steps: list[Step], limits: np.ndarray
+    problem: Problem,
+    frame: Frame,
+    force: Force,
+    rule: Kick,
+    steps: list[Step],
+    limits: np.ndarray,
 ) -> tuple[list[Snapshot], list[Evaluation]]:
     """Integrate through all outputs; errors as in `follow`.
 
@@ -212,13 +218,15 @@ def evolve(
     ----------
     problem : Problem
     frame : Frame
+    force : callable
+        See `coca.integrate.Force`.
     rule : Kick
     steps : list of Step
     limits : array
         Rms residual acceleration at each step above which the frame is refuted, Mpc/h.
     """
-    clock, evaluations = problem.clock, []
-    with problem.progress.count("force evaluations", len(steps)) as bar, clock("integration"):
+    evaluations = []
+    with problem.progress.count("force evaluations", len(steps)) as bar:
 
         def note(evaluation):
             bar.update()
@@ -237,7 +245,6 @@ def evolve(
 
         lpt = problem.conditions.lpt_frame(problem.cosmology)
         state = initial_state(lpt, frame, problem.D_start)
-        force = clock.timed("force", problem.force)
         run = integrate(problem.domain, frame, force, rule, steps, state, problem.outputs, note)
         return list(run), evaluations
 
@@ -248,7 +255,7 @@ def run_reference(problem: Problem) -> list[Snapshot]:
     rest = rest_frame(problem.domain.particles)
     steps = schemes.bullfrog(problem.cosmology, problem.D_start, problem.outputs[-1], count)
     problem.progress.say("reference run (BullFrog)")
-    return evolve(problem, rest, VelocityKick(), steps, np.full(count, np.inf))[0]
+    return evolve(problem, rest, problem.force, VelocityKick(), steps, np.full(count, np.inf))[0]
 
 
 def growth_factors(config: Config, cosmology: Cosmology) -> tuple[float, list[float]]:

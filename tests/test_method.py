@@ -141,7 +141,7 @@ def test_a_tolerance_out_of_reach_is_warned_of(config_values, monkeypatch):
 
 
 @pytest.mark.parametrize("count", [2, 6, 16])
-def test_an_emulator_as_good_as_2lpt_is_kept(config_values, count):
+def test_a_useful_emulator_is_kept(config_values, count):
     """The limits without a table of its own let the shipped emulator pass."""
     own = {"frame": "emulator", "emulator": {"weights": str(SHIPPED_WEIGHTS)}}
     simulation = run(config_values | own, force_evaluations=count)

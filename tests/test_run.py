@@ -47,7 +47,10 @@ def test_quickstart_from_the_command_line(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == names
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["force_evaluations"] == len(record["residual_rms"]) == 4
-    assert record["timings"]["network"] > 0 and record["versions"]["torch"]
+    seconds = record["timings"]
+    assert seconds["network"] > 0 and record["versions"]["torch"]
+    assert seconds["reference run"] > 3 * seconds["integration"]  # 64 forces, the run's are apart
+    assert record["method"] == "emulator frame, fitted steps"
     header, table = read_table(tmp_path / "spectra_000.txt")
     assert header[:3] == ["k [h/Mpc]", "modes [count]", "P [(Mpc/h)^3]"]
     columns = dict(zip(header, table.T, strict=True))
