@@ -137,16 +137,16 @@ class FittedSteps:
         h = self.weights(nonlinearity)
         return next((n for n in self.counts if self.errors[n] @ h <= error), self.counts[-1])
 
-    def residual(self, steps: list[Step], nonlinearity: float) -> np.ndarray:
-        """Largest rms residual acceleration that the fit has seen, over the spacing.
+    def residual(self, steps: list[Step], nonlinearity: float, count: int) -> np.ndarray:
+        """Largest rms residual acceleration that the fit of `count` steps saw, over the spacing.
 
         Parameters
         ----------
         steps : list of Step
             Of any run; the value is for the middle of each.
         nonlinearity : float
+        count : int
         """
-        count = len(steps) if len(steps) in self.counts else self.counts[-1]
         D0, D1 = np.array(times(steps[0].D0, steps[-1].D1, count, step_exponent(count))).T
         s = self.residuals[count] @ self.weights(nonlinearity) / (D1 - D0) ** 2
         return np.interp([step.D_mid for step in steps], 0.5 * (D0 + D1), s)

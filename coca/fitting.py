@@ -46,6 +46,8 @@ SHRINKAGE = 3000.0
 each with its nonlinearity, each with its density before."""
 POWER_WEIGHT = 3.0
 """Weight of (P / P_true - 1)^2 beside 1 - r in the fit of the last step."""
+NOISE = 1e-8
+"""Mean square, over that of the largest feature, below which a feature is round-off."""
 BIAS_PRIOR = 0.003
 """How far, in P / P_true, a simulation's power is from telling where `unbias` should go."""
 SHELL = 2.0
@@ -309,10 +311,13 @@ def least_squares(moments, weights) -> np.ndarray:
 
 
 def _solve(A: np.ndarray, B: np.ndarray) -> np.ndarray:
-    """Least squares with features that may vanish."""
-    scale = np.sqrt(np.maximum(np.diag(A), 1e-12 * max(np.trace(A), 1e-12)))
-    scaled = A / scale[:, None] / scale + 1e-7 * np.eye(len(A))
-    return np.linalg.solve(scaled, B / scale[:, None]) / scale[:, None]
+    """Least squares without the features that vanish but for round-off."""
+    used = np.diag(A) > NOISE * np.diag(A).max()
+    scale = np.sqrt(np.diag(A)[used])
+    scaled = A[np.ix_(used, used)] / scale[:, None] / scale + 1e-7 * np.eye(used.sum())
+    X = np.zeros(B.shape)
+    X[used] = np.linalg.solve(scaled, B[used] / scale[:, None]) / scale[:, None]
+    return X
 
 
 def fit_density(

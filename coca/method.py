@@ -18,10 +18,9 @@ from coca.schemes import Step
 
 DISTRUST = 3.0
 """A residual this many times the largest of the fit means another frame than the fitted one."""
-USELESS = 0.65
-"""With a residual above this share of 2LPT's largest, fitted steps of 2LPT do better than a frame
-with the gain. The shipped emulator's stay below 0.6, mostly at 0.3; with scrambled weights they
-are 0.8 to 1.4."""
+USELESS = 0.6
+"""With a residual above this share of 2LPT's in many steps, fitted steps of 2LPT do better than a
+frame with the gain. The shipped emulator's are 0.2 to 0.5; with scrambled weights 0.7 to 1.2."""
 
 
 class FrameRefuted(Exception):
@@ -94,9 +93,10 @@ class Method:
             return np.empty(0)
         table = self.fitted(len(steps))
         if table is not None:
-            return DISTRUST * table.residual(steps, nonlinearity) * domain.cell
+            return DISTRUST * table.residual(steps, nonlinearity, len(steps)) * domain.cell
         if self.yardstick is not None:
-            return USELESS * self.yardstick.residual(steps, nonlinearity) * domain.cell
+            most = self.yardstick.counts[-1]
+            return USELESS * self.yardstick.residual(steps, nonlinearity, most) * domain.cell
         return np.full(len(steps), np.inf)
 
 
