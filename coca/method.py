@@ -18,9 +18,9 @@ from coca.schemes import Step
 
 DISTRUST = 3.0
 """A residual this many times the largest of the fit means another frame than the fitted one."""
-USELESS = 0.6
+USELESS = 0.85
 """With a residual above this share of 2LPT's in many steps, fitted steps of 2LPT do better than a
-frame with the gain. The shipped emulator's are 0.2 to 0.5; with scrambled weights 0.7 to 1.2."""
+frame with the gain. The shipped emulator's are 0.3 to 0.7; with scrambled weights 1.1 to 1.7."""
 
 
 class FrameRefuted(Exception):
