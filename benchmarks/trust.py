@@ -68,7 +68,7 @@ def draw(rows: list[dict], path: Path) -> None:
         colour, style = accuracy.STYLES[method]
         panel.loglog(*_pairs(rows, method), style[0], color=colour, label=method, ms=4)
     ends = np.array([0.01, 1.0])
-    panel.plot(ends, ends, color="0.6", zorder=0)
+    panel.plot(ends, ends, color="0.5", zorder=0.5)
     panel.fill_between(ends, ends / 2, ends * 2, color="0.93", zorder=0)
     panel.set(xlabel="true rms position error, Mpc/h", ylabel="estimated, Mpc/h")
     panel.legend(frameon=False)
