@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from coca.command import exit_status
 from coca.config import Config, load_config
 from coca.errors import CocaError
 from coca.plan import make_plan
@@ -30,22 +31,18 @@ examples:
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status: 0, or 2 for input that cannot be run."""
     options = parse(arguments)
+    return exit_status(lambda: run(options), "interrupted", (CocaError, FloatingPointError))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Plan, simulate and write, as the command line says."""
     progress = Progress(options.quiet)
-    try:
-        config = load_config(options.config, options.set, Config)
-        plan = make_plan(config)
-        print(plan.describe()) if options.dry_run else progress.say(plan.describe())
-        if options.dry_run:
-            return 0
-        simulation = simulate(plan, progress)
-        write_results(plan, simulation, progress)
-    except (CocaError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
+    plan = make_plan(load_config(options.config, options.set, Config))
+    if options.dry_run:
+        print(plan.describe())
+        return
+    progress.say(plan.describe())
+    write_results(plan, simulate(plan, progress), progress)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -26,11 +26,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
-from scipy.stats import qmc
 
 from benchmarks.timing import machine_record
 from coca.analysis import particle_spectra
 from coca.config import Config, make_config
+from coca.hypercube import latin_hypercube
 from coca.plan import Plan, make_plan
 from coca.simulate import Simulation, simulate
 
@@ -99,11 +99,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def cosmologies(options: argparse.Namespace) -> list[tuple[str, dict]]:
     """Name of the set and parameters of every cosmology."""
     rows = [(f"Omega_m {Om:g}", {"Omega_m": Om, **FIDUCIAL}) for Om in options.omega_m]
-    points = qmc.LatinHypercube(len(QUIJOTE), rng=77).random(options.cosmologies)
-    low, high = np.array(list(QUIJOTE.values())).T
-    for point in low + points * (high - low):
-        rows.append(("hypercube", dict(zip(QUIJOTE, map(float, point), strict=True))))
-    return rows
+    return rows + [("hypercube", c) for c in latin_hypercube(QUIJOTE, options.cosmologies, 77)]
 
 
 def runs(options: argparse.Namespace) -> list[tuple[str, int]]:
@@ -116,9 +112,9 @@ def runs(options: argparse.Namespace) -> list[tuple[str, int]]:
 
 
 def plan_of(
-    options: argparse.Namespace, method: str, count: int, seed: int, cosmology: dict
+    options: argparse.Namespace, method: str, count: int, seed: int, cosmology: dict, **changes
 ) -> Plan:
-    """The checked configuration of one run."""
+    """The checked configuration of one run, with other values of the configuration."""
     values = {
         "cosmology": cosmology,
         "box_size": 2.0 * options.particles,
@@ -129,6 +125,7 @@ def plan_of(
         "output": {"directory": "."},
         "threads": options.threads or "auto",
         **METHODS[method],
+        **changes,
     }
     return make_plan(make_config(values, Config))
 

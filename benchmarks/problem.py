@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from coca import reference
 from coca.cosmology import Cosmology
 from coca.domain import Domain
 from coca.force import ParticleMesh
-from coca.frames import rest_frame
 from coca.initial import InitialConditions, from_seed
-from coca.integrate import Snapshot, VelocityKick, initial_state, integrate
+from coca.integrate import Snapshot
 from coca.power import linear_power
-from coca.schemes import bullfrog
 
 COSMOLOGY = Cosmology(0.3175, 0.049, 0.6711, 0.9624, 0.834)
 """The Quijote fiducial cosmology."""
@@ -31,10 +30,9 @@ def bullfrog_run(
     outputs: tuple[float, ...] = (1.0,),
 ) -> list[Snapshot]:
     """Snapshots of a BullFrog run from z = 19 to the growth factors `outputs`."""
-    D_start, rest = float(COSMOLOGY.D1(0.05)), rest_frame(domain.particles)
-    state = initial_state(conditions.lpt_frame(COSMOLOGY), rest, D_start)
-    plan = bullfrog(COSMOLOGY, D_start, outputs[-1], steps)
-    return list(integrate(domain, rest, force, VelocityKick(), plan, state, outputs))
+    D_start = float(COSMOLOGY.D1(0.05))
+    run = reference.bullfrog_run(domain, COSMOLOGY, conditions, force, D_start, steps, outputs)
+    return list(run)
 
 
 def evolved_positions(domain: Domain, force: ParticleMesh) -> np.ndarray:

@@ -16,15 +16,12 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from benchmarks.accuracy import FIDUCIAL, METHODS, REFERENCE_STEPS
-from benchmarks.timing import machine_record
-from coca.analysis import particle_spectra
-from coca.config import make_config
+from benchmarks.accuracy import FIDUCIAL, METHODS, REFERENCE_STEPS, compare, plan_of
 from coca.domain import Domain
 from coca.emulator.emulator import SHIPPED_WEIGHTS
 from coca.modes import white_noise_modes
-from coca.plan import make_plan
-from coca.simulate import Simulation, simulate
+from coca.plan import Plan
+from coca.simulate import simulate
 
 PARTICLES, BOX_SIZE, SEED = 64, 128.0, 31
 FORCES = (4, 8)
@@ -42,6 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def measure(options: argparse.Namespace) -> list[dict]:
     """A row for each case, method and number of force evaluations."""
+    options = argparse.Namespace(particles=PARTICLES, threads=options.threads)
     rows = []
     with tempfile.TemporaryDirectory() as directory:
         for case, values in cases(Path(directory)).items():
@@ -50,7 +48,9 @@ def measure(options: argparse.Namespace) -> list[dict]:
                 for count in FORCES:
                     simulation = simulate(_plan(options, values, method, count))
                     labels = {"case": case, "method": method, "force_evaluations": count}
-                    rows.append(labels | compare(simulation, truth))
+                    labels["warnings"] = simulation.warnings
+                    measured = compare(simulation, truth, labels)
+                    rows += [row for row in measured if row["k"] == 1.0]
             print(case, flush=True)
     return rows
 
@@ -79,7 +79,7 @@ def cases(directory: Path) -> dict[str, dict]:
         "spacing + 2 %": {"box_size": 1.02 * BOX_SIZE},
         "spacing + 10 %": {"box_size": 1.1 * BOX_SIZE},
         "spacing - 10 %": {"box_size": 0.9 * BOX_SIZE},
-        "scrambled weights": {"weights": str(directory / "scrambled.safetensors")},
+        "scrambled weights": {"emulator": {"weights": str(directory / "scrambled.safetensors")}},
     }
 
 
@@ -116,39 +116,12 @@ def scramble_weights(path: Path) -> None:
     save_file(tensors, path, metadata)
 
 
-def _plan(options: argparse.Namespace, values: dict, method: str, count: int):
-    values = dict(values)
-    weights = values.pop("weights", None)
-    base = {
-        "cosmology": {"Omega_m": 0.3175, **FIDUCIAL},
-        "linear_power": {"source": "eisenstein_hu"},
-        "box_size": BOX_SIZE,
-        "particles": PARTICLES,
-        "mesh": 2 * PARTICLES,
-        "seed": SEED,
-        "force_evaluations": count,
-        "output": {"directory": "."},
-        "threads": options.threads or "auto",
-    }
-    if weights and METHODS[method]["frame"] == "emulator":
-        base["emulator"] = {"weights": weights}
-    return make_plan(make_config(base | METHODS[method] | values))
-
-
-def compare(simulation: Simulation, truth: Simulation) -> dict:
-    """Errors of a simulation at z = 0 and what method gave it."""
-    domain, config = simulation.domain, simulation.config
-    run, reference = simulation.snapshots[-1], truth.snapshots[-1]
-    positions = [domain.add_lattice(s.disp) for s in (run, reference)]
-    at = particle_spectra(domain, config.mesh, *positions).at(1.0)
-    return {
-        "rms": domain.rms(run.disp - reference.disp) / np.sqrt(3.0),
-        "p_ratio": at.ratio,
-        "r": at.r,
-        "estimated_error": simulation.run.trust.error,
-        "given_by": simulation.run.method.describe(len(simulation.run.steps)),
-        "warnings": simulation.warnings,
-    } | machine_record(domain.threads)
+def _plan(options: argparse.Namespace, values: dict, method: str, count: int) -> Plan:
+    values = {"linear_power": {"source": "eisenstein_hu"}, **values}
+    if METHODS[method]["frame"] != "emulator":
+        values.pop("emulator", None)
+    cosmology = values.pop("cosmology", {"Omega_m": 0.3175, **FIDUCIAL})
+    return plan_of(options, method, count, SEED, cosmology, **values)
 
 
 def table(rows: list[dict]) -> str:

@@ -26,24 +26,18 @@ Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Boolean = Annotated[bool, Strict()]
 
 
-def _auto_or_count(value: Any) -> int | str:
-    if value == "auto" or (type(value) is int and 1 <= value <= 1024):
-        return value
-    raise ValueError(f"found {value!r}, wanted auto or a number from 1 to 1024")
+def _auto_or_count(least: int, most: int) -> PlainValidator:
+    def check(value: Any) -> int | str:
+        if value == "auto" or (type(value) is int and least <= value <= most):
+            return value
+        raise ValueError(f"found {value!r}, wanted auto or a number from {least} to {most}")
 
+    return PlainValidator(check)
 
-Count = Annotated[int | str, PlainValidator(_auto_or_count)]
 
 MOST_EVALUATIONS = 4096
-
-
-def _evaluation_count(value: Any) -> int | str:
-    if value == "auto" or (type(value) is int and 0 <= value <= MOST_EVALUATIONS):
-        return value
-    raise ValueError(f"found {value!r}, wanted auto or a number from 0 to {MOST_EVALUATIONS}")
-
-
-Evaluations = Annotated[int | str, PlainValidator(_evaluation_count)]
+Count = Annotated[int | str, _auto_or_count(1, 1024)]
+Evaluations = Annotated[int | str, _auto_or_count(0, MOST_EVALUATIONS)]
 
 
 class _Section(BaseModel):
@@ -350,8 +344,7 @@ class FitConfig(_Section):
 
     @model_validator(mode="after")
     def _possible(self):
-        if self.particles % 2:
-            raise ValueError(f"particles: found {self.particles}, wanted an even number")
+        _check_mesh(self.particles, 2 * self.particles, ForceConfig())
         if not 0 < self.spacing[0] <= self.spacing[1]:
             raise ValueError(
                 f"spacing: found {self.spacing}, wanted two positive numbers, the lower first"

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import sys
 
-from coca.config import FitConfig, load_config
+from coca.command import run_configured
+from coca.config import FitConfig
 from coca.cosmology import Cosmology, scale_factor
-from coca.errors import CocaError, ConfigError
+from coca.errors import ConfigError
 from coca.files import check_directory
 from coca.machine import check_memory, choose_threads
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line of the fit; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m coca.fit", description=__doc__)
-    parser.add_argument("config", help="YAML file; see configs/fit.yaml")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a value of the file, for example frame=emulator",
+    return run_configured(
+        arguments,
+        "python -m coca.fit",
+        __doc__,
+        FitConfig,
+        fit_table,
+        example="configs/fit.yaml",
+        override="frame=emulator",
+        interrupted="interrupted; nothing was written",
     )
-    options = parser.parse_args(arguments)
-    try:
-        fit_table(load_config(options.config, options.set, FitConfig))
-    except CocaError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return 130
-    return 0
 
 
 def fit_table(config: FitConfig) -> None:

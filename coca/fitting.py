@@ -8,7 +8,6 @@ from functools import cache, cached_property
 
 import numpy as np
 import torch
-from scipy.stats import qmc
 
 import kernels.fitted
 from coca import initial, schemes
@@ -28,17 +27,18 @@ from coca.fitted import (
     step_exponent,
 )
 from coca.force import ParticleMesh
-from coca.frames import Frame, rest_frame
+from coca.frames import Frame
+from coca.hypercube import latin_hypercube
 from coca.integrate import (
+    Snapshot,
     State,
-    VelocityKick,
     drift,
     evaluation_of,
     hermite,
     initial_state,
-    integrate,
 )
 from coca.power import linear_power
+from coca.reference import bullfrog_run
 from coca.schemes import Step
 
 SHRINKAGE = 3000.0
@@ -62,13 +62,12 @@ class Truth:
         power = linear_power(cosmology, "eisenstein_hu")
         self.conditions = initial.from_seed(domain, power, seed)
         self.D_start = float(cosmology.D1(scale_factor(config.redshift)))
-        lpt, rest = self.conditions.lpt_frame(cosmology), rest_frame(domain.particles)
-        start = initial_state(lpt, rest, self.D_start)
-        self.states = [State(start.e.copy(), start.w.copy(), self.D_start, self.D_start)]
-        steps = schemes.bullfrog(cosmology, self.D_start, 1.0, config.reference_steps)
-        times = np.linspace(self.D_start, 1.0, config.times + 1)[1:]
-        for s in integrate(domain, rest, force, VelocityKick(), steps, start, times):
-            self.states.append(State(s.disp, s.vel, s.D, s.D))
+        lpt, D_start = self.conditions.lpt_frame(cosmology), self.D_start
+        start = Snapshot(D_start, lpt.displacement(D_start), lpt.velocity(D_start))
+        times = np.linspace(D_start, 1.0, config.times + 1)[1:]
+        steps = config.reference_steps
+        run = bullfrog_run(domain, cosmology, self.conditions, force, D_start, steps, times)
+        self.states = [State(s.disp, s.vel, s.D, s.D) for s in (start, *run)]
 
     def at(self, D: float) -> tuple[np.ndarray, np.ndarray]:
         """Displacements and velocities."""
@@ -228,12 +227,10 @@ def fit(config: FitConfig, threads: int, frame_of: Callable, report=print) -> Fi
 def make_members(config: FitConfig, threads: int, frame_of, report):
     """Members with their nonlinearities."""
     ranges = {**config.cosmology.model_dump(), "spacing": np.log(config.spacing)}
-    low, high = np.array(list(ranges.values())).T
-    points = qmc.LatinHypercube(len(low), rng=config.seed).random(config.simulations)
     members = []
-    for i, point in enumerate(low + points * (high - low)):
-        *parameters, log_spacing = map(float, point)
-        cosmology = Cosmology(*parameters)
+    for i, point in enumerate(latin_hypercube(ranges, config.simulations, config.seed)):
+        log_spacing = point.pop("spacing")
+        cosmology = Cosmology(**point)
         domain = Domain(config.particles * np.exp(log_spacing), config.particles, threads)
         force = ParticleMesh(domain, 2 * config.particles)
         truth = Truth(domain, force, cosmology, config.seed + i, config)

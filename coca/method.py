@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class Method:
         cosmology: Cosmology,
         frame: Frame,
         steps: list[Step],
-        nonlinearity: float,
+        nonlinearity: float | None,
     ) -> Kick:
         """What a force evaluation does to the particles.
 
@@ -77,8 +77,8 @@ class Method:
         cosmology : Cosmology
         frame : Frame
         steps : list of Step
-        nonlinearity : float
-            See `coca.fitted.nonlinearity`.
+        nonlinearity : float or None
+            See `coca.fitted.nonlinearity`; None without tables.
         """
         if self.integrator != "residual":
             return VelocityKick()
@@ -87,7 +87,7 @@ class Method:
             return ResidualKick(domain, cosmology, frame, self.gain)
         return FittedKick(domain, cosmology, frame, table, steps, nonlinearity)
 
-    def limits(self, domain: Domain, steps: list[Step], nonlinearity: float) -> np.ndarray:
+    def limits(self, domain: Domain, steps: list[Step], nonlinearity: float | None) -> np.ndarray:
         """Rms residual acceleration of each step, Mpc/h, above which the frame is refuted."""
         if not steps:
             return np.empty(0)
@@ -133,7 +133,7 @@ def choose_methods(config: Config) -> tuple[Method, ...]:
     if config.frame == "lpt":
         return first, plain
     lpt = FittedSteps.load(fitted.shipped("lpt"))
-    first = Method(config.frame, "residual", exponent, table, gain, lpt)
+    first = replace(first, yardstick=lpt)
     if _obstacle(config, lpt) is not None:
         return first, plain
     return first, Method("lpt", "residual", exponent, lpt), plain

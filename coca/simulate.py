@@ -154,8 +154,10 @@ def follow(problem: Problem, method: Method) -> Run:
     config = problem.plan.config
     with problem.clock("network" if method.frame == "emulator" else "frame"):
         frame = build_frame(problem, method)
-    with problem.clock("integration"):
-        value = nonlinearity(problem.domain, problem.conditions.delta_k, problem.outputs[-1])
+    value = None
+    if method.table is not None or method.yardstick is not None:
+        with problem.clock("integration"):
+            value = nonlinearity(problem.domain, problem.conditions.delta_k, problem.outputs[-1])
     if config.force_evaluations != "auto":
         return follow_steps(problem, method, frame, config.force_evaluations, value)
     count = FIRST_TRY
@@ -185,9 +187,12 @@ def build_frame(problem: Problem, method: Method) -> Frame:
 
 
 def follow_steps(
-    problem: Problem, method: Method, frame: Frame, count: int, nonlinearity: float
+    problem: Problem, method: Method, frame: Frame, count: int, nonlinearity: float | None
 ) -> Run:
-    """Run a method with `count` force evaluations; errors as in `follow`."""
+    """Run a method with `count` force evaluations; errors as in `follow`.
+
+    `nonlinearity` is None for methods without a table.
+    """
     domain, cosmology = problem.domain, problem.cosmology
     with problem.clock("integration"):
         steps = method.steps(cosmology, problem.D_start, problem.outputs[-1], count)

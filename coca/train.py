@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 
 from tqdm import tqdm
 
-from coca.config import TrainConfig, load_config
-from coca.errors import CocaError
+from coca.command import run_configured
+from coca.config import TrainConfig
 from coca.machine import choose_threads
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line of the trainer; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m coca.train", description=__doc__)
-    parser.add_argument("config", help="YAML file; see configs/train.yaml")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a value of the file, for example optimiser.iterations=100",
+    return run_configured(
+        arguments,
+        "python -m coca.train",
+        __doc__,
+        TrainConfig,
+        train,
+        example="configs/train.yaml",
+        override="optimiser.iterations=100",
+        interrupted="interrupted; the same command goes on from the last checkpoint",
     )
-    options = parser.parse_args(arguments)
-    try:
-        train(load_config(options.config, options.set, TrainConfig))
-    except CocaError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
-    return 0
 
 
 def train(config: TrainConfig) -> None:

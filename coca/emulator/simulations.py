@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import qmc
 
 import kernels.particles
-from coca import initial, schemes
+from coca import initial
 from coca.config import SimulationsConfig
 from coca.cosmology import Cosmology, scale_factor
 from coca.domain import Domain
 from coca.emulator.trajectories import TimeFunctions, orthonormal_polynomials
 from coca.files import whole_file
 from coca.force import ParticleMesh
-from coca.frames import rest_frame
-from coca.integrate import VelocityKick, initial_state, integrate
+from coca.hypercube import latin_hypercube
 from coca.power import linear_power
+from coca.reference import bullfrog_run
 
 
 class Simulation(NamedTuple):
@@ -32,12 +31,10 @@ class Simulation(NamedTuple):
 
 def planned_simulations(config: SimulationsConfig) -> list[Simulation]:
     """Cosmologies on a Latin hypercube and seeds; the validation set stands last."""
-    low, high = np.array(list(config.cosmology.model_dump().values())).T
-    points = qmc.LatinHypercube(5, rng=config.seed).random(config.training)
-    held_out = qmc.LatinHypercube(5, rng=config.seed + 1).random(config.validation)
-    values = qmc.scale(np.concatenate([points, held_out]), low, high)
-    names = list(config.cosmology.model_dump())
-    cosmologies = [Cosmology(**dict(zip(names, map(float, row), strict=True))) for row in values]
+    ranges = config.cosmology.model_dump()
+    points = latin_hypercube(ranges, config.training, config.seed)
+    points += latin_hypercube(ranges, config.validation, config.seed + 1)
+    cosmologies = [Cosmology(**point) for point in points]
     a = scale_factor(config.redshift)
     return [
         Simulation(cosmology, config.seed + i, float(cosmology.D1(a)))
@@ -65,18 +62,17 @@ def make_simulation(
     cosmology = simulation.cosmology
     power = linear_power(cosmology, config.linear_power)
     conditions = initial.from_seed(domain, power, simulation.seed)
-    lpt, rest = conditions.lpt_frame(cosmology), rest_frame(conditions.psi1.shape[1])
-    steps = schemes.bullfrog(cosmology, simulation.D_start, 1.0, config.force_evaluations)
+    lpt, D_start = conditions.lpt_frame(cosmology), simulation.D_start
     D = training_times(config)
-    D = D[simulation.D_start <= D]
+    D = D[D_start <= D]
     basis = orthonormal_polynomials(training_times(config))
     coefficients = np.zeros((len(basis), conditions.psi1.size), np.float32)
-    state = initial_state(lpt, rest, simulation.D_start)
-    run = integrate(domain, rest, force, VelocityKick(), steps, state, D)
+    steps = config.force_evaluations
+    run = bullfrog_run(domain, cosmology, conditions, force, D_start, steps, D)
     for snapshot in run:
         residual = (snapshot.disp - lpt.displacement(snapshot.D)).reshape(-1)
         for weight, row in zip(basis(snapshot.D), coefficients, strict=True):
-            kernels.particles.axpy(weight / config.force_evaluations, residual, row)
+            kernels.particles.axpy(weight / steps, residual, row)
     return conditions, coefficients
 
 

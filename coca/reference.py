@@ -1,0 +1,28 @@
+"""Converged runs to compare with, to train on and to fit to: BullFrog from 2LPT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from coca import schemes
+from coca.cosmology import Cosmology
+from coca.domain import Domain
+from coca.frames import rest_frame
+from coca.initial import InitialConditions
+from coca.integrate import Force, Snapshot, VelocityKick, initial_state, integrate
+
+
+def bullfrog_run(
+    domain: Domain,
+    cosmology: Cosmology,
+    conditions: InitialConditions,
+    force: Force,
+    D_start: float,
+    steps: int,
+    outputs: Sequence[float],
+) -> Iterator[Snapshot]:
+    """Snapshots at the growth factors `outputs` of BullFrog with steps uniform in D to the last."""
+    rest = rest_frame(domain.particles)
+    state = initial_state(conditions.lpt_frame(cosmology), rest, D_start)
+    plan = schemes.bullfrog(cosmology, D_start, outputs[-1], steps)
+    return integrate(domain, rest, force, VelocityKick(), plan, state, outputs)
