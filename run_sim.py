@@ -11,11 +11,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from coca.command import exit_status
+from coca.command import in_parallel
 from coca.config import Config, load_config
+from coca.ensemble import members, prepare, run_ensemble
 from coca.errors import CocaError
 from coca.plan import make_plan
 from coca.progress import Progress
+from coca.ranks import Ranks
+from coca.rehearsal import compile_kernels
 from coca.results import write_results
 from coca.simulate import simulate
 
@@ -29,20 +32,53 @@ examples:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line; returns the exit status: 0, or 2 for input that cannot be run."""
+    """Command line; returns the exit status: 0, 2 for input that cannot be run, and 1 where
+    members of an ensemble failed."""
     options = parse(arguments)
-    return exit_status(lambda: run(options), "interrupted", (CocaError, FloatingPointError))
+    return in_parallel(lambda ranks: run(options, ranks), (CocaError, FloatingPointError))
 
 
-def run(options: argparse.Namespace) -> None:
-    """Plan, simulate and write, as the command line says."""
-    progress = Progress(options.quiet)
-    plan = make_plan(load_config(options.config, options.set, Config))
+def run(options: argparse.Namespace, ranks: Ranks) -> int:
+    """Plan, simulate and write, as the command line says; the number of runs that failed."""
+    config = load_config(options.config, options.set, Config)
+    if config.ensemble is None:
+        return one_run(config, ranks, options)
     if options.dry_run:
-        print(plan.describe())
-        return
+        groups, todo, done = prepare(config, ranks)
+        first = (todo or members(config))[0]
+        progress_of(ranks, options).say(
+            f"ensemble     {len(todo)} runs to do, {len(done)} finished; {groups} at a time, "
+            f"like {first.name}:"
+        )
+        return one_run(first.config, ranks.split(groups), options)
+    compile_kernels(members(config)[0].config, ranks)
+    speaker = ranks.rank % config.ensemble.ranks_per_simulation == 0
+    return run_ensemble(config, ranks, Progress(options.quiet or not speaker), one_member)
+
+
+def one_run(config: Config, ranks: Ranks, options: argparse.Namespace) -> int:
+    """A run that says what it does."""
+    progress = progress_of(ranks, options)
+    plan = make_plan(config, ranks)
     progress.say(plan.describe())
-    write_results(plan, simulate(plan, progress), progress)
+    if not options.dry_run:
+        compile_kernels(config, ranks)
+        write_results(plan, simulate(plan, progress), progress)
+    return 0
+
+
+def one_member(config: Config, ranks: Ranks) -> str:
+    """A silent run of an ensemble; a line on how it went."""
+    progress = Progress(quiet=True)
+    plan = make_plan(config, ranks)
+    simulation = simulate(plan, progress)
+    write_results(plan, simulation, progress)
+    return "; ".join([simulation.run.trust.statement, *simulation.warnings])
+
+
+def progress_of(ranks: Ranks, options: argparse.Namespace) -> Progress:
+    """Speaks on the first rank only."""
+    return Progress((options.quiet and not options.dry_run) or ranks.rank > 0)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

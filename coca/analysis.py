@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-import kernels.assignment
 import kernels.fourier
 from coca.domain import Domain
+from coca.mesh import Mesh
 
 
 class Spectra(NamedTuple):
@@ -53,16 +53,15 @@ def density_modes(domain: Domain, x: np.ndarray, mesh: int) -> np.ndarray:
 
     Returns
     -------
-    array (mesh, mesh, mesh//2+1) complex64
+    array (mesh, rows, mesh//2+1) complex64
         delta(x) = sum_k delta_k exp(ikx), not divided by the CIC window.
     """
-    fft = domain.transform(mesh)
-    delta_k = fft.empty_k()
-    delta = fft.mesh(delta_k)
-    kernels.assignment.paint(x, mesh / domain.box_size, delta, lattice=domain.lattice)
-    fft.forward(delta, delta_k)
+    density = Mesh(domain, mesh)
+    density.paint(x)
+    delta_k = domain.transform(mesh).forward(density.field, density.modes)
     delta_k *= np.float32(1.0 / domain.particles)
-    delta_k[0, 0, 0] = 0.0
+    if domain.first:
+        delta_k[0, 0, 0] = 0.0
     return delta_k
 
 
@@ -72,7 +71,7 @@ def spectra(domain: Domain, a_k: np.ndarray, b_k: np.ndarray | None = None) -> S
     Parameters
     ----------
     domain : Domain
-    a_k, b_k : array (m, m, m//2+1) complex64
+    a_k, b_k : array (m, rows, m//2+1) complex64
         From `density_modes`; b is a by default.
 
     Returns
@@ -82,7 +81,8 @@ def spectra(domain: Domain, a_k: np.ndarray, b_k: np.ndarray | None = None) -> S
         lattice have none on large scales.
     """
     b_k = a_k if b_k is None else b_k
-    sums = kernels.fourier.binned_power(a_k, b_k, domain.kf, 1)
+    first = domain.transform(len(a_k)).first
+    sums = domain.sum(kernels.fourier.binned_power(a_k, b_k, first, domain.kf, 1))
     modes, k, *power = sums[:, 1:-1]
     volume = domain.box_size**3
     return Spectra(k / modes, modes.astype(np.int64), *(volume * p / modes for p in power))

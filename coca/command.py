@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Callable
 
 from coca.config import load_config
 from coca.errors import CocaError
+from coca.ranks import Ranks, world
 
 
 def run_configured(
@@ -48,16 +50,37 @@ def run_configured(
         help=f"override a value of the file, for example {override}",
     )
     options = parser.parse_args(arguments)
-    return exit_status(lambda: work(load_config(options.config, options.set, kind)), interrupted)
+    return _exit_status(lambda: work(load_config(options.config, options.set, kind)), interrupted)
 
 
-def exit_status(
-    work: Callable[[], None], interrupted: str, errors: tuple[type[Exception], ...] = (CocaError,)
-) -> int:
-    """0, or 2 after one of `errors` and 130 after Ctrl-C, which get one line each."""
+def in_parallel(work: Callable[[Ranks], int], errors: tuple[type[Exception], ...]) -> int:
+    """Do `work` on all ranks that there are; the exit status.
+
+    Whatever stops a rank ends the whole run, with one message: a line for `errors`, which are the
+    user's to mend, and a traceback for others.
+    """
+    try:
+        ranks = world()
+    except CocaError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    try:
+        return min(work(ranks), 1)
+    except errors as error:
+        return ranks.fail(f"error: {error}", 2)
+    except KeyboardInterrupt:
+        return ranks.fail("interrupted", 130)
+    except Exception:
+        if ranks.size == 1:
+            raise
+        return ranks.fail(traceback.format_exc().rstrip(), 1)
+
+
+def _exit_status(work: Callable[[], None], interrupted: str) -> int:
+    """0, or 2 after a CocaError and 130 after Ctrl-C, which get one line each."""
     try:
         work()
-    except errors as error:
+    except CocaError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

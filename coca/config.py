@@ -166,6 +166,28 @@ class ReferenceConfig(_Section):
     force_evaluations: Integer = Field(64, ge=8, le=4096)
 
 
+class EnsembleConfig(_Section):
+    """Many runs that differ in their seeds, or in what a table says; see `coca.ensemble`."""
+
+    seeds: tuple[Annotated[Integer, Field(ge=0, lt=2**63)], ...] | None = None
+    """One run each."""
+    realisations: Integer | None = Field(None, ge=1)
+    """This many runs with seeds from `seed` on."""
+    table: Path | None = None
+    """Text with a line of names, of cosmology's keys and seed, and a line of numbers for each run;
+    without a column seed they are `seed` and those after it."""
+    ranks_per_simulation: Integer = Field(1, ge=1)
+    """MPI ranks that share a run; the others do other runs meanwhile."""
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        if sum(source is not None for source in (self.seeds, self.realisations, self.table)) != 1:
+            raise ValueError("ensemble: wanted one of seeds, realisations and table")
+        if self.seeds is not None and len(set(self.seeds)) < max(len(self.seeds), 1):
+            raise ValueError(f"ensemble.seeds: found {self.seeds}, wanted different ones")
+        return self
+
+
 def _check_mesh(particles: int, mesh: int, force: ForceConfig) -> None:
     if particles % 2:
         raise ValueError(f"particles: found {particles}, wanted an even number")
@@ -200,8 +222,11 @@ class Config(_Section):
     """Estimated rms position error per component to reach with force_evaluations: auto."""
     output: OutputConfig
     reference: ReferenceConfig | None = None
+    ensemble: EnsembleConfig | None = None
     threads: Count = "auto"
+    """Of every rank; auto: the cores that its machine has for it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Of the network; ranks of one machine take turns at its GPUs."""
 
     @model_validator(mode="after")
     def _consistent(self):

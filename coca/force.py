@@ -7,11 +7,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-import kernels.assignment
 import kernels.fourier
 from coca.domain import Domain
+from coca.mesh import CLOUDS, Mesh
+from coca.travel import Travel
 
-CLOUDS = {"cic": kernels.assignment.CIC, "tsc": kernels.assignment.TSC}
 Gradient = Literal["spectral", 4, 6]
 
 
@@ -54,15 +54,15 @@ class ParticleMesh:
         deconvolve: bool = False,
     ):
         self.domain, self.mesh, self.gradient = domain, mesh, gradient
-        self._cloud = CLOUDS[assignment]
         self._fft = domain.transform(mesh)
-        self._potential = self._fft.empty_k()
-        self._component = self._fft.empty_k() if gradient == "spectral" else None
+        spectral = gradient == "spectral"
+        self._potential = Mesh(domain, mesh, assignment, 0 if spectral else gradient)
+        self._component = Mesh(domain, mesh, assignment) if spectral else None
         self._green = partial(
             kernels.fourier.inverse_laplacian,
             kf=domain.kf,
             scale=1.0 / domain.particles,
-            assignment=len(self._cloud) if deconvolve else 0,
+            assignment=len(CLOUDS[assignment]) if deconvolve else 0,
         )
 
     def __call__(
@@ -83,36 +83,29 @@ class ParticleMesh:
         FloatingPointError
             Positions are not finite.
         """
-        where = {"cloud": self._cloud, "lattice": self.domain.lattice}
-        inverse_cell = self.mesh / self.domain.box_size
-        mesh = self._fft.mesh(self._potential)
         out = np.empty_like(x) if out is None else out
-        kernels.assignment.paint(x, inverse_cell, mesh, **where)
+        travel = self._potential.paint(x)
         delta = np.empty(x.shape[1] if density else 0, np.float32)
         if self.gradient == "spectral":
             if density:
-                self._read_density(x, inverse_cell, delta, where)
-            self._spectral(x, inverse_cell, out, where)
+                self._read_density(x, travel, delta)
+            self._spectral(x, travel, out)
         else:
-            self._fft.convolve(self._potential, self._green)
-            kernels.assignment.read_gradient(
-                x, inverse_cell, mesh, out, self.gradient, **where, laplacian=delta
-            )
+            self._fft.convolve(self._potential.modes, self._green)
+            self._potential.read_gradient(x, travel, out, delta)
         return Acceleration(out, delta if density else None)
 
-    def _read_density(self, x, inverse_cell, delta, where):
-        mesh = self._fft.mesh(self._potential)
-        kernels.assignment.read(x, inverse_cell, mesh, delta, **where)
+    def _read_density(self, x: np.ndarray, travel: Travel, delta: np.ndarray) -> None:
+        self._potential.read(x, travel, delta)
         delta *= np.float32(self.mesh**3 / self.domain.particles)
         delta -= np.float32(1)
 
-    def _spectral(self, x, inverse_cell, out, where):
+    def _spectral(self, x: np.ndarray, travel: Travel, out: np.ndarray) -> None:
         """Fill `out` with each component of the gradient, transformed and read in turn."""
-        fft, phi_k, work = self._fft, self._potential, self._component
-        field = fft.mesh(work)
-        fft.forward(fft.mesh(phi_k), phi_k, self._green)
+        phi, component = self._potential, self._component
+        self._fft.forward(phi.field, phi.modes, self._green)
         x = x.copy() if np.shares_memory(x, out, max_work=1) else x
         for axis in range(3):
             ik = partial(kernels.fourier.gradient, kf=self.domain.kf, axis=axis, scale=1.0)
-            fft.backward(phi_k, field, ik, work)
-            kernels.assignment.read(x, inverse_cell, field, out[axis], **where)
+            self._fft.backward(phi.modes, component.field, ik, component.modes)
+            component.read(x, travel, out[axis])

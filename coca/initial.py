@@ -21,11 +21,11 @@ class InitialConditions:
     """The linear density at D = 1 and its displacements."""
 
     delta_k: np.ndarray
-    """Modes (n, n, n//2+1) complex64, delta(x) = sum_k delta_k exp(ikx)."""
+    """Modes (n, rows, n//2+1) complex64, delta(x) = sum_k delta_k exp(ikx)."""
     psi1: np.ndarray
-    """First-order displacement (3, n^3) float32, Mpc/h."""
+    """First-order displacement (3, N) float32, Mpc/h."""
     psi2: np.ndarray
-    """Second-order displacement (3, n^3) float32, Mpc/h."""
+    """Second-order displacement (3, N) float32, Mpc/h."""
 
     def lpt_frame(self, cosmology: Cosmology) -> Frame:
         """Second-order LPT trajectories of the particles."""
@@ -61,14 +61,16 @@ def from_file(domain: Domain, power: LinearPower, path: Path) -> InitialConditio
         Used with white noise only.
     path : Path
         Holds /white_noise, shape (n, n, n), unit variance; or /psi1, shape (3, n, n, n),
-        displacement in Mpc/h at D = 1.
+        displacement in Mpc/h at D = 1. Every rank reads its planes.
 
     Raises
     ------
     FileError
         The file cannot be read, has neither data set, or their shape or values do not fit.
     """
-    name, data = _read(path, domain.n)
+    first = domain.first_plane
+    with domain.together():
+        name, data = _read(path, domain.n, slice(first, first + domain.lattice[0]))
     if name == "white_noise":
         return from_modes(domain, power, modes.modes_of_white_noise(domain, data))
     psi1 = domain.empty_particles()
@@ -79,10 +81,10 @@ def from_file(domain: Domain, power: LinearPower, path: Path) -> InitialConditio
 
 def check_file(path: Path, n: int) -> None:
     """Raise the errors of `from_file` that its data set's name and shape can tell."""
-    _read(path, n, values=False)
+    _read(path, n, slice(0))
 
 
-def _read(path: Path, n: int, values: bool = True) -> tuple[str, np.ndarray]:
+def _read(path: Path, n: int, planes: slice) -> tuple[str, np.ndarray]:
     key = "initial_conditions.file"
     shapes = {"white_noise": (n, n, n), "psi1": (3, n, n, n)}
     try:
@@ -95,9 +97,7 @@ def _read(path: Path, n: int, values: bool = True) -> tuple[str, np.ndarray]:
                 raise FileError(
                     f"{key}: {path}: /{found[0]} has shape {data.shape}, wanted {wanted}"
                 )
-            if not values:
-                return found[0], np.empty(0)
-            data = data[:].astype(np.float32)
+            data = data[..., planes, :, :].astype(np.float32)
     except OSError as error:
         raise FileError(f"{key}: cannot read {path}: {error}") from None
     if not np.isfinite(data).all():

@@ -21,13 +21,13 @@ def first_order(domain: Domain, delta_k: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     domain : Domain
-    delta_k : array (n, n, n//2+1) complex64
+    delta_k : array (n, rows, n//2+1) complex64
         Modes of delta_lin(D=1), normalised so that delta(x) = sum_k delta_k exp(ikx).
 
     Returns
     -------
-    array (3, n^3) float32
-        Psi1 in Mpc/h.
+    array (3, N) float32
+        Psi1 in Mpc/h, of this rank's particles.
     """
     return _gradient(domain, _potential(domain, delta_k), -1.0)
 
@@ -55,12 +55,12 @@ def second_order(domain: Domain, delta_k: np.ndarray) -> np.ndarray:
 
 
 def density_of_displacement(domain: Domain, psi1: np.ndarray) -> np.ndarray:
-    """Modes of delta_lin = -div Psi1 of a given linear displacement (3, n^3), as `first_order`."""
+    """Modes of delta_lin = -div Psi1 of a given linear displacement (3, N), as `first_order`."""
     fft = domain.transform(domain.n)
     psi_k, delta_k = fft.empty_k(3), fft.empty_k()
     for axis in range(3):
         fft.forward(psi1[axis].reshape(fft.shape), psi_k[axis])
-    kernels.fourier.divergence(psi_k, domain.kf, -1.0 / domain.particles, delta_k)
+    kernels.fourier.divergence(psi_k, fft.first, domain.kf, -1.0 / domain.particles, delta_k)
     return delta_k
 
 

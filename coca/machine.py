@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import resource
 import sys
@@ -12,20 +11,21 @@ import numba
 import psutil
 
 from coca.errors import ConfigError
+from coca.ranks import Node, granted_cores
 
 
-def choose_threads(wanted: int | str) -> int:
-    """Threads to use: as wanted, or for "auto" the cores granted to this process.
+def choose_threads(wanted: int | str, node: Node | None = None) -> int:
+    """Threads to use: as wanted, or for "auto" the cores granted to this rank, or process.
 
     Raises
     ------
     ConfigError
         More threads than numba can start here.
     """
-    granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     most = numba.config.NUMBA_NUM_THREADS
     if wanted == "auto":
-        return max(1, min(granted or 1, most))
+        cores = node.cores if node else len(granted_cores())
+        return max(1, min(int(cores), most))
     if wanted > most:
         raise ConfigError(f"threads: found {wanted}, wanted at most {most} on this machine")
     return wanted
@@ -40,12 +40,14 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def check_memory(keys: str, needed: int, wanted: str) -> None:
-    """Raise ConfigError if a configuration's keys need more memory than this machine has."""
+def check_memory(keys: str, needed: int, wanted: str, ranks: int = 1) -> None:
+    """Raise ConfigError if a configuration's keys need more memory than this machine has, with
+    so many ranks on it."""
     total = psutil.virtual_memory().total
-    if needed > total:
+    if needed * ranks > total:
+        each = f" for {ranks} ranks" if ranks > 1 else ""
         raise ConfigError(
-            f"{keys}: need {needed / 2**30:.1f} GiB of memory, this machine has "
+            f"{keys}: need {needed * ranks / 2**30:.1f} GiB of memory{each}, this machine has "
             f"{total / 2**30:.1f} GiB; wanted {wanted}"
         )
 

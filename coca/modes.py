@@ -28,23 +28,25 @@ def white_noise_modes(
 
     Returns
     -------
-    array (n, n, n//2+1) complex64
+    array (n, rows, n//2+1) complex64
+        As `coca.transform` lays them out.
     """
-    modes = domain.transform(domain.n).empty_k()
-    kernels.noise.gaussian_modes(modes, seed, fixed_amplitude)
+    fft = domain.transform(domain.n)
+    modes = fft.empty_k()
+    kernels.noise.gaussian_modes(modes, fft.first, seed, fixed_amplitude)
     return -modes if paired else modes
 
 
 def modes_of_white_noise(domain: Domain, noise: np.ndarray) -> np.ndarray:
-    """Unit-variance modes of a real field (n, n, n) of unit-variance white noise."""
+    """Unit-variance modes of unit-variance white noise, this rank's planes (planes, n, n)."""
     fft = domain.transform(domain.n)
     field = fft.empty()
     field[:] = noise
     modes = fft.forward(field)
     modes *= np.float32(domain.particles**-0.5)
-    half = domain.n // 2
-    modes[half], modes[:, half], modes[:, :, half] = 0, 0, 0
-    modes[0, 0, 0] = 0
+    half, rows = domain.n // 2, _rows(domain)
+    modes[half], modes[:, rows == half], modes[:, :, half] = 0, 0, 0
+    modes[0, rows == 0, 0] = 0
     return modes
 
 
@@ -54,15 +56,21 @@ def linear_density(domain: Domain, modes: np.ndarray, power: LinearPower) -> np.
     Parameters
     ----------
     domain : Domain
-    modes : array (n, n, n//2+1) complex64
+    modes : array (n, rows, n//2+1) complex64
         Unit variance; scaled in place and returned.
     power : LinearPower
     """
     m = np.fft.fftfreq(domain.n, 1.0 / domain.n) ** 2
-    last = m[: domain.n // 2 + 1]
+    rows, last = m[_rows(domain)], m[: domain.n // 2 + 1]
     squares = np.arange(int(3 * (domain.n // 2) ** 2) + 1)
     amplitude = np.sqrt(power(domain.kf * np.sqrt(squares)) / domain.box_size**3)
     amplitude = amplitude.astype(np.float32)
     for i in range(domain.n):
-        modes[i] *= amplitude[(m[i] + m[:, None] + last[None, :]).astype(np.int64)]
+        modes[i] *= amplitude[(m[i] + rows[:, None] + last[None, :]).astype(np.int64)]
     return modes
+
+
+def _rows(domain: Domain) -> np.ndarray:
+    """Numbers of this rank's rows of modes along y."""
+    fft = domain.transform(domain.n)
+    return np.arange(fft.first, fft.first + fft.shape_k[1])

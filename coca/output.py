@@ -19,6 +19,13 @@ from coca.integrate import Snapshot
 RHO_CRIT = 2.77536627e11
 """Critical density today in (Msun/h) / (Mpc/h)^3."""
 
+PARTICLES = {
+    "Coordinates": ((3,), np.float32),
+    "Velocities": ((3,), np.float32),
+    "ParticleIDs": ((), np.uint64),
+}
+"""Data sets of a snapshot: shape and type for each particle."""
+
 BLOCK = 2**20
 """Particles converted and written at a time."""
 
@@ -49,11 +56,13 @@ def peculiar_velocities(cosmology: Cosmology, D: float, vel: np.ndarray) -> np.n
 
 def write_snapshot(
     path: Path, domain: Domain, cosmology: Cosmology, snapshot: Snapshot, record: dict
-) -> None:
+) -> list[str]:
     """Write a Gadget HDF5 snapshot that yt, pynbody and Pylians read.
 
     Coordinates in kpc/h, velocities in Gadget's sense (peculiar, km/s, divided by sqrt(a)),
     ParticleIDs the Lagrangian index (i n + j) n + l of the particle from q = (i, j, l) box / n.
+    Several ranks write a file each, in Gadget's convention for many files, and the first a file
+    of virtual data sets at `path` that joins them.
 
     Parameters
     ----------
@@ -63,39 +72,96 @@ def write_snapshot(
     snapshot : Snapshot
     record : dict
         Stored as JSON strings in the attributes of the group /Coca.
+
+    Returns
+    -------
+    list of str
+        Names of the files.
     """
-    a = float(cosmology.a_of_D(snapshot.D))
-    count = np.array([0, domain.particles, 0, 0, 0, 0], np.uint64)
-    header = {
-        "NumPart_ThisFile": count.astype(np.uint32),
-        "NumPart_Total": (count & np.uint64(0xFFFFFFFF)).astype(np.uint32),
-        "NumPart_Total_HighWord": (count >> np.uint64(32)).astype(np.uint32),
+    ranks = domain.ranks
+    parts = part_names(path, ranks.size) if ranks.size > 1 else []
+    header = _header(domain, cosmology, snapshot.D)
+    with domain.together():
+        own = path.with_name(parts[ranks.rank]) if parts else path
+        with whole_file(own) as temporary, h5py.File(temporary, "w") as file:
+            _write_groups(file, header | _counts(domain, domain.own_particles, ranks.size), record)
+            _write_particles(file, domain, cosmology, snapshot)
+    domain.once(lambda: _finish(path, domain, header, parts, record))
+    return [path.name, *parts]
+
+
+def part_names(path: Path, parts: int) -> list[str]:
+    """Names of a snapshot's files, one a rank."""
+    return [f"{path.stem}.{number}{path.suffix}" for number in range(parts)]
+
+
+def _header(domain: Domain, cosmology: Cosmology, D: float) -> dict:
+    a = float(cosmology.a_of_D(D))
+    return {
         "MassTable": [0.0, particle_mass(cosmology, domain) / 1e10, 0.0, 0.0, 0.0, 0.0],
         "Time": a,
         "Redshift": redshift(a),
         "BoxSize": 1e3 * domain.box_size,
-        "NumFilesPerSnapshot": 1,
         "Omega0": cosmology.Omega_m,
         "OmegaLambda": 1.0 - cosmology.Omega_m,
         "HubbleParam": cosmology.h,
         **dict.fromkeys(("Flag_Sfr", "Flag_Cooling", "Flag_Feedback", "Flag_StellarAge"), 0),
         **dict.fromkeys(("Flag_Metals", "Flag_DoublePrecision"), 0),
     }
-    x, N = domain.add_lattice(snapshot.disp), snapshot.disp.shape[1]
-    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
-        file.create_group("Header").attrs.update(header)
-        file.create_group("Units").attrs.update(UNITS)
-        particles = file.create_group("PartType1")
-        coordinates = particles.create_dataset("Coordinates", (N, 3), np.float32)
-        velocities = particles.create_dataset("Velocities", (N, 3), np.float32)
-        ids = particles.create_dataset("ParticleIDs", (N,), np.uint64)
-        for low in range(0, N, BLOCK):
-            part = slice(low, min(N, low + BLOCK))
-            u = peculiar_velocities(cosmology, snapshot.D, snapshot.vel[:, part])
-            coordinates[part] = wrapped_positions(domain, x[:, part]) * np.float32(1e3)
-            velocities[part] = u / np.float32(np.sqrt(a))
-            ids[part] = np.arange(part.start, part.stop, dtype=np.uint64)
-        file.create_group("Coca").attrs.update({k: json.dumps(v) for k, v in record.items()})
+
+
+def _counts(domain: Domain, here: int, files: int) -> dict:
+    """What a header says of the particles in one of some files."""
+    total = np.array([0, domain.particles, 0, 0, 0, 0], np.uint64)
+    kind = np.uint32 if here < 2**32 else np.uint64  # only a joining file can hold more
+    return {
+        "NumPart_ThisFile": np.array([0, here, 0, 0, 0, 0], kind),
+        "NumPart_Total": (total & np.uint64(0xFFFFFFFF)).astype(np.uint32),
+        "NumPart_Total_HighWord": (total >> np.uint64(32)).astype(np.uint32),
+        "NumFilesPerSnapshot": files,
+    }
+
+
+def _write_groups(file: h5py.File, header: dict, record: dict) -> None:
+    file.create_group("Header").attrs.update(header)
+    file.create_group("Units").attrs.update(UNITS)
+    file.create_group("Coca").attrs.update({k: json.dumps(v) for k, v in record.items()})
+
+
+def _write_particles(
+    file: h5py.File, domain: Domain, cosmology: Cosmology, snapshot: Snapshot
+) -> None:
+    """This rank's particles, a block at a time."""
+    x, N = domain.add_lattice(snapshot.disp), domain.own_particles
+    root_a = np.float32(np.sqrt(cosmology.a_of_D(snapshot.D)))
+    particles = file.create_group("PartType1")
+    coordinates, velocities, ids = (
+        particles.create_dataset(name, (N, *shape), kind)
+        for name, (shape, kind) in PARTICLES.items()
+    )
+    for low in range(0, N, BLOCK):
+        part = slice(low, min(N, low + BLOCK))
+        u = peculiar_velocities(cosmology, snapshot.D, snapshot.vel[:, part])
+        coordinates[part] = wrapped_positions(domain, x[:, part]) * np.float32(1e3)
+        velocities[part] = u / root_a
+        ids[part] = np.arange(part.start, part.stop, dtype=np.uint64) + domain.first_particle
+
+
+def _finish(path: Path, domain: Domain, header: dict, parts: list[str], record: dict) -> None:
+    """Join the parts, if any, and remove those of an earlier snapshot with more."""
+    if parts:
+        with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+            _write_groups(file, header | _counts(domain, domain.particles, 1), record)
+            particles, N = file.create_group("PartType1"), domain.own_particles
+            for name, (shape, kind) in PARTICLES.items():
+                layout = h5py.VirtualLayout((domain.particles, *shape), kind)
+                for number, part in enumerate(parts):
+                    source = h5py.VirtualSource(part, f"PartType1/{name}", (N, *shape), kind)
+                    layout[number * N : (number + 1) * N] = source
+                particles.create_virtual_dataset(name, layout)
+    for old in path.parent.glob(f"{path.stem}.*{path.suffix}"):
+        if old.suffixes[-2][1:].isdigit() and old.name not in parts:
+            old.unlink()
 
 
 def write_spectra(path: Path, columns: dict[str, tuple[str, np.ndarray]], title: str) -> None:

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 from coca import initial, power
 from coca.config import Config, EmulatorConfig
 from coca.cosmology import Cosmology, scale_factor
+from coca.domain import check_ranks
+from coca.errors import CocaError
 from coca.files import check_directory
 from coca.fitted import FittedSteps
 from coca.machine import check_memory, choose_threads
 from coca.method import Method, choose_methods
+from coca.ranks import OneRank, Ranks
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +29,13 @@ OWN_MEMORY, NETWORK_OWN_MEMORY = 250, 205
 """MiB of the libraries, of what numba loads, without the network and for it."""
 NETWORK_BYTES = 332
 """Bytes per particle of the network's pass: features, activations and coefficients."""
+MPI_MEMORY = 60
+"""MiB of MPI for each rank."""
+GHOST_PLANES = 5
+"""Of a mesh, with the default force."""
+DISPLACEMENT, TRAVEL_BYTES = 5.0, 92
+"""Mean displacement along one axis in Mpc/h, generously, and bytes for each particle that it takes
+to another rank: positions and accelerations, sent and received."""
 
 FORCE_RATE = 7.5e8
 """Mesh cells times log2 of their number per second and core in a force evaluation with central
@@ -56,12 +66,14 @@ class Plan:
     """A checked configuration with what was loaded and decided on the way."""
 
     config: Config
+    ranks: Ranks
     threads: int
+    """Of every rank."""
     network: Network | None
     methods: tuple[Method, ...]
     """What to try, the next where a force refutes the frame."""
     memory: int
-    """Estimated peak memory in bytes."""
+    """Estimated peak memory of a rank in bytes."""
     warnings: tuple[str, ...]
 
     def describe(self) -> str:
@@ -73,12 +85,18 @@ class Plan:
             f"start        z = {c.initial_conditions.redshift:g}, seed {c.seed}",
             f"method       {self.methods[0].describe(self._count())}",
             f"forces       {c.force_evaluations}{self._tolerance()}, outputs at z = {outputs}",
-            f"machine      {self.threads} threads{self._network_line()}",
-            f"memory       {self.memory / 2**30:.2f} GiB at the peak, estimated",
+            f"machine      {self._ranks()}{self.threads} threads{self._network_line()}",
+            f"memory       {self.memory / 2**30:.2f} GiB at the peak{self._each()}, estimated",
             self._cost_line(),
             f"output       {c.output.directory}",
         ]
         return "\n".join(lines + [f"warning      {line}" for line in self.warnings])
+
+    def _ranks(self) -> str:
+        return f"{self.ranks.size} ranks of " if self.ranks.size > 1 else ""
+
+    def _each(self) -> str:
+        return " of each rank" if self.ranks.size > 1 else ""
 
     def _count(self) -> int | None:
         count = self.config.force_evaluations
@@ -100,7 +118,7 @@ class Plan:
         c = self.config
         cells = c.mesh**3
         rate = FORCE_RATE / (2 if c.force.gradient == "spectral" else 1)
-        return cells * math.log2(cells) / (rate * self.threads)
+        return cells * math.log2(cells) / (rate * self.threads * self.ranks.size)
 
     def _cost_line(self) -> str:
         line = f"cost         about {self.force_cost():.1f} s of forces"
@@ -111,7 +129,8 @@ class Plan:
     def _network_cost(self) -> str:
         if self.network is None or self.network.device.type != "cpu":
             return ""
-        seconds = self.config.particles**3 / (NETWORK_RATE * self.threads)
+        cores = self.threads * self.ranks.size
+        seconds = self.config.particles**3 / (NETWORK_RATE * cores)
         return f", {seconds:.1f} s of the network"
 
     def _network_line(self) -> str:
@@ -122,19 +141,32 @@ class Plan:
         return f", network on {network.device.type} in {network.precision}{pieces}"
 
 
-def make_plan(config: Config) -> Plan:
+def make_plan(config: Config, ranks: Ranks | None = None) -> Plan:
     """Check a configuration against this machine and its files.
+
+    Parameters
+    ----------
+    config : Config
+    ranks : Ranks, optional
+        Who shares the run; by default nobody.
 
     Raises
     ------
     CocaError
-        Names the key or file, what was found and what is wanted.
+        Names the key or file, what was found and what is wanted; on all ranks.
     """
-    threads = choose_threads(config.threads)
+    ranks = ranks or OneRank()
+    with ranks.together(CocaError):
+        return _plan(config, ranks)
+
+
+def _plan(config: Config, ranks: Ranks) -> Plan:
+    check_ranks(config.particles, ranks.size, f"particles = {config.particles}")
+    threads = choose_threads(config.threads, ranks.node)
     power.check_source(config.linear_power.source, config.linear_power.file)
     if config.initial_conditions.file is not None:
         initial.check_file(config.initial_conditions.file, config.particles)
-    network, warnings = _network(config)
+    network, warnings = _network(config, ranks)
     if config.force.deconvolve and config.mesh == 2 * config.particles:
         warnings.append(
             "force.deconvolve multiplies what the lattice leaves on a mesh of twice the particles"
@@ -142,10 +174,17 @@ def make_plan(config: Config) -> Plan:
     methods = choose_methods(config)
     if methods[0].table is not None:
         warnings += _table_warnings(config, methods[0].table)
-    memory = estimate_memory(config, network, any(method.table for method in methods))
-    check_memory("particles, mesh", memory, "fewer particles or a coarser mesh")
+    if threads > max(1, math.ceil(ranks.node.cores)) or ranks.node.cores < 1:
+        warnings.append(
+            f"threads: {threads} for each of {ranks.node.ranks} ranks on a machine that has "
+            f"{ranks.node.cores:.2g} cores for each; they will be in each other's way"
+        )
+    fitted_steps = any(method.table for method in methods)
+    memory = estimate_memory(config, network, fitted_steps, ranks.size)
+    wanted = "fewer particles or a coarser mesh"
+    check_memory("particles, mesh", memory, wanted, ranks.node.ranks)
     check_directory("output.directory", config.output.directory)
-    return Plan(config, threads, network, methods, memory, tuple(warnings))
+    return Plan(config, ranks, threads, network, methods, memory, tuple(warnings))
 
 
 def _table_warnings(config: Config, table: FittedSteps) -> list[str]:
@@ -161,16 +200,25 @@ def _table_warnings(config: Config, table: FittedSteps) -> list[str]:
     return warnings
 
 
-def estimate_memory(config: Config, network: Network | None, fitted_steps: bool) -> int:
-    """Peak bytes of a run: those of its largest stage, with the code's own."""
+def estimate_memory(
+    config: Config, network: Network | None, fitted_steps: bool, ranks: int = 1
+) -> int:
+    """Peak bytes of each rank of a run: those of its largest stage, with the code's own."""
     own = (OWN_MEMORY + (NETWORK_OWN_MEMORY if network else 0)) * 2**20
-    return own + max(stage_memory(config, network, fitted_steps).values())
+    if ranks > 1:
+        own += MPI_MEMORY * 2**20
+    return own + max(stage_memory(config, network, fitted_steps, ranks).values())
 
 
-def stage_memory(config: Config, network: Network | None, fitted_steps: bool) -> dict[str, int]:
-    """Bytes of the arrays alive in each stage; `python -m benchmarks runs` measures the sum."""
-    N, M = config.particles**3, config.mesh**2 * (config.mesh + 2)
-    vectors, mesh = 12 * N, 4 * M
+def stage_memory(
+    config: Config, network: Network | None, fitted_steps: bool, ranks: int = 1
+) -> dict[str, int]:
+    """Bytes of a rank's arrays in each stage; `python -m benchmarks runs` measures the sum."""
+    N, plane = config.particles**3 // ranks, config.mesh * (config.mesh + 2)
+    vectors, mesh = 12 * N, 4 * plane * (config.mesh // ranks + GHOST_PLANES)
+    if ranks > 1:
+        thickness = config.box_size / ranks
+        mesh += int(min(1.0, DISPLACEMENT / thickness) * TRAVEL_BYTES * N) + 2 * mesh // ranks
     outputs, references = len(config.output.redshifts), 1 if config.reference else 0
     snapshots = 2 * vectors * outputs
     psi = 2 * vectors
@@ -193,22 +241,26 @@ def stage_memory(config: Config, network: Network | None, fitted_steps: bool) ->
     }
 
 
-def _network(config: Config) -> tuple[Network | None, list[str]]:
+def _network(config: Config, ranks: Ranks) -> tuple[Network | None, list[str]]:
     if config.frame != "emulator":
         return None, []
-    network = load_network(config.emulator, config.device, config.particles)
-    network.emulator.check(config.particles, config.box_size)
+    network = load_network(config.emulator, config.device, config.particles, ranks)
+    network.emulator.check(config.particles, config.box_size, ranks.size)
     cell, cosmology = config.box_size / config.particles, config.cosmology.build()
     return network, network.emulator.trained.warnings(cell, cosmology, config.output.redshifts)
 
 
-def load_network(options: EmulatorConfig, device: str, particles: int) -> Network:
+def load_network(
+    options: EmulatorConfig, device: str, particles: int, ranks: Ranks | None = None
+) -> Network:
     """The emulator of a configuration, for a lattice of particles; errors as in `make_plan`."""
+    ranks = ranks or OneRank()
     from coca.emulator.device import choose_device, choose_precision, choose_slabs
     from coca.emulator.emulator import Emulator
 
-    where, emulator = choose_device(device), Emulator.load(options.weights)
+    where, emulator = choose_device(device, ranks.node.rank), Emulator.load(options.weights)
     precision = choose_precision(options.precision, where)
-    planes = max(1, particles // emulator.architecture.divisor)
-    slabs = choose_slabs(options.slabs, where, planes, NETWORK_BYTES * particles**3)
+    planes = max(1, particles // emulator.architecture.divisor // ranks.size)
+    needed = NETWORK_BYTES * particles**3 // ranks.size
+    slabs = choose_slabs(options.slabs, where, planes, needed)
     return Network(emulator, where, precision, slabs)

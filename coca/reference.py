@@ -22,7 +22,7 @@ def bullfrog_run(
     outputs: Sequence[float],
 ) -> Iterator[Snapshot]:
     """Snapshots at the growth factors `outputs` of BullFrog with steps uniform in D to the last."""
-    rest = rest_frame(domain.particles)
+    rest = rest_frame(domain.own_particles)
     state = initial_state(conditions.lpt_frame(cosmology), rest, D_start)
     plan = schemes.bullfrog(cosmology, D_start, outputs[-1], steps)
     return integrate(domain, rest, force, VelocityKick(), plan, state, outputs)

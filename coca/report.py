@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-import kernels.assignment
 from coca.files import whole_file
+from coca.mesh import Mesh
 
 if TYPE_CHECKING:
     from coca.results import Measurement
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SLAB = 16.0
 """Depth of the projected slab in Mpc/h."""
+PIXELS = 1024
+"""Most of a picture's side."""
 COLOURS = {"run": "#0072B2", "frame": "#D55E00", "linear": "#666666", "reference": "#000000"}
 """Colour-blind safe (Okabe & Ito 2008); lines differ in style too."""
 
@@ -29,14 +31,18 @@ def write_report(path: Path, simulation: Simulation, measurements: list[Measurem
 
     With a reference run, its density and the ratios to it are shown too.
     """
-    figure = draw(simulation, measurements[-1])
-    with whole_file(path) as temporary, matplotlib.rc_context({"font.size": 9}):
-        figure.savefig(temporary, dpi=150, format="png")
-
-
-def draw(simulation: Simulation, measurement: Measurement) -> Figure:
-    """The figure of one output."""
     slices = _slices(simulation)
+
+    def write():
+        figure = draw(simulation, measurements[-1], slices)
+        with whole_file(path) as temporary, matplotlib.rc_context({"font.size": 9}):
+            figure.savefig(temporary, dpi=150, format="png")
+
+    simulation.domain.once(write)
+
+
+def draw(simulation: Simulation, measurement: Measurement, slices: dict[str, np.ndarray]) -> Figure:
+    """The figure of one output, with pictures of 1 + delta by name."""
     figure = Figure(figsize=(4.0 * len(slices), 8.2), layout="constrained")
     rows = figure.subfigures(2, 1, height_ratios=[1.15, 1.0])
     _draw_slices(rows[0], simulation, slices)
@@ -78,12 +84,14 @@ def _slices(simulation: Simulation) -> dict[str, np.ndarray]:
 
 def _projected_density(simulation: Simulation, disp: np.ndarray) -> np.ndarray:
     """1 + delta averaged over a slab of x."""
-    domain, mesh = simulation.domain, simulation.config.mesh
-    density = domain.transform(mesh).empty()
-    x = domain.add_lattice(disp)
-    kernels.assignment.paint(x, mesh / domain.box_size, density, lattice=domain.lattice)
-    depth = max(1, round(SLAB / domain.box_size * mesh))
-    return density[:depth].mean(axis=0) * (mesh**3 / domain.particles)
+    domain, cells = simulation.domain, simulation.config.mesh
+    mesh = Mesh(domain, cells)
+    mesh.paint(domain.add_lattice(disp))
+    depth = max(1, round(SLAB / domain.box_size * cells))
+    planes = mesh.field[: max(0, depth - domain.transform(cells).first), :, :cells]
+    coarser = next(f for f in range(1, cells + 1) if cells % f == 0 and cells // f <= PIXELS)
+    image = planes.sum(axis=0).reshape(cells // coarser, coarser, -1, coarser).mean(axis=(1, 3))
+    return domain.sum(image) * (cells**3 / domain.particles / depth)
 
 
 def _draw_slices(row, simulation: Simulation, slices: dict[str, np.ndarray]) -> None:

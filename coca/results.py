@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,19 @@ from coca.plan import Plan
 from coca.progress import Progress
 from coca.simulate import Simulation
 
-LIBRARIES = ("numpy", "numba", "pyfftw", "torch", "h5py", "camb", "pydantic", "safetensors")
+LIBRARIES = (
+    "numpy",
+    "numba",
+    "pyfftw",
+    "torch",
+    "h5py",
+    "mpi4py",
+    "camb",
+    "pydantic",
+    "safetensors",
+)
+RECORD = "run.json"
+"""The record of a run, written last."""
 
 
 class Measurement(NamedTuple):
@@ -44,10 +57,10 @@ def write_results(plan: Plan, simulation: Simulation, progress: Progress) -> Non
     FileError
         The output directory cannot be written.
     """
-    config, clock = plan.config, simulation.clock
+    config, clock, domain = plan.config, simulation.clock, simulation.domain
     directory = config.output.directory
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        domain.once(lambda: directory.mkdir(parents=True, exist_ok=True))
         with clock("analysis"):
             measurements = measure(simulation)
         with clock("output"):
@@ -55,7 +68,8 @@ def write_results(plan: Plan, simulation: Simulation, progress: Progress) -> Non
         if config.output.report:
             with clock("report"):
                 written.append(_write_report(directory / "report.png", simulation, measurements))
-        output.write_json(directory / "run.json", run_record(plan, simulation, written))
+        record = run_record(plan, simulation, written)
+        domain.once(lambda: output.write_json(directory / RECORD, record))
     except OSError as error:
         reason = error.strerror or str(error)
         raise FileError(f"output.directory: cannot write {directory}: {reason}") from None
@@ -63,7 +77,7 @@ def write_results(plan: Plan, simulation: Simulation, progress: Progress) -> Non
     for line in simulation.warnings:
         progress.say(f"warning: {line}")
     progress.say(f"trust: {simulation.run.trust.statement}")
-    progress.say(f"wrote {', '.join([*written, 'run.json'])} in {directory}")
+    progress.say(f"wrote {', '.join([*written, RECORD])} in {directory}")
 
 
 def measure(simulation: Simulation) -> list[Measurement]:
@@ -88,7 +102,9 @@ def measure(simulation: Simulation) -> list[Measurement]:
 
 
 def run_record(plan: Plan, simulation: Simulation, files: list[str] = ()) -> dict:
-    """Everything known of a run, as plain values."""
+    """Everything known of a run, as plain values; all ranks have a say."""
+    ranks = plan.ranks
+    peaks, sent = ranks.gather(peak_memory()), ranks.gather(dict(ranks.sent))
     installed = {"coca": __version__, "python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -104,6 +120,7 @@ def run_record(plan: Plan, simulation: Simulation, files: list[str] = ()) -> dic
             "system": platform.platform(),
             "processor": processor(),
             "cores": os.cpu_count(),
+            "ranks": ranks.size,
             "threads": plan.threads,
             "network": [network.device.type, str(network.precision)] if network else None,
         },
@@ -115,7 +132,8 @@ def run_record(plan: Plan, simulation: Simulation, files: list[str] = ()) -> dic
         "estimated_error": simulation.run.trust.error,
         "trust": simulation.run.trust.statement,
         "warnings": simulation.warnings,
-        "memory": {"estimated": plan.memory, "peak": peak_memory()},
+        "memory": {"estimated": plan.memory, "peak": max(peaks), "all_ranks": sum(peaks)},
+        "bytes_sent": {what: max(s.get(what, 0) for s in sent) for what in sorted(sent[0])},
         "timings": dict(simulation.clock.seconds),
         "compilation": simulation.clock.compilation,
         "files": list(files),
@@ -126,18 +144,18 @@ def _write_tables(
     directory: Path, plan: Plan, simulation: Simulation, measurements: list[Measurement]
 ) -> list[str]:
     config, written = plan.config, []
+    record = run_record(plan, simulation)
     for i, (snapshot, m) in enumerate(zip(simulation.snapshots, measurements, strict=True)):
         if config.output.snapshots:
             name = f"snapshot_{i:03d}.hdf5"
-            record = run_record(plan, simulation)
-            output.write_snapshot(
+            written += output.write_snapshot(
                 directory / name, simulation.domain, simulation.cosmology, snapshot, record
             )
-            written.append(name)
         if config.output.spectra:
             name = f"spectra_{i:03d}.txt"
             title = f"coca power spectra at z = {m.redshift:.4g}, box {config.box_size:g} Mpc/h"
-            output.write_spectra(directory / name, _columns(simulation, m), title)
+            path, columns = directory / name, _columns(simulation, m)
+            simulation.domain.once(partial(output.write_spectra, path, columns, title))
             written.append(name)
     return written
 

@@ -99,9 +99,10 @@ def simulate(plan: Plan, progress: Progress | None = None) -> Simulation:
     """
     config, clock, progress = plan.config, Clock(), progress or Progress(quiet=True)
     cosmology = config.cosmology.build()
-    domain = Domain(config.box_size, config.particles, plan.threads, config.force.fft_planning)
+    planning, source = config.force.fft_planning, config.linear_power
+    domain = Domain(config.box_size, config.particles, plan.threads, planning, plan.ranks)
     with clock("linear power"):
-        power = linear_power(cosmology, config.linear_power.source, config.linear_power.file)
+        power = domain.once(lambda: linear_power(cosmology, source.source, source.file))
     with clock("initial conditions"):
         conditions = initial_conditions(config, domain, power)
     with clock("force"):
@@ -257,7 +258,7 @@ def evolve(
 def run_reference(problem: Problem) -> list[Snapshot]:
     """The BullFrog reference that the configuration asks for."""
     count = problem.plan.config.reference.force_evaluations
-    rest = rest_frame(problem.domain.particles)
+    rest = rest_frame(problem.domain.own_particles)
     steps = schemes.bullfrog(problem.cosmology, problem.D_start, problem.outputs[-1], count)
     problem.progress.say("reference run (BullFrog)")
     return evolve(problem, rest, problem.force, VelocityKick(), steps, np.full(count, np.inf))[0]

@@ -8,7 +8,6 @@ only single planes and blocks of columns, which takes a fraction of a second eve
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -17,6 +16,7 @@ import numpy as np
 import pyfftw
 
 from coca import wisdom
+from coca.ranks import Ranks
 
 BLOCK_BYTES = 2**18
 """Size of a block of columns: a quarter of a common second-level cache."""
@@ -55,24 +55,31 @@ class Workers:
 class Transform:
     """Transforms of fields of n^3 cells, unnormalised both ways.
 
-    The modes are those of numpy's rfftn, shape (n, n, n//2+1). A column is one pair of
-    wavenumbers along y and z; columns are numbered as the last two axes are laid out.
+    A rank has some planes along x of a field, and of its modes, which are those of numpy's rfftn,
+    as many rows along y. A column is one pair of wavenumbers along y and z; columns are numbered
+    as the last two axes of all modes are laid out.
 
     Parameters
     ----------
     n : int
-        Cells per dimension.
+        Cells per dimension, a multiple of the ranks.
     workers : Workers
     planning : {"estimate", "measure"}
+    ranks : Ranks
 
     Attributes
     ----------
     shape, shape_k : tuple of int
-        Of a field and of its modes.
+        Of this rank's part of a field, (planes, n, n), and of its modes, (n, planes, n//2+1).
+    first : int
+        Number of its first plane of the field, and of its first row of modes.
     """
 
-    def __init__(self, n: int, workers: Workers, planning: str):
-        self.shape, self.shape_k = (n, n, n), (n, n, n // 2 + 1)
+    def __init__(self, n: int, workers: Workers, planning: str, ranks: Ranks):
+        planes = n // ranks.size
+        self.shape, self.shape_k = (planes, n, n), (n, planes, n // 2 + 1)
+        self.first = ranks.rank * planes
+        self._ranks = ranks
         self._workers = workers
         self._planning = planning
         self._width = max(8, BLOCK_BYTES // (8 * n) // 8 * 8)
@@ -87,16 +94,20 @@ class Transform:
             }
 
     def empty(self, *lead: int) -> np.ndarray:
-        """Aligned float32 field (*lead, n, n, n), not initialised."""
+        """Aligned float32 field (*lead, planes, n, n), not initialised."""
         return pyfftw.empty_aligned((*lead, *self.shape), "float32")
 
     def empty_k(self, *lead: int) -> np.ndarray:
-        """Aligned complex64 modes (*lead, n, n, n//2+1), not initialised."""
+        """Aligned complex64 modes (*lead, n, planes, n//2+1), not initialised."""
         return pyfftw.empty_aligned((*lead, *self.shape_k), "complex64")
 
     def mesh(self, modes: np.ndarray) -> np.ndarray:
-        """The memory of modes as a field (n, n, 2 (n//2+1)) float32, of which [..., :n] counts."""
-        return modes.view(np.float32)
+        """The memory of modes as a field (planes, n, 2 (n//2+1)), of which [..., :n] counts."""
+        return self._by_planes(modes).view(np.float32)
+
+    def modes(self, mesh: np.ndarray) -> np.ndarray:
+        """The inverse of `mesh`."""
+        return mesh.view(np.complex64).reshape(self.shape_k)
 
     def forward(
         self, field: np.ndarray, out: np.ndarray | None = None, multiply: Multiply | None = None
@@ -105,14 +116,17 @@ class Transform:
 
         Parameters
         ----------
-        field : array (n, n, n) float32
+        field : array (planes, n, n) float32
             Kept, unless it is `mesh(out)`, which transforms in place.
-        out : array (n, n, n//2+1) complex64, optional
+        out : array (n, planes, n//2+1) complex64, optional
         multiply : callable, optional
         """
         out = self.empty_k() if out is None else out
         self._over_planes(field, out, "FFTW_FORWARD")
-        self._over_columns(out, out, ("FFTW_FORWARD", multiply))
+        self._swap(out)
+        woven = self._woven(out)
+        self._over_columns(woven, woven, ("FFTW_FORWARD", multiply))
+        self._reorder(out, self._ranks.size)
         return out
 
     def backward(
@@ -126,53 +140,115 @@ class Transform:
 
         Parameters
         ----------
-        modes : array (n, n, n//2+1) complex64
+        modes : array (n, planes, n//2+1) complex64
             Destroyed, unless there is `work`.
-        out : array (n, n, n) float32, optional
+        out : array (planes, n, n) float32, optional
             May be the `mesh` of the modes or of `work`.
         multiply : callable, optional
-        work : array (n, n, n//2+1) complex64, optional
+        work : array (n, planes, n//2+1) complex64, optional
             Destroyed in place of the modes.
         """
         out = self.empty() if out is None else out
-        work = modes if work is None else work
-        self._over_columns(modes, work, (multiply, "FFTW_BACKWARD"))
+        if work is None:
+            work = modes
+            self._reorder(work, self.shape[0])
+            source = self._woven(work)
+        else:
+            source = self._in_order(modes)
+        self._over_columns(source, self._woven(work), (multiply, "FFTW_BACKWARD"))
+        self._swap(work)
         self._over_planes(out, work, "FFTW_BACKWARD")
         return out
 
     def convolve(self, modes: np.ndarray, multiply: Multiply) -> None:
         """Transform the field in `mesh(modes)`, multiply its modes and transform back, in place."""
-        field = self.mesh(modes)
+        field, woven = self.mesh(modes), self._woven(modes)
         self._over_planes(field, modes, "FFTW_FORWARD")
-        self._over_columns(modes, modes, ("FFTW_FORWARD", multiply, "FFTW_BACKWARD"))
+        self._swap(modes)
+        self._over_columns(woven, woven, ("FFTW_FORWARD", multiply, "FFTW_BACKWARD"))
+        self._swap(modes)
         self._over_planes(field, modes, "FFTW_BACKWARD")
 
     def multiply(self, modes: np.ndarray, multiply: Multiply) -> None:
-        """Multiply modes (n, n, n//2+1) in place."""
-        self._over_columns(modes, modes, (multiply,))
+        """Multiply modes (n, planes, n//2+1) in place."""
+        self._over_columns(self._in_order(modes), self._in_order(modes), (multiply,))
+
+    # After the transforms of its planes a rank has, of every row along y, its own planes. Ranks
+    # swap these in pairs and in place, so that a rank has all planes of its own rows, but woven:
+    # those of rank s where its own plane's row for s was.
+
+    def _by_planes(self, modes: np.ndarray) -> np.ndarray:
+        """The memory of modes as planes (planes, n, n//2+1)."""
+        return modes.reshape(*self.shape[:2], self.shape_k[2])
+
+    def _in_order(self, modes: np.ndarray) -> np.ndarray:
+        """Modes as (ranks, planes of each, columns)."""
+        return modes.reshape(self._ranks.size, self.shape[0], -1)
+
+    def _woven(self, modes: np.ndarray) -> np.ndarray:
+        """Woven modes as (ranks, planes of each, columns)."""
+        return modes.reshape(self.shape[0], self._ranks.size, -1).transpose(1, 0, 2)
+
+    def _swap(self, modes: np.ndarray) -> None:
+        """Exchange rows with every other rank, one after the other."""
+        if self._ranks.size == 1:
+            return
+        woven = self._woven(modes)
+        sent, received = np.empty_like(woven[0]), np.empty_like(woven[0])
+        for partner in self._ranks.partners():
+            self._copy(woven[partner], sent)
+            self._ranks.swap(sent, partner, received, "transposes")
+            self._copy(received, woven[partner])
+
+    def _copy(self, source: np.ndarray, target: np.ndarray) -> None:
+        def piece(worker, i):
+            target[i] = source[i]
+
+        self._workers.share(piece, len(source))
+
+    def _reorder(self, modes: np.ndarray, stride: int) -> None:
+        """Fill place k of the n planes of modes from place k * stride mod n - 1, in place.
+
+        With the planes of a rank as stride, modes in order become woven; with the number of ranks
+        woven ones come in order. Both are transpositions.
+        """
+        planes, last = modes.reshape(len(modes), -1), len(modes) - 1
+        done = np.zeros(len(planes), bool)
+        if stride in (1, len(planes)):
+            return
+        for start in range(1, last):
+            if done[start]:
+                continue
+            place, first = start, planes[start].copy()
+            while not done[place]:
+                done[place] = True
+                source = place * stride % last
+                planes[place] = first if source == start else planes[source]
+                place = source
 
     def _over_columns(self, source, target, steps) -> None:
-        """Take all columns of `source` through the steps, a block at a time, into `target`."""
-        n, columns = self.shape[0], math.prod(self.shape_k[1:])
-        source, target = source.reshape(n, columns), target.reshape(n, columns)
+        """Take all columns of `source` through the steps, a block at a time, into `target`; both
+        (ranks, planes, columns)."""
+        parts, planes, columns = source.shape
+        offset = self.first * self.shape_k[2]
+        blocks = [block.reshape(parts, planes, self._width) for block in self._blocks]
 
         def piece(worker, number):
             first = number * self._width
             width = min(self._width, columns - first)
-            block = self._blocks[worker]
-            block[:, :width] = source[:, first : first + width]
+            blocks[worker][..., :width] = source[..., first : first + width]
             for step in steps:
                 if isinstance(step, str):
                     self._along_x[step][worker].execute()
                 elif step is not None:
-                    step(block, first)
-            target[:, first : first + width] = block[:, :width]
+                    step(self._blocks[worker], offset + first)
+            target[..., first : first + width] = blocks[worker][..., :width]
 
         self._workers.share(piece, -(-columns // self._width))
 
     def _over_planes(self, field: np.ndarray, modes: np.ndarray, direction: str) -> None:
-        n = self.shape[0]
-        field = field[..., :n]
+        n = self.shape[1]
+        field, modes = field[..., :n], self._by_planes(modes)
         plans, scratch = self._plane_plans(field, modes, direction)
         ends = (field, modes) if direction == "FFTW_FORWARD" else (modes, field)
 
@@ -180,7 +256,7 @@ class Transform:
             plans[worker].update_arrays(ends[0][i], ends[1][i])
             plans[worker].execute()
 
-        self._workers.share(piece, n)
+        self._workers.share(piece, len(field))
         for plan in plans:
             plan.update_arrays(*scratch)  # a plan keeps its arrays alive
 
@@ -191,9 +267,9 @@ class Transform:
         aligned = _aligned(field) and _aligned(modes)
         key = (direction, field.strides, aligned, np.shares_memory(field, modes, max_work=1))
         if key not in self._planes:
-            scratch = pyfftw.empty_aligned(self.shape_k[1:], "complex64")
+            scratch = pyfftw.empty_aligned(modes.shape[1:], "complex64")
             if key[-1]:
-                plane = self.mesh(scratch)[:, : field.shape[-1]]
+                plane = scratch.view(np.float32)[:, : field.shape[-1]]
             else:
                 plane = pyfftw.empty_aligned(self.shape[1:], "float32")
             ends = (plane, scratch) if direction == "FFTW_FORWARD" else (scratch, plane)
@@ -210,7 +286,7 @@ class Transform:
         return pyfftw.FFTW(source, target, axes=axes, direction=direction, flags=flags, threads=1)
 
     def _wisdom(self):
-        return wisdom.kept(self._planning == "measure")
+        return wisdom.kept(self._planning == "measure", self._ranks)
 
 
 def _aligned(planes: np.ndarray) -> bool:

@@ -13,17 +13,29 @@ import pyfftw
 
 from coca.files import whole_file
 from coca.machine import processor
+from coca.ranks import Ranks
 
 
 @contextmanager
-def kept(active: bool) -> Iterator[None]:
+def kept(active: bool, ranks: Ranks) -> Iterator[None]:
     """Use wisdom of earlier runs inside the block, and keep what it adds.
 
-    Without a directory that can be written, or with a damaged file, plans are timed anew.
+    Without a directory that can be written, or with a damaged file, plans are timed anew. The
+    first rank times them; the others enter the block when it has left it, and take its plans.
     """
     if not active:
         yield
-        return
+    elif ranks.rank == 0:
+        with _saved():
+            yield
+        ranks.broadcast(_export())
+    else:
+        pyfftw.import_wisdom((b"", ranks.broadcast(b""), b""))
+        yield
+
+
+@contextmanager
+def _saved() -> Iterator[None]:
     _load_once()
     before = _export()
     yield

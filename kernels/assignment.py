@@ -1,8 +1,14 @@
-"""Assignment of particles to a periodic mesh and interpolation from it.
+"""Assignment of particles to a slab of a periodic mesh and interpolation from it.
 
 Clouds are given by the cells they touch, relative to the first whose weight is looked up:
 CIC touches the cell below a particle and the next, TSC the nearest and its two neighbours
-(Hockney & Eastwood 1981). Meshes are (m, m, p) with p >= m; only [..., :m] counts.
+(Hockney & Eastwood 1981).
+
+A slab is some of the planes along x of a mesh of m^3 cells, with ghost planes before and after
+them for what clouds touch beyond: an array (ghosts + planes + more, m, p) with p >= m, of which
+[..., :m] counts. It is described by the tuple (first, planes, ghosts): the number of its first own
+plane, how many there are, and the ghost planes before. Particles whose cell, the one
+that clouds are counted from, is in none of its planes are left out.
 
 Particles are visited in tiles of the lattice they started from, since those that started
 together are still close: a tile's part of the mesh stays in a core's cache. When painting,
@@ -34,7 +40,7 @@ _FAR = np.float32(1e15)
 _NOTHING = np.empty(0, np.float32)
 
 
-def paint(x, inverse_cell, mesh, cloud=CIC, lattice=None):
+def paint(x, inverse_cell, mesh, slab, cloud=CIC, lattice=None, clear=True):
     """Number density of particles, in particles per cell.
 
     Parameters
@@ -43,11 +49,15 @@ def paint(x, inverse_cell, mesh, cloud=CIC, lattice=None):
         Positions in Mpc/h, anywhere: they are wrapped into the box.
     inverse_cell : float
         Cells per Mpc/h.
-    mesh : array (m, m, p) float32
-        Overwritten with the result.
+    mesh : array (planes with ghosts, m, p) float32
+        Overwritten with the result, ghost planes with what they have to hand on.
+    slab : tuple of int
+        (first, planes, ghosts), see above.
     cloud : {CIC, TSC}
     lattice : tuple of int, optional
         Lagrangian lattice (nx, ny, nz) in whose order the particles stand; a help for speed.
+    clear : bool
+        Otherwise the result is added to what is in the mesh.
 
     Raises
     ------
@@ -57,32 +67,34 @@ def paint(x, inverse_cell, mesh, cloud=CIC, lattice=None):
     lattice, tile = _tiling(x, lattice)
     extents, bad = _extents(x, inverse_cell, lattice, tile)
     _raise_if(bad)
-    slabs = min(get_num_threads(), mesh.shape[0])
+    parts = min(get_num_threads(), mesh.shape[0])
     if cloud == CIC:
-        _paint_cic(x, inverse_cell, lattice, tile, mesh, extents, slabs)
+        _paint_cic(x, inverse_cell, lattice, tile, mesh, slab, extents, parts, clear)
     else:
-        _paint(x, inverse_cell, lattice, tile, cloud, mesh, extents, slabs)
+        _paint(x, inverse_cell, lattice, tile, cloud, mesh, slab, extents, parts, clear)
 
 
-def read(x, inverse_cell, mesh, out, cloud=CIC, lattice=None):
+def read(x, inverse_cell, mesh, slab, out, cloud=CIC, lattice=None):
     """Interpolate a mesh at the particles: the adjoint of `paint`.
 
     Parameters
     ----------
-    x, inverse_cell, mesh, cloud, lattice
-        As for `paint`; the mesh is kept.
+    x, inverse_cell, mesh, slab, cloud, lattice
+        As for `paint`; the mesh is kept, and its ghost planes hold their neighbours' values.
     out : array (N,) float32
-        Overwritten with the values at the particles.
+        Overwritten with the values at the particles of the slab.
 
     Raises
     ------
     FloatingPointError
         Some positions are not finite.
     """
-    _raise_if(_read(x, inverse_cell, *_tiling(x, lattice), cloud, mesh, out))
+    _raise_if(_read(x, inverse_cell, *_tiling(x, lattice), cloud, mesh, slab, out))
 
 
-def read_gradient(x, inverse_cell, mesh, out, order=4, cloud=CIC, lattice=None, laplacian=_NOTHING):
+def read_gradient(
+    x, inverse_cell, mesh, slab, out, order=4, cloud=CIC, lattice=None, laplacian=_NOTHING
+):
     """Interpolate the gradient of a mesh at the particles, by central differences.
 
     The same as differencing the mesh and reading three components, without their memory;
@@ -90,8 +102,8 @@ def read_gradient(x, inverse_cell, mesh, out, order=4, cloud=CIC, lattice=None, 
 
     Parameters
     ----------
-    x, inverse_cell, mesh, cloud, lattice
-        As for `read`.
+    x, inverse_cell, mesh, slab, cloud, lattice
+        As for `read`, with order / 2 more ghost planes on either side.
     out : array (3, N) float32
         Overwritten with the gradient per Mpc/h; may be `x` itself.
     order : {4, 6}
@@ -107,9 +119,9 @@ def read_gradient(x, inverse_cell, mesh, out, order=4, cloud=CIC, lattice=None, 
     weights = CENTRAL_DIFFERENCES[order]
     where = (x, inverse_cell, *_tiling(x, lattice))
     if (order, cloud) == (4, CIC):
-        bad = _read_cic_gradient(*where, weights, mesh, out, laplacian)
+        bad = _read_cic_gradient(*where, weights, mesh, slab, out, laplacian)
     else:
-        bad = _read_gradient(*where, cloud, weights, mesh, out, laplacian)
+        bad = _read_gradient(*where, cloud, weights, mesh, slab, out, laplacian)
     _raise_if(bad)
 
 
@@ -157,14 +169,20 @@ def _typed_middle(cloud):
 
 
 @njit(fastmath={"contract", "nsz"})
-def _cell(x, inverse_cell, cloud, m):
-    """Cell in 0..m-1 and offset from it; a position that is not finite has offset NaN."""
+def _cell(x, inverse_cell, cloud, m, first=0):
+    """Cell in 0..m-1 after the first, and offset from it; NaN where x is not finite."""
     u = np.float64(x) * inverse_cell + _middle(cloud)
     low = np.floor(u)
-    i = np.int64(low)
+    i = np.int64(low) - first
     if i < 0 or i >= m:
         i %= m
     return i, np.float32(u - low - _middle(cloud))
+
+
+@njit
+def _finite(x, p):
+    """Whether the position of particle p is a number of cells that can be counted."""
+    return abs(x[0, p]) + abs(x[1, p]) + abs(x[2, p]) < _FAR
 
 
 @njit(fastmath={"contract", "nsz"})
@@ -207,7 +225,7 @@ def _extents(x, inverse_cell, lattice, tile):
             for j in range(y0, y1):
                 row = (i * lattice[1] + j) * lattice[2]
                 for p in range(row + z0, row + z1):
-                    finite &= abs(x[0, p]) + abs(x[1, p]) + abs(x[2, p]) < _FAR
+                    finite &= _finite(x, p)
                     low, high = min(low, x[0, p]), max(high, x[0, p])
         bad += not finite
         extents[t, 0] = np.int64(np.floor(low * inverse_cell)) - 1
@@ -217,7 +235,7 @@ def _extents(x, inverse_cell, lattice, tile):
 
 @njit(fastmath={"contract", "nsz"})
 def _touches(low, high, a, b, m):
-    """Whether planes low to high, wrapped, are among planes a to b - 1."""
+    """Whether planes low to high, wrapped, may be among planes a to b - 1 of -m to 2m - 1."""
     if high - low >= m:
         return True
     first = low % m if low < 0 or low >= m else low
@@ -226,33 +244,35 @@ def _touches(low, high, a, b, m):
 
 
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
-def _paint(x, inverse_cell, lattice, tile, cloud, mesh, extents, slabs):
-    m, pitch = mesh.shape[0], mesh.shape[2]
+def _paint(x, inverse_cell, lattice, tile, cloud, mesh, slab, extents, parts, clear):
+    first, planes, ghosts = slab
+    length, m, pitch = mesh.shape
     flat = mesh.reshape(-1)
-    for s in prange(slabs):
-        a, b = s * m // slabs, (s + 1) * m // slabs
-        mesh[a:b] = np.float32(0)
+    for s in prange(parts):
+        a, b = s * length // parts - ghosts, (s + 1) * length // parts - ghosts
+        if clear:
+            mesh[a + ghosts : b + ghosts] = np.float32(0)
         for t in range(extents.shape[0]):
-            if not _touches(extents[t, 0], extents[t, 1], a, b, m):
+            if not _touches(extents[t, 0] - first, extents[t, 1] - first, a, b, m):
                 continue
             x0, x1, y0, y1, z0, z1 = _bounds(t, lattice, tile)
             for u in range(x0, x1):
                 for v in range(y0, y1):
                     row = (u * lattice[1] + v) * lattice[2]
                     for p in range(row + z0, row + z1):
-                        i0, fx = _cell(x[0, p], inverse_cell, cloud, m)
-                        if not _touches(i0 + cloud[0], i0 + cloud[-1], a, b, m):
+                        i0, fx = _cell(x[0, p], inverse_cell, cloud, m, first)
+                        if i0 >= planes or i0 + cloud[0] >= b or i0 + cloud[-1] < a:
                             continue
                         j0, fy = _cell(x[1, p], inverse_cell, cloud, m)
                         k0, fz = _cell(x[2, p], inverse_cell, cloud, m)
                         wx, wy, wz = _weights(fx, cloud), _weights(fy, cloud), _weights(fz, cloud)
                         whole = k0 + cloud[0] >= 0 and k0 + cloud[-1] < m
                         for c in range(len(cloud)):
-                            i = _wrap(i0 + cloud[c], m)
+                            i = i0 + cloud[c]
                             if i < a or i >= b:
                                 continue
                             for d in range(len(cloud)):
-                                line = (i * m + _wrap(j0 + cloud[d], m)) * pitch
+                                line = ((i + ghosts) * m + _wrap(j0 + cloud[d], m)) * pitch
                                 w = wx[c] * wy[d]
                                 if whole:
                                     base = np.uint64(line + k0 + cloud[0])
@@ -271,26 +291,27 @@ def _deposit(flat, line, k0, k1, w, ez, fz):
 
 
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
-def _paint_cic(x, inverse_cell, lattice, tile, mesh, extents, slabs):
+def _paint_cic(x, inverse_cell, lattice, tile, mesh, slab, extents, parts, clear):
     """`_paint` for CIC, without loops over a cloud."""
-    m, pitch = mesh.shape[0], mesh.shape[2]
+    first, planes, ghosts = slab
+    length, m, pitch = mesh.shape
     flat = mesh.reshape(-1)
     one = np.float32(1)
-    for s in prange(slabs):
-        a, b = s * m // slabs, (s + 1) * m // slabs
-        mesh[a:b] = np.float32(0)
+    for s in prange(parts):
+        a, b = s * length // parts - ghosts, (s + 1) * length // parts - ghosts
+        if clear:
+            mesh[a + ghosts : b + ghosts] = np.float32(0)
         for t in range(extents.shape[0]):
-            if not _touches(extents[t, 0], extents[t, 1], a, b, m):
+            if not _touches(extents[t, 0] - first, extents[t, 1] - first, a, b, m):
                 continue
             x0, x1, y0, y1, z0, z1 = _bounds(t, lattice, tile)
             for u in range(x0, x1):
                 for v in range(y0, y1):
                     row = (u * lattice[1] + v) * lattice[2]
                     for p in range(row + z0, row + z1):
-                        i0, fx = _cell(x[0, p], inverse_cell, CIC, m)
-                        i1 = i0 + 1 if i0 + 1 < m else 0
-                        lower, upper = a <= i0 < b, a <= i1 < b
-                        if not (lower or upper):
+                        i0, fx = _cell(x[0, p], inverse_cell, CIC, m, first)
+                        lower, upper = a <= i0 < b, a <= i0 + 1 < b
+                        if i0 >= planes or not (lower or upper):
                             continue
                         j0, fy = _cell(x[1, p], inverse_cell, CIC, m)
                         k0, fz = _cell(x[2, p], inverse_cell, CIC, m)
@@ -298,19 +319,21 @@ def _paint_cic(x, inverse_cell, lattice, tile, mesh, extents, slabs):
                         k1 = k0 + 1 if k0 + 1 < m else 0
                         ey, ez = one - fy, one - fz
                         j0, j1 = j0 * pitch, j1 * pitch
+                        i0 += ghosts
                         if lower:
                             plane, w = i0 * m * pitch, one - fx
                             _deposit(flat, plane + j0, k0, k1, w * ey, ez, fz)
                             _deposit(flat, plane + j1, k0, k1, w * fy, ez, fz)
                         if upper:
-                            plane = i1 * m * pitch
+                            plane = (i0 + 1) * m * pitch
                             _deposit(flat, plane + j0, k0, k1, fx * ey, ez, fz)
                             _deposit(flat, plane + j1, k0, k1, fx * fy, ez, fz)
 
 
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
-def _read(x, inverse_cell, lattice, tile, cloud, mesh, out):
-    m = mesh.shape[0]
+def _read(x, inverse_cell, lattice, tile, cloud, mesh, slab, out):
+    first, planes, ghosts = slab
+    m = mesh.shape[1]
     bad = 0
     for t in prange(_tiles(lattice, tile)):
         x0, x1, y0, y1, z0, z1 = _bounds(t, lattice, tile)
@@ -319,15 +342,17 @@ def _read(x, inverse_cell, lattice, tile, cloud, mesh, out):
             for v in range(y0, y1):
                 row = (u * lattice[1] + v) * lattice[2]
                 for p in range(row + z0, row + z1):
-                    finite &= abs(x[0, p]) + abs(x[1, p]) + abs(x[2, p]) < _FAR
+                    finite &= _finite(x, p)
                 for p in range(row + z0, row + z1):
-                    i0, fx = _cell(x[0, p], inverse_cell, cloud, m)
+                    i0, fx = _cell(x[0, p], inverse_cell, cloud, m, first)
+                    if i0 >= planes:
+                        continue
                     j0, fy = _cell(x[1, p], inverse_cell, cloud, m)
                     k0, fz = _cell(x[2, p], inverse_cell, cloud, m)
                     wx, wy, wz = _weights(fx, cloud), _weights(fy, cloud), _weights(fz, cloud)
                     total = np.float32(0)
                     for c in range(len(cloud)):
-                        i = _wrap(i0 + cloud[c], m)
+                        i = i0 + ghosts + cloud[c]
                         for d in range(len(cloud)):
                             j = _wrap(j0 + cloud[d], m)
                             line = np.float32(0)
@@ -341,31 +366,32 @@ def _read(x, inverse_cell, lattice, tile, cloud, mesh, out):
 
 @njit(fastmath={"contract", "nsz"})
 def _gradient(phi, i0, j0, k0, wx, wy, wz, cloud, weights):
-    """Gradient and Laplacian per cell, every index wrapped."""
-    m, six = phi.shape[0], np.float32(6)
+    """Gradient and Laplacian per cell, indices along y and z wrapped."""
+    m, six = phi.shape[1], np.float32(6)
     gx = gy = gz = laplacian = np.float32(0)
     for c in range(len(cloud)):
-        i = _wrap(i0 + cloud[c], m)
+        i = i0 + cloud[c]
         for d in range(len(cloud)):
             j = _wrap(j0 + cloud[d], m)
             for e in range(len(cloud)):
                 k = _wrap(k0 + cloud[e], m)
                 w = wx[c] * wy[d] * wz[e]
-                neighbours = phi[_wrap(i + 1, m), j, k] + phi[_wrap(i - 1, m), j, k]
+                neighbours = phi[i + 1, j, k] + phi[i - 1, j, k]
                 neighbours += phi[i, _wrap(j + 1, m), k] + phi[i, _wrap(j - 1, m), k]
                 neighbours += phi[i, j, _wrap(k + 1, m)] + phi[i, j, _wrap(k - 1, m)]
                 laplacian += w * (neighbours - six * phi[i, j, k])
                 for h in range(len(weights)):
                     f = w * weights[h]
-                    gx += f * (phi[_wrap(i + h + 1, m), j, k] - phi[_wrap(i - h - 1, m), j, k])
+                    gx += f * (phi[i + h + 1, j, k] - phi[i - h - 1, j, k])
                     gy += f * (phi[i, _wrap(j + h + 1, m), k] - phi[i, _wrap(j - h - 1, m), k])
                     gz += f * (phi[i, j, _wrap(k + h + 1, m)] - phi[i, j, _wrap(k - h - 1, m)])
     return gx, gy, gz, laplacian
 
 
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
-def _read_gradient(x, inverse_cell, lattice, tile, cloud, weights, phi, out, laplacian):
-    m, scale = phi.shape[0], np.float32(inverse_cell)
+def _read_gradient(x, inverse_cell, lattice, tile, cloud, weights, phi, slab, out, laplacian):
+    first, planes, ghosts = slab
+    m, scale = phi.shape[1], np.float32(inverse_cell)
     wanted = laplacian.size > 0
     bad = 0
     for t in prange(_tiles(lattice, tile)):
@@ -375,9 +401,12 @@ def _read_gradient(x, inverse_cell, lattice, tile, cloud, weights, phi, out, lap
             for v in range(y0, y1):
                 row = (u * lattice[1] + v) * lattice[2]
                 for p in range(row + z0, row + z1):
-                    finite &= abs(x[0, p]) + abs(x[1, p]) + abs(x[2, p]) < _FAR
+                    finite &= _finite(x, p)
                 for p in range(row + z0, row + z1):
-                    i0, fx = _cell(x[0, p], inverse_cell, cloud, m)
+                    i0, fx = _cell(x[0, p], inverse_cell, cloud, m, first)
+                    if i0 >= planes:
+                        continue
+                    i0 += ghosts
                     j0, fy = _cell(x[1, p], inverse_cell, cloud, m)
                     k0, fz = _cell(x[2, p], inverse_cell, cloud, m)
                     wx, wy, wz = _weights(fx, cloud), _weights(fy, cloud), _weights(fz, cloud)
@@ -415,9 +444,10 @@ def _bend(flat, o, ez, fz):
 
 
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
-def _read_cic_gradient(x, inverse_cell, lattice, tile, weights, phi, out, laplacian):
+def _read_cic_gradient(x, inverse_cell, lattice, tile, weights, phi, slab, out, laplacian):
     """`_read_gradient` for CIC and order 4, which loads each of its 56 cells once."""
-    m, pitch = phi.shape[0], phi.shape[2]
+    first, planes, ghosts = slab
+    m, pitch = phi.shape[1], phi.shape[2]
     flat = phi.reshape(-1)
     one, two, scale = np.float32(1), np.float32(2), np.float32(inverse_cell)
     near, far = weights
@@ -431,13 +461,16 @@ def _read_cic_gradient(x, inverse_cell, lattice, tile, weights, phi, out, laplac
             for v in range(y0, y1):
                 row = (u * lattice[1] + v) * lattice[2]
                 for p in range(row + z0, row + z1):
-                    finite &= abs(x[0, p]) + abs(x[1, p]) + abs(x[2, p]) < _FAR
+                    finite &= _finite(x, p)
                 for p in range(row + z0, row + z1):
-                    i, fx = _cell(x[0, p], inverse_cell, CIC, m)
+                    i, fx = _cell(x[0, p], inverse_cell, CIC, m, first)
+                    if i >= planes:
+                        continue
+                    i += ghosts
                     j, fy = _cell(x[1, p], inverse_cell, CIC, m)
                     k, fz = _cell(x[2, p], inverse_cell, CIC, m)
                     ex, ey, ez = one - fx, one - fy, one - fz
-                    low, high = min(i, j, k), max(i, j, k)
+                    low, high = min(j, k), max(j, k)
                     if low < 2 or high >= m - 3:
                         gx, gy, gz, l = _gradient(
                             phi, i, j, k, (ex, fx), (ey, fy), (ez, fz), CIC, weights

@@ -1,4 +1,5 @@
-"""Fused loops over the modes of a real field: arrays (n, n, n//2+1) of numpy's rfftn layout.
+"""Fused loops over the modes of a real field: arrays of numpy's rfftn layout, (n, n, n//2+1), or
+some of their rows along y.
 
 Those that multiply take blocks of columns, see `coca.transform`, and run on the calling thread
 alone.
@@ -93,13 +94,13 @@ def hessian(block, first, kf, axis0, axis1):
 
 
 @njit(parallel=True, cache=True)
-def divergence(psi_k, kf, scale, out):
-    """Write scale * sum_axis i k_axis psi_k[axis] to `out`."""
+def divergence(psi_k, first, kf, scale, out):
+    """Write scale * sum_axis i k_axis psi_k[axis] to `out`, rows along y from number `first`."""
     n = out.shape[0]
     for i in prange(n):
         kx = 0.0 if 2 * i == n else kf * _signed(i, n)
-        for j in range(n):
-            ky = 0.0 if 2 * j == n else kf * _signed(j, n)
+        for j in range(out.shape[1]):
+            ky = 0.0 if 2 * (first + j) == n else kf * _signed(first + j, n)
             for m in range(out.shape[2]):
                 kz = 0.0 if 2 * m == n else kf * m
                 dot = kx * psi_k[0, i, j, m] + ky * psi_k[1, i, j, m] + kz * psi_k[2, i, j, m]
@@ -122,12 +123,15 @@ def gaussian_filter(block, first, kf, radius, scale):
 
 
 @njit(parallel=True, cache=True)
-def binned_power(a_k, b_k, kf, window_order):
+def binned_power(a_k, b_k, first, kf, window_order):
     """Sums over the modes of each shell int(|k| / kf), both halves of Fourier space counted.
 
     Parameters
     ----------
-    a_k, b_k : array (n, n, n//2+1) complex64
+    a_k, b_k : array (n, rows, n//2+1) complex64
+        Modes, some of the rows along y.
+    first : int
+        Number of their first row.
     kf : float
     window_order : int
         Powers of the cloud-in-cell window by which each field is divided.
@@ -144,15 +148,15 @@ def binned_power(a_k, b_k, kf, window_order):
     sums = np.zeros((n, 5, shells))
     for i in prange(n):
         si = _signed(i, n)
-        for j in range(n):
-            sj = _signed(j, n)
+        for j in range(a_k.shape[1]):
+            sj = _signed(first + j, n)
             for m in range(a_k.shape[2]):
                 k = np.sqrt(float(si * si + sj * sj + m * m))
                 shell = int(k)
                 if shell >= shells:
                     continue
                 twice = 1.0 if m == 0 or 2 * m == n else 2.0
-                w = twice / (window[i] * window[j] * window[m]) ** 2
+                w = twice / (window[i] * window[first + j] * window[m]) ** 2
                 a, b = a_k[i, j, m], b_k[i, j, m]
                 sums[i, 0, shell] += twice
                 sums[i, 1, shell] += twice * k * kf

@@ -42,13 +42,15 @@ def _mode(i, j, m, k0, k1):
 
 
 @njit(parallel=True, cache=True)
-def gaussian_modes(out, seed, fixed_amplitude):
+def gaussian_modes(out, first, seed, fixed_amplitude):
     """Fill `out` with Hermitian unit-variance Gaussian modes.
 
     Parameters
     ----------
-    out : array (n, n, n//2+1) complex64
+    out : array (n, rows, n//2+1) complex64
         Overwritten. The zero mode and the Nyquist planes are set to zero.
+    first : int
+        Number of the first of the rows along y.
     seed : int
         Non-negative, below 2^63.
     fixed_amplitude : bool
@@ -58,11 +60,12 @@ def gaussian_modes(out, seed, fixed_amplitude):
     k0, k1 = seed & 0xFFFFFFFF, seed >> 32
     for a in prange(n):
         i = np.int64(a) if a < n // 2 else np.int64(a) - n
-        for b in range(n):
+        for row in range(out.shape[1]):
+            b = first + row
             j = np.int64(b) if b < n // 2 else np.int64(b) - n
             for m in range(out.shape[2]):
                 if 2 * a == n or 2 * b == n or 2 * m == n or (i == 0 and j == 0 and m == 0):
-                    out[a, b, m] = 0.0
+                    out[a, row, m] = 0.0
                     continue
                 conjugate = m == 0 and (i < 0 or (i == 0 and j < 0))
                 if conjugate:
@@ -73,4 +76,4 @@ def gaussian_modes(out, seed, fixed_amplitude):
                 if fixed_amplitude:
                     r = np.sqrt(re * re + im * im)
                     re, im = re / r, im / r
-                out[a, b, m] = np.complex64(complex(re, im))
+                out[a, row, m] = np.complex64(complex(re, im))

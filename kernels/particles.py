@@ -36,13 +36,17 @@ def axpy(scale, x, y):
 
 
 @njit(parallel=True, cache=True, fastmath=True)
-def positions(disp, n, cell, out):
-    """Add the Lagrangian lattice q = cell * (i, j, l) to displacements, both (3, n^3) float32."""
-    for i in prange(n):
-        for j in range(n):
-            for m in range(n):
-                p = (i * n + j) * n + m
-                out[0, p] = disp[0, p] + np.float32(cell * i)
+def positions(disp, lattice, first, cell, out):
+    """Add the Lagrangian lattice q = cell * (first + i, j, l) to displacements, (3, N) float32.
+
+    `lattice` is the number of points (nx, ny, nz), N of them.
+    """
+    nx, ny, nz = lattice
+    for i in prange(nx):
+        for j in range(ny):
+            for m in range(nz):
+                p = (i * ny + j) * nz + m
+                out[0, p] = disp[0, p] + np.float32(cell * (first + i))
                 out[1, p] = disp[1, p] + np.float32(cell * j)
                 out[2, p] = disp[2, p] + np.float32(cell * m)
 

@@ -14,16 +14,35 @@ M = 12
 CELL = 2.5
 
 
-def paint(x, cloud=CIC, m=M, cell=CELL, **options):
-    mesh = np.full((m, m, m + 2), np.nan, np.float32)
-    kernels.assignment.paint(x.astype(np.float32), 1 / cell, mesh, cloud, **options)
-    return mesh[..., :m]
+def slabs_of(number, below, above):
+    """Slabs of the mesh as the kernels want them, and the planes that each holds with ghosts."""
+    planes = M // number
+    for first in range(0, M, planes):
+        yield (first, planes, below), np.arange(first - below, first + planes + above) % M
 
 
-def read(x, mesh, cloud=CIC, cell=CELL, **options):
-    out = np.empty(x.shape[1], np.float32)
-    kernels.assignment.read(x, 1 / cell, np.float32(mesh), out, cloud, **options)
+def paint(x, cloud=CIC, slabs=1, **options):
+    mesh = np.zeros((M, M, M), np.float32)
+    for slab, held in slabs_of(slabs, -cloud[0], cloud[-1]):
+        part = np.full((len(held), M, M + 2), np.nan, np.float32)
+        kernels.assignment.paint(x.astype(np.float32), 1 / CELL, part, slab, cloud, **options)
+        np.add.at(mesh, held, part[..., :M])
+    return mesh
+
+
+def read(x, mesh, cloud=CIC, slabs=1, **options):
+    out = np.full(x.shape[1], np.nan, np.float32)
+    for slab, held in slabs_of(slabs, -cloud[0], cloud[-1]):
+        kernels.assignment.read(x, 1 / CELL, np.float32(mesh[held]), slab, out, cloud, **options)
     return out
+
+
+def read_gradient(x, mesh, out, order=4, cloud=CIC, slabs=1, **options):
+    for slab, held in slabs_of(slabs, order // 2 - cloud[0], order // 2 + cloud[-1]):
+        part = np.pad(mesh[held], [(0, 0), (0, 0), (0, 2)], constant_values=np.nan)
+        kernels.assignment.read_gradient(
+            x, 1 / CELL, np.float32(part), slab, out, order, cloud, **options
+        )
 
 
 @pytest.fixture
@@ -47,29 +66,47 @@ def mesh():
 
 
 CLOUDS = pytest.mark.parametrize("cloud", [CIC, TSC], ids=["cic", "tsc"])
+SLABS = pytest.mark.parametrize("slabs", [1, 3, 12])
+"""The last of a plane each, thinner than clouds and differences reach."""
 
 
 @CLOUDS
-def test_paint_equals_its_twin(positions, cloud):
+@SLABS
+def test_paint_equals_its_twin(positions, cloud, slabs):
     # float32 weights of ~3 particles a cell
     np.testing.assert_allclose(
-        paint(positions, cloud), plain_paint(positions, cloud, M, CELL), atol=2e-4
+        paint(positions, cloud, slabs), plain_paint(positions, cloud, M, CELL), atol=2e-4
     )
 
 
 @CLOUDS
-def test_read_equals_its_twin(positions, mesh, cloud):
+@SLABS
+def test_read_equals_its_twin(positions, mesh, cloud, slabs):
+    """And every particle is read in one of the slabs."""
     expected = plain_read(positions, mesh, cloud, CELL)
-    np.testing.assert_allclose(read(positions, mesh, cloud), expected, atol=2e-4)
+    np.testing.assert_allclose(read(positions, mesh, cloud, slabs), expected, atol=2e-4)
+
+
+def test_guests_are_added_to_what_is_there(positions):
+    """Particles painted in two calls are those painted in one."""
+    part = np.empty((M + 1, M, M + 2), np.float32)
+    for i, some in enumerate((positions[:, :2000], positions[:, 2000:])):
+        x = np.ascontiguousarray(some)
+        kernels.assignment.paint(x, 1 / CELL, part, (0, M, 0), clear=i == 0)
+    part[0] += part[M]
+    expected = plain_paint(positions, CIC, M, CELL)
+    np.testing.assert_allclose(part[:M, :, :M], expected, atol=2e-4)
 
 
 @CLOUDS
+@SLABS
 @pytest.mark.parametrize("order", [4, 6])
-def test_gradient_equals_differences_of_the_mesh(positions, mesh, order, cloud):
-    """And the Laplacian second differences; in place, too."""
-    out, laplacian = positions.copy(), np.empty(positions.shape[1], np.float32)
-    phi = np.concatenate([mesh, np.full((M, M, 2), np.nan)], axis=2).astype(np.float32)
-    kernels.assignment.read_gradient(out, 1 / CELL, phi, out, order, cloud, laplacian=laplacian)
+def test_gradient_equals_differences_of_the_mesh(positions, mesh, order, slabs, cloud):
+    """And the Laplacian second differences; in one slab in place."""
+    out, laplacian = np.full_like(positions, np.nan), np.empty(positions.shape[1], np.float32)
+    x = out if slabs == 1 else positions
+    out[:] = positions if slabs == 1 else np.nan
+    read_gradient(x, mesh, out, order, cloud, slabs, laplacian=laplacian)
     for axis in range(3):
         expected = plain_read(positions, plain_difference(mesh, axis, order), cloud, CELL) / CELL
         np.testing.assert_allclose(out[axis], expected, atol=2e-4)
@@ -109,7 +146,7 @@ def test_no_particles(mesh, cloud):
     nothing = np.empty((3, 0), np.float32)
     assert not paint(nothing, cloud).any()
     assert read(nothing, mesh, cloud).size == 0
-    kernels.assignment.read_gradient(nothing, 1 / CELL, np.float32(mesh), nothing)
+    read_gradient(nothing, mesh, nothing)
 
 
 @CLOUDS
@@ -157,7 +194,7 @@ def test_positions_that_are_not_finite_are_an_error(positions, mesh, bad, cloud)
     with pytest.raises(FloatingPointError, match="positions are not finite"):
         read(positions, mesh, cloud)
     with pytest.raises(FloatingPointError, match="positions are not finite"):
-        kernels.assignment.read_gradient(positions, 1 / CELL, np.float32(mesh), positions, 4, cloud)
+        read_gradient(positions, mesh, positions, 4, cloud)
 
 
 @pytest.fixture
@@ -221,7 +258,11 @@ def test_hessian(modes, i, j):
 def test_divergence(modes):
     psi = np.stack([modes, 2 * modes, -modes])
     out = np.empty_like(modes)
-    kernels.fourier.divergence(psi, KF, -0.5, out)
+    for rows in (slice(0, 5), slice(5, M)):
+        part = np.empty_like(out[:, rows])
+        some = np.ascontiguousarray(psi[:, :, rows])
+        kernels.fourier.divergence(some, rows.start, KF, -0.5, part)
+        out[:, rows] = part
     expected = -0.5 * np.einsum("cijk,cijk->ijk", 1j * gradient_wavevectors(), psi)
     np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-4)
 
@@ -237,9 +278,9 @@ def test_binned_power_of_a_full_transform():
     """Shell sums over the half space equal those over all of Fourier space."""
     rng = np.random.default_rng(5)
     a, b = rng.normal(size=(2, M, M, M))
-    sums = kernels.fourier.binned_power(
-        np.fft.rfftn(a).astype(np.complex64), np.fft.rfftn(b).astype(np.complex64), KF, 0
-    )
+    modes = [np.fft.rfftn(field).astype(np.complex64) for field in (a, b)]
+    parts = [[np.ascontiguousarray(m[:, y : y + 4]) for m in modes] for y in range(0, M, 4)]
+    sums = sum(kernels.fourier.binned_power(*part, 4 * i, KF, 0) for i, part in enumerate(parts))
     i = np.fft.fftfreq(M, 1 / M)
     k = np.sqrt(sum(np.square(g) for g in np.meshgrid(i, i, i, indexing="ij")))
     a_k, b_k = np.fft.fftn(a), np.fft.fftn(b)
@@ -267,10 +308,10 @@ def test_axpy():
 
 
 def test_positions_add_the_lattice():
-    disp = np.random.default_rng(8).normal(size=(3, 64)).astype(np.float32)
+    disp = np.random.default_rng(8).normal(size=(3, 24)).astype(np.float32)
     out = np.empty_like(disp)
-    kernels.particles.positions(disp, 4, 2.5, out)
-    q = 2.5 * np.stack(np.meshgrid(*[np.arange(4)] * 3, indexing="ij")).reshape(3, -1)
+    kernels.particles.positions(disp, (2, 3, 4), 6, 2.5, out)
+    q = 2.5 * np.stack(np.meshgrid([6, 7], range(3), range(4), indexing="ij")).reshape(3, -1)
     np.testing.assert_allclose(out, disp + q, atol=1e-6)
 
 

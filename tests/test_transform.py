@@ -11,6 +11,7 @@ import pytest
 
 import kernels.fourier
 from coca import transform, wisdom
+from coca.ranks import OneRank
 from coca.transform import Transform, Workers
 
 ROOT = Path(__file__).parent.parent
@@ -33,7 +34,7 @@ def close(a, b):
 
 @SIZES
 def test_forward_is_numpys_and_keeps_the_field(n, workers):
-    fft, field = Transform(n, workers, "estimate"), field_of(n)
+    fft, field = Transform(n, workers, "estimate", OneRank()), field_of(n)
     kept = field.copy()
     close(fft.forward(field), np.fft.rfftn(field))
     np.testing.assert_array_equal(field, kept)
@@ -41,7 +42,7 @@ def test_forward_is_numpys_and_keeps_the_field(n, workers):
 
 @SIZES
 def test_backward_is_numpys(n, workers):
-    fft, field = Transform(n, workers, "estimate"), field_of(n)
+    fft, field = Transform(n, workers, "estimate", OneRank()), field_of(n)
     modes = np.fft.rfftn(field).astype(np.complex64)
     work = fft.empty_k()
     kept = modes.copy()
@@ -52,7 +53,7 @@ def test_backward_is_numpys(n, workers):
 
 @SIZES
 def test_in_place_is_the_same(n, workers):
-    fft, field = Transform(n, workers, "estimate"), field_of(n)
+    fft, field = Transform(n, workers, "estimate", OneRank()), field_of(n)
     modes = fft.empty_k()
     mesh = fft.mesh(modes)
     mesh[..., :n] = field
@@ -73,7 +74,7 @@ def smooth(block, first, n):
 def test_convolution_multiplies_every_mode(n, block, workers, monkeypatch):
     """With one block of columns, and with many."""
     monkeypatch.setattr(transform, "BLOCK_BYTES", block)
-    fft, field = Transform(n, workers, "estimate"), field_of(n)
+    fft, field = Transform(n, workers, "estimate", OneRank()), field_of(n)
     k = 2 * np.pi * np.fft.fftfreq(n, 1 / n)
     kx, ky, kz = np.meshgrid(k, k, k[: n // 2 + 1], indexing="ij")
     factor = 1j * np.where(np.abs(ky) == np.pi * n, 0, ky)
@@ -89,7 +90,7 @@ def test_convolution_multiplies_every_mode(n, block, workers, monkeypatch):
 
 def test_arrays_of_any_alignment(workers):
     n = 16
-    fft, field = Transform(n, workers, "estimate"), field_of(16)
+    fft, field = Transform(n, workers, "estimate", OneRank()), field_of(16)
     room = np.empty(n**3 + 1, np.float32)
     askew = room[1:].reshape(n, n, n)
     askew[:] = field
@@ -98,7 +99,7 @@ def test_arrays_of_any_alignment(workers):
 
 def test_plans_do_not_keep_arrays_alive(workers):
     n = 64
-    fft = Transform(n, workers, "estimate")
+    fft = Transform(n, workers, "estimate", OneRank())
     field = fft.empty()
     field[:] = 0
     modes = fft.forward(field)

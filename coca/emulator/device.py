@@ -11,8 +11,8 @@ FREE_SHARE = 0.8
 """Of a GPU's free memory that a pass may take by its estimate."""
 
 
-def choose_device(name: str) -> torch.device:
-    """The torch device for "auto", "cpu" or "cuda".
+def choose_device(name: str, rank: int = 0) -> torch.device:
+    """The torch device for "auto", "cpu" or "cuda"; ranks of one machine take turns at its GPUs.
 
     Raises
     ------
@@ -22,7 +22,9 @@ def choose_device(name: str) -> torch.device:
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise ConfigError("device: found cuda, but torch sees no CUDA device; wanted auto or cpu")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
+    if not available or name == "cpu":
+        return torch.device("cpu")
+    return torch.device("cuda", rank % torch.cuda.device_count())
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:

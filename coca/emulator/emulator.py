@@ -12,9 +12,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from coca.cosmology import Cosmology
-from coca.domain import Domain
+from coca.domain import Domain, check_ranks
 from coca.emulator.features import CHANNELS, features
-from coca.emulator.network import Architecture, Slabs, UNet, style_of
+from coca.emulator.network import (
+    Architecture,
+    Edges,
+    Slabs,
+    UNet,
+    Whole,
+    own_edges,
+    style_of,
+)
 from coca.emulator.trajectories import TimeFunctions
 from coca.errors import ConfigError, FileError
 from coca.files import whole_file
@@ -146,8 +154,8 @@ class Emulator:
             raise FileError(f"emulator.weights: {path}: values that are not finite")
         return emulator
 
-    def check(self, particles: int, box_size: float) -> None:
-        """Raise ConfigError if the network cannot serve this particle lattice."""
+    def check(self, particles: int, box_size: float, ranks: int = 1) -> None:
+        """Raise ConfigError if the network cannot serve this particle lattice on these ranks."""
         divisor, cell = self.architecture.divisor, box_size / particles
         if particles % divisor:
             raise ConfigError(
@@ -160,6 +168,8 @@ class Emulator:
                 f"{CELL_LIMIT:.0%} more or less, since the emulator was trained at "
                 f"{self.trained.cell:g} Mpc/h"
             )
+        planes = particles // divisor
+        check_ranks(planes, ranks, f"{planes}, the planes of the emulator's coarsest level")
 
     def frame(
         self,
@@ -185,7 +195,7 @@ class Emulator:
         precision: torch.dtype = torch.float32,
         slabs: int = 1,
     ) -> np.ndarray:
-        """Coefficient fields C_k(q), array (K, 3, n^3) float32 in Mpc/h.
+        """Coefficient fields C_k(q) of this rank's particles, array (K, 3, N) float32 in Mpc/h.
 
         With more than one slab every layer is done slab by slab on the device, and fields stay in
         the host's memory; the result is the same.
@@ -197,15 +207,29 @@ class Emulator:
         style = torch.full((1, 1), style_of(Omega_m), device=device)
         low = precision != torch.float32
         with torch.inference_mode(), torch.autocast(device.type, precision, enabled=low):
-            fields = torch.from_numpy(inputs)[None]
+            fields, edges = torch.from_numpy(inputs)[None], edges_of(domain)
             if slabs == 1:
-                outputs = network(fields.to(device), style)[0]
+                outputs = network(fields.to(device), style, Whole(edges))[0]
             else:
-                outputs = network(fields, style, Slabs(slabs, device))[0]
+                outputs = network(fields, style, Slabs(slabs, device, edges))[0]
         outputs = outputs.float().cpu().contiguous().numpy()
         C = outputs.reshape(len(self.functions), 3, -1)
         C *= self.output_scale[:, None, None]
         return C
+
+
+def edges_of(domain: Domain) -> Edges:
+    """The edges of fields of which every rank has some planes."""
+    if domain.ranks.size == 1:
+        return own_edges
+
+    def edges(x: torch.Tensor, planes: int) -> tuple[torch.Tensor, torch.Tensor]:
+        by_planes = x[0].permute(1, 2, 3, 0).contiguous().cpu()
+        found = domain.edges(by_planes.view(torch.uint8).numpy(), planes, planes, "network")
+        tensors = (torch.from_numpy(edge).view(x.dtype).to(x.device) for edge in found)
+        return tuple(tensor.permute(3, 0, 1, 2)[None] for tensor in tensors)
+
+    return edges
 
 
 def _architecture(values: dict) -> Architecture:

@@ -25,14 +25,14 @@ def features(domain: Domain, delta_k: np.ndarray, psi1: np.ndarray, psi2: np.nda
     Parameters
     ----------
     domain : Domain
-    delta_k : array (n, n, n//2+1) complex64
+    delta_k : array (n, rows, n//2+1) complex64
         Modes of delta_lin(D=1).
-    psi1, psi2 : array (3, n^3) float32
+    psi1, psi2 : array (3, N) float32
         LPT displacements in Mpc/h.
 
     Returns
     -------
-    array (CHANNELS, n, n, n) float32
+    array (CHANNELS, planes, n, n) float32
     """
     fft, kf = domain.transform(domain.n), domain.kf
     out, work, smooth = fft.empty(CHANNELS), fft.empty_k(), fft.empty_k()

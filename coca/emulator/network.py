@@ -41,13 +41,29 @@ class Architecture:
         return asdict(self)
 
 
-def periodic_pad(x: Tensor, dims: tuple[int, ...] = (2, 3, 4)) -> Tensor:
-    """One layer of periodic padding in spatial dimensions of (B, C, X, Y, Z)."""
-    padded = [n + 2 * (dim in dims) for dim, n in enumerate(x.shape)]
-    layout = torch.channels_last_3d
-    out = torch.empty(padded, dtype=x.dtype, device=x.device, memory_format=layout)
-    out[tuple(slice(1, -1) if dim in dims else slice(None) for dim in range(5))] = x
-    for dim in dims:  # each overwrites what the one before took from its edges
+Edges = Callable[[Tensor, int], tuple[Tensor, Tensor]]
+"""Gives as many planes before and after a field (B, C, X, Y, Z) in x."""
+
+
+def own_edges(x: Tensor, planes: int) -> tuple[Tensor, Tensor]:
+    """The edges of a field that holds the whole period."""
+    n = x.shape[2]
+    before, after = torch.arange(-planes, 0) % n, torch.arange(planes) % n
+    return x.index_select(2, before.to(x.device)), x.index_select(2, after.to(x.device))
+
+
+def periodic_pad(x: Tensor, edges: Edges | None = own_edges) -> Tensor:
+    """One layer of periodic padding in y and z of (B, C, X, Y, Z), and in x where there are
+    edges."""
+    b, c, nx, ny, nz = x.shape
+    more = 0 if edges is None else 1
+    size, layout = (b, c, nx + 2 * more, ny + 2, nz + 2), torch.channels_last_3d
+    out = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=layout)
+    inner = out[:, :, :, 1:-1, 1:-1]
+    inner[:, :, more : more + nx] = x
+    if edges is not None:
+        inner[:, :, :1], inner[:, :, -1:] = edges(x, 1)
+    for dim in (3, 4):  # the second takes the first's padding along
         n = x.shape[dim]
         out.select(dim, 0).copy_(out.select(dim, n))
         out.select(dim, n + 1).copy_(out.select(dim, 1))
@@ -95,28 +111,39 @@ class Block(nn.Module):
         nn.init.zeros_(self.style.weight)
         nn.init.zeros_(self.style.bias)
 
-    def forward(self, x: Tensor, style: Tensor, slab: bool = False) -> Tensor:
-        """Both fields (B, channels, X, Y, Z); style (B, 1). A slab of a field comes with `HALO`
-        planes more at either end in x."""
-        dims = (3, 4) if slab else (2, 3, 4)
+    def forward(self, x: Tensor, style: Tensor, edges: Edges | None = own_edges) -> Tensor:
+        """Both fields (B, channels, X, Y, Z); style (B, 1). A field without edges comes with
+        `HALO` planes more at either end in x."""
         scale, shift = self.style(style)[:, :, None, None, None].chunk(2, dim=1)
-        y = self.conv0(periodic_pad(x, dims))
+        y = self.conv0(periodic_pad(x, edges))
         y = F.silu(y * (1 + scale) + shift)
-        inner = x[:, :, HALO:-HALO] if slab else x
-        return inner + self.conv1(periodic_pad(y, dims))
+        inner = x[:, :, HALO:-HALO] if edges is None else x
+        return inner + self.conv1(periodic_pad(y, edges))
 
 
 HALO = 2
 """Planes on either side that a plane depends on in a block."""
 
 
-def whole(operation: Callable, *fields: Tensor, halo: int = 0) -> Tensor:
-    """Applies an operation of the network to whole fields."""
-    return operation(*fields)
+class Whole:
+    """Applies the network's operations to all of a field at once.
+
+    Parameters
+    ----------
+    edges : callable
+        See `Edges`; other than `own_edges` where a field is only a part of the period.
+    """
+
+    def __init__(self, edges: Edges = own_edges):
+        self.edges = edges
+
+    def __call__(self, operation: Callable, *fields: Tensor, halo: int = 0) -> Tensor:
+        """See the class; an operation with a halo takes `edges`."""
+        return operation(*fields, edges=self.edges) if halo else operation(*fields)
 
 
 class Slabs:
-    """Applies operations to slabs of x, one after the other; the result is that of `whole`.
+    """Applies operations to slabs of x, one after the other; the result is that of `Whole`.
 
     Fields stay where they are, and only slabs go to the device.
 
@@ -125,18 +152,23 @@ class Slabs:
     count : int
         Number of slabs; divides the planes of every field.
     device : torch.device
+    edges : callable
+        As for `Whole`.
     """
 
-    def __init__(self, count: int, device: torch.device):
-        self.count, self.device = count, device
+    def __init__(self, count: int, device: torch.device, edges: Edges = own_edges):
+        self.count, self.device, self.edges = count, device, edges
 
     def __call__(self, operation: Callable, *fields: Tensor, halo: int = 0) -> Tensor:
         """See the class; `halo` planes are given at either end to an operation that takes
-        `slab`."""
-        operation = partial(operation, slab=True) if halo else operation
+        `edges`."""
+        operation = partial(operation, edges=None) if halo else operation
         out, where = None, fields[0].device
+        ends = [self.edges(field, halo) if halo else (field[:, :, :0],) * 2 for field in fields]
         for number in range(self.count):
-            part = operation(*(self._slab(field, number, halo) for field in fields))
+            part = operation(
+                *(self._slab(x, e, number, halo) for x, e in zip(fields, ends, strict=True))
+            )
             b, c, planes, *shape = part.shape
             if out is None:
                 size = (b, c, planes * self.count, *shape)
@@ -145,10 +177,14 @@ class Slabs:
             out[:, :, number * planes : (number + 1) * planes] = part
         return out
 
-    def _slab(self, x: Tensor, number: int, halo: int) -> Tensor:
-        planes = x.shape[2] // self.count
-        wanted = torch.arange(number * planes - halo, (number + 1) * planes + halo)
-        return x.index_select(2, wanted.to(x.device) % x.shape[2]).to(self.device)
+    def _slab(self, x: Tensor, ends: tuple[Tensor, Tensor], number: int, halo: int) -> Tensor:
+        n, planes = x.shape[2], x.shape[2] // self.count
+        low, high = number * planes - halo, (number + 1) * planes + halo
+        before, after = ends
+        parts = (before[:, :, low + halo :] if low < 0 else before[:, :, :0],
+                 x[:, :, max(low, 0) : high],
+                 after[:, :, : max(high - n, 0)])  # fmt: skip
+        return torch.cat(parts, dim=2).to(self.device)
 
 
 class UNet(nn.Module):
@@ -167,8 +203,9 @@ class UNet(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, features: Tensor, style: Tensor, apply: Callable = whole) -> Tensor:
-        """See the class; `apply` is `whole` or `Slabs`."""
+    def forward(self, features: Tensor, style: Tensor, apply: Callable | None = None) -> Tensor:
+        """See the class; `apply` is a `Whole`, the default, or `Slabs`."""
+        apply = apply or Whole()
         x = apply(lambda f: self.stem(fold(f)), features)
         skips = []
         for level, blocks in enumerate(self.encode):

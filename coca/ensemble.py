@@ -1,0 +1,185 @@
+"""Many runs from one configuration: seeds, or a table of cosmologies, shared among MPI ranks.
+
+A member's results are in a directory of its own. One whose record is there, of the same
+configuration, is finished: a restart leaves it alone. One that fails is reported and does not
+stop the others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from coca.config import Config, make_config
+from coca.errors import CocaError, ConfigError, FileError
+from coca.output import write_json
+from coca.progress import Progress
+from coca.ranks import Ranks
+from coca.results import RECORD
+
+COSMOLOGY = ("Omega_m", "Omega_b", "h", "n_s", "sigma_8")
+LIST = "ensemble.json"
+"""What became of every member."""
+FINISHED_ALREADY = "finished before"
+
+
+class Member(NamedTuple):
+    """One run of an ensemble."""
+
+    name: str
+    """Of its directory."""
+    config: Config
+
+
+def members(config: Config) -> list[Member]:
+    """All runs that a configuration with an ensemble asks for.
+
+    Raises
+    ------
+    CocaError
+        The table cannot be read or does not fit, or its values are no cosmology.
+    """
+    rows = _rows(config)
+    width = max(4, len(str(len(rows) - 1)))
+    return [_member(config, f"{i:0{width}d}", row) for i, row in enumerate(rows)]
+
+
+def _member(config: Config, name: str, row: dict[str, float]) -> Member:
+    values = config.model_dump(exclude={"ensemble"})
+    values["seed"] = int(row["seed"])
+    values["cosmology"] |= {key: row[key] for key in COSMOLOGY if key in row}
+    values["output"]["directory"] /= name
+    return Member(name, make_config(values, name=f"ensemble, member {name}"))
+
+
+def _rows(config: Config) -> list[dict[str, float]]:
+    options = config.ensemble
+    if options.seeds is not None:
+        return [{"seed": seed} for seed in options.seeds]
+    if options.realisations is not None:
+        return [{"seed": config.seed + i} for i in range(options.realisations)]
+    names, table = _table(options.table)
+    rows = [dict(zip(names, map(float, row), strict=True)) for row in table]
+    return [{"seed": config.seed + i} | row for i, row in enumerate(rows)]
+
+
+def _table(path: Path) -> tuple[list[str], np.ndarray]:
+    known = (*COSMOLOGY, "seed")
+    try:
+        with path.open() as file:
+            names = file.readline().replace("#", " ").replace(",", " ").split()
+            lines = [line.replace(",", " ") for line in file if line.strip()]
+        table = np.loadtxt(lines, ndmin=2)
+    except (OSError, ValueError) as error:
+        raise FileError(f"ensemble.table: cannot read {path}: {error}") from None
+    unknown = [name for name in names if name not in known]
+    if unknown or not names or len(set(names)) < len(names):
+        raise FileError(
+            f"ensemble.table: {path}: found names {names} in the first line, wanted some of "
+            f"{', '.join(known)}, each once"
+        )
+    if not table.size or table.shape[1] != len(names) or not np.isfinite(table).all():
+        raise FileError(
+            f"ensemble.table: {path}: found an array {table.shape}, wanted rows of {len(names)} "
+            "finite numbers"
+        )
+    seeds = table[:, names.index("seed")] if "seed" in names else np.zeros(1)
+    if (seeds != np.floor(seeds)).any() or seeds.min() < 0 or seeds.max() > 2**53:
+        raise FileError(f"ensemble.table: {path}: wanted integers from 0 to 2^53 as seed")
+    return names, table
+
+
+def finished(member: Member) -> bool:
+    """Whether a member's record is there, of the same configuration."""
+    try:
+        record = json.loads((member.config.output.directory / RECORD).read_text())
+        return record["config"] == _comparable(record["config"], member.config)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _comparable(found: dict, config: Config) -> dict:
+    """A configuration as a record has it, with what does not change results taken from there."""
+    free = ("threads", "device")
+    return config.model_dump(mode="json") | {key: found[key] for key in free}
+
+
+def run_ensemble(
+    config: Config, ranks: Ranks, progress: Progress, run: Callable[[Config, Ranks], str]
+) -> int:
+    """Run all members that are not finished; groups of ranks take turns at them.
+
+    Parameters
+    ----------
+    config : Config
+    ranks : Ranks
+        All there are.
+    progress : Progress
+        Silent on all ranks but the first of a group.
+    run : callable
+        Does one run on a group of ranks and says in a line how it went.
+
+    Returns
+    -------
+    int
+        How many members failed.
+
+    Raises
+    ------
+    CocaError
+        Before any run: the ranks cannot be split so, or see `members`.
+    """
+    groups, todo, results = prepare(config, ranks)
+    group = ranks.split(groups)
+    number = ranks.rank // group.size
+    for member in todo[number::groups]:
+        try:
+            results[member.name] = run(member.config, group)
+        except (CocaError, FloatingPointError) as error:  # these are raised on all of a group
+            results[member.name] = f"failed: {error}"
+        except Exception as error:
+            if group.size > 1:
+                raise
+            results[member.name] = f"failed: {type(error).__name__}: {error}"
+        progress.say(f"member {member.name}: {results[member.name]}")
+    return _conclude(config, ranks, results, progress)
+
+
+def prepare(config: Config, ranks: Ranks) -> tuple[int, list[Member], dict[str, str]]:
+    """Number of groups, members to run, and what is known of those that are finished."""
+    each = config.ensemble.ranks_per_simulation
+    if ranks.size % each:
+        raise ConfigError(
+            f"ranks: found {ranks.size}, wanted a multiple of ensemble.ranks_per_simulation = {each}"
+        )
+    everyone = members(config)
+    done = ranks.once(lambda: {member.name for member in everyone if finished(member)})
+    todo = [member for member in everyone if member.name not in done]
+    return ranks.size // each, todo, dict.fromkeys(sorted(done), FINISHED_ALREADY)
+
+
+def _conclude(config: Config, ranks: Ranks, results: dict, progress: Progress) -> int:
+    """Write what became of every member, and say which failed."""
+    merged = {name: text for part in ranks.gather(results) for name, text in part.items()}
+    merged = dict(sorted(merged.items()))
+    failed = {name: text for name, text in merged.items() if text.startswith("failed")}
+    directory = config.output.directory
+
+    def write():
+        directory.mkdir(parents=True, exist_ok=True)
+        write_json(directory / LIST, merged)
+
+    ranks.once(write)
+    if ranks.rank == 0:
+        skipped = list(merged.values()).count(FINISHED_ALREADY)
+        progress.say(
+            f"{len(merged)} members: {len(merged) - len(failed) - skipped} run, {skipped} finished "
+            f"before, {len(failed)} failed"
+        )
+        for name, text in failed.items():
+            progress.say(f"  {name} {text}")
+    return len(failed)

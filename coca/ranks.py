@@ -1,0 +1,350 @@
+"""The processes that share a run, and everything they say to one another.
+
+Nothing else calls MPI. A run of one process is `OneRank`, which needs no MPI and says nothing.
+What is sent is counted in bytes by what it is for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from coca.errors import CocaError, ConfigError
+
+SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+"""Where launchers leave the number of processes they have started."""
+GRACE = 1.0
+"""Seconds in which a failing rank learns of others that fail too."""
+
+T = TypeVar("T")
+
+
+class Node(NamedTuple):
+    """A rank's place among those that share its machine."""
+
+    rank: int
+    ranks: int
+    cores: float
+    """Cores for each of them: those granted, where several ranks are granted one, in parts."""
+
+
+class Arrivals(ABC):
+    """Rows that are on their way from other ranks."""
+
+    counts: np.ndarray
+    """Rows from each rank."""
+
+    @abstractmethod
+    def wait(self) -> np.ndarray:
+        """The rows, by rank."""
+
+
+class Ranks(ABC):
+    """The ranks of a run as one of them sees them.
+
+    Attributes
+    ----------
+    rank, size : int
+    node : Node
+    sent : Counter
+        Bytes that this rank has sent to others, by what they were for.
+    """
+
+    rank: int
+    size: int
+    node: Node
+    sent: Counter
+
+    @abstractmethod
+    def gather(self, value: T) -> list[T]:
+        """Every rank's value, on every rank; for small things."""
+
+    @abstractmethod
+    def broadcast(self, value: T) -> T:
+        """The first rank's value."""
+
+    @abstractmethod
+    def sum(self, values):
+        """Sum over ranks of a number or an array, the same bits on every rank."""
+
+    @abstractmethod
+    def shift(self, array: np.ndarray, hop: int, what: str) -> np.ndarray:
+        """Send an array to the rank `hop` further on; what came from the one as far back."""
+
+    @abstractmethod
+    def swap(self, array: np.ndarray, partner: int, out: np.ndarray, what: str) -> None:
+        """Send an array to a rank that sends one of the same size here, into `out`."""
+
+    @abstractmethod
+    def exchange(
+        self, rows: np.ndarray, counts: np.ndarray, expected: np.ndarray | None, what: str
+    ) -> Arrivals:
+        """Begin to send every rank its rows.
+
+        Parameters
+        ----------
+        rows : array (N, c)
+            By destination; must stay as they are until the arrivals are waited for.
+        counts : array (size,) int64
+            Rows to each rank.
+        expected : array (size,) int64, optional
+            Rows from each rank, where known.
+        """
+
+    @abstractmethod
+    def split(self, groups: int) -> Ranks:
+        """This rank's group, of as many groups of equal size, each of consecutive ranks."""
+
+    @abstractmethod
+    def fail(self, message: str, status: int) -> int:
+        """Say why this rank cannot go on, and end the whole run; the exit status, if all can."""
+
+    @contextmanager
+    def together(self, *errors: type[Exception]) -> Iterator[None]:
+        """Raise on every rank one of `errors` that the block, without communication, raised on
+        any: that of the first rank."""
+        failure = None
+        try:
+            yield
+        except errors as error:
+            failure = error
+        failures = [found for found in self.gather(failure) if found is not None]
+        if failures:
+            raise failures[0]
+
+    def once(self, work: Callable[[], T]) -> T:
+        """Do `work` on the first rank; its result, or its CocaError or OSError, on every one."""
+        result = None
+        with self.together(CocaError, OSError):
+            if self.rank == 0:
+                result = work()
+        return self.broadcast(result)
+
+    def partners(self) -> Iterator[int]:
+        """Every other rank once, in an order in which all ranks come in pairs."""
+        for turn in range(self.size):
+            partner = (turn - self.rank) % self.size
+            if partner != self.rank:
+                yield partner
+
+    def edges(
+        self, planes: np.ndarray, below: int, above: int, what: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The planes (array[0], array[1], ...) just below and above this rank's, periodically."""
+        return self._reach(planes, below, 1, what), self._reach(planes, above, -1, what)
+
+    def _reach(self, planes: np.ndarray, wanted: int, hop: int, what: str) -> np.ndarray:
+        """`wanted` planes from ranks before (hop 1) or after (hop -1) this one, in order."""
+        own, parts, hops = len(planes), [planes[:0]], 0
+        while wanted > 0:
+            hops, take = hops + 1, min(own, wanted)
+            part = planes[own - take :] if hop > 0 else planes[:take]
+            part = self.shift(np.ascontiguousarray(part), hop * hops, what)
+            parts = [part, *parts] if hop > 0 else [*parts, part]
+            wanted -= take
+        return np.concatenate(parts)
+
+
+class _Here(Arrivals):
+    def __init__(self, rows: np.ndarray, counts: np.ndarray):
+        self._rows, self.counts = rows, counts
+
+    def wait(self) -> np.ndarray:
+        return self._rows
+
+
+class OneRank(Ranks):
+    """A run of one process."""
+
+    def __init__(self):
+        self.rank, self.size, self.sent = 0, 1, Counter()
+        self.node = Node(0, 1, len(granted_cores()))
+
+    def gather(self, value):
+        """See `Ranks`, as for all methods."""
+        return [value]
+
+    def broadcast(self, value):
+        """See `Ranks`."""
+        return value
+
+    def sum(self, values):
+        """See `Ranks`."""
+        return values
+
+    def shift(self, array, hop, what):
+        """See `Ranks`."""
+        return array
+
+    def swap(self, array, partner, out, what):
+        """See `Ranks`."""
+        out[...] = array
+
+    def exchange(self, rows, counts, expected, what):
+        """See `Ranks`."""
+        return _Here(rows, counts)
+
+    def split(self, groups):
+        """See `Ranks`."""
+        return self
+
+    def fail(self, message, status):
+        """See `Ranks`."""
+        print(message, file=sys.stderr)
+        return status
+
+
+class _OnTheWay(Arrivals):
+    def __init__(self, request, kept, rows: np.ndarray, counts: np.ndarray):
+        self._request, self._kept, self._rows, self.counts = request, kept, rows, counts
+
+    def wait(self) -> np.ndarray:
+        self._request.Wait()
+        self._kept = None
+        return self._rows
+
+
+class MPIRanks(Ranks):
+    """Ranks of an MPI communicator.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Comm
+    node : Node, optional
+        Where it is known.
+    """
+
+    def __init__(self, comm: Any, node: Node | None = None):
+        self._comm, self._notices = comm, comm.Dup()
+        self.rank, self.size, self.sent = comm.rank, comm.size, Counter()
+        self.node = node or _node(comm)
+
+    def gather(self, value):
+        """See `Ranks`, as for all methods. Waits asleep, not to take a core from those at work."""
+        everybody, pause = self._comm.Ibarrier(), 1e-5
+        while not everybody.Test():
+            time.sleep(pause)
+            pause = min(2 * pause, 0.01)
+        return self._comm.allgather(value)
+
+    def broadcast(self, value):
+        """See `Ranks`."""
+        return self._comm.bcast(value)
+
+    def sum(self, values):
+        """See `Ranks`."""
+        own = np.array(values)
+        total = np.empty_like(own)
+        self._comm.Reduce(own, total)
+        self._comm.Bcast(total)
+        return total if isinstance(values, np.ndarray) else total.item()
+
+    def shift(self, array, hop, what):
+        """See `Ranks`."""
+        to, source = (self.rank + hop) % self.size, (self.rank - hop) % self.size
+        if to == self.rank:
+            return array
+        received = np.empty_like(array)
+        self.sent[what] += array.nbytes
+        self._comm.Sendrecv(array, to, recvbuf=received, source=source)
+        return received
+
+    def swap(self, array, partner, out, what):
+        """See `Ranks`."""
+        self.sent[what] += array.nbytes
+        self._comm.Sendrecv(array, partner, recvbuf=out, source=partner)
+
+    def exchange(self, rows, counts, expected, what):
+        """See `Ranks`."""
+        if expected is None:
+            expected = np.empty_like(counts)
+            self._comm.Alltoall(counts, expected)
+            self.sent[what] += counts.nbytes
+        received = np.empty((int(expected.sum()), *rows.shape[1:]), rows.dtype)
+        width = rows[:1].size if len(rows) else received[:1].size
+        self.sent[what] += rows.nbytes
+        request = self._comm.Ialltoallv([rows, counts * width], [received, expected * width])
+        return _OnTheWay(request, (rows, counts * width), received, expected)
+
+    def split(self, groups):
+        """See `Ranks`."""
+        return MPIRanks(self._comm.Split(self.rank * groups // self.size, self.rank), self.node)
+
+    def fail(self, message, status):
+        """See `Ranks`.
+
+        Where every rank fails, the first says so and all go home. Otherwise those that fail tell
+        the ones behind them, the first of them speaks, and the run is aborted.
+        """
+        everybody = self._notices.Ibarrier()
+        for other in range(self.rank + 1, self.size):
+            self._notices.isend(None, other)
+        end = time.monotonic() + GRACE
+        while not (together := everybody.Test()) and time.monotonic() < end:
+            time.sleep(0.01)
+        if together and self.rank == 0:
+            print(message, file=sys.stderr, flush=True)
+        if together:
+            return status
+        if any(self._notices.iprobe(source=other) for other in range(self.rank)):
+            time.sleep(10 * GRACE)  # whoever speaks for us ends the run before
+        where = f"rank {self.rank} of {self.size}"
+        print(f"{message} ({where})", file=sys.stderr, flush=True)
+        self._comm.Abort(status)
+        return status
+
+
+def world() -> Ranks:
+    """All processes that a launcher has started for this run; without one, this process.
+
+    Raises
+    ------
+    ConfigError
+        A launcher has started several processes that cannot find one another.
+    """
+    started = max([int(os.environ[name]) for name in SIZES if os.environ.get(name, "").isdigit()]
+                  or [0])  # fmt: skip
+    if started < 2 and not (started == 0 and "PMIX_RANK" in os.environ):
+        return OneRank()
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        if started < 2:
+            return OneRank()
+        raise ConfigError(
+            f"mpi: {started} processes were started, but mpi4py does not work here "
+            f"({' '.join(str(error).split())}); wanted pip install -e '.[mpi]', or mpi4py built "
+            "with this machine's MPI"
+        ) from None
+    comm = MPI.COMM_WORLD
+    if comm.size < started:
+        raise ConfigError(
+            f"mpi: {started} processes were started, but MPI finds {comm.size}: mpiexec or srun "
+            "belongs to another MPI than mpi4py; wanted the launcher of the MPI that mpi4py uses"
+        )
+    return MPIRanks(comm) if comm.size > 1 else OneRank()
+
+
+def granted_cores() -> set[int]:
+    """Numbers of the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def _node(comm: Any) -> Node:
+    from mpi4py import MPI
+
+    local = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    cores = local.allgather(granted_cores())
+    sharers = Counter(core for granted in cores for core in granted)
+    share = sum(1.0 / sharers[core] for core in cores[local.rank])
+    return Node(local.rank, local.size, share)

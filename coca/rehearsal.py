@@ -1,0 +1,60 @@
+"""Compiling on one rank what all ranks will call.
+
+Numba's cache of compiled kernels on disk is not made for several processes that write to it at
+once. So the first rank goes through a very small run while the others wait, and they then find
+everything compiled.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import numpy as np
+
+import kernels.travel
+from coca import lpt
+from coca.config import Config
+from coca.errors import CocaError
+from coca.plan import make_plan
+from coca.progress import Progress
+from coca.ranks import Ranks
+from coca.results import measure
+from coca.simulate import simulate
+
+PARTICLES = 16
+
+
+def compile_kernels(config: Config, ranks: Ranks) -> None:
+    """Have all kernels compiled that runs of this kind need, where there are several ranks."""
+    if ranks.size > 1:
+        with ranks.together(OSError), suppress(CocaError, FloatingPointError):
+            if ranks.rank == 0:
+                _rehearse(config)
+
+
+def _rehearse(config: Config) -> None:
+    """The same run with few particles, without files, and what only several ranks do."""
+    scale = PARTICLES / config.particles
+    changes = {
+        "particles": PARTICLES,
+        "mesh": PARTICLES * (config.mesh // config.particles),
+        "box_size": config.box_size * scale,
+        "force_evaluations": min(2, config.force_evaluations)
+        if config.force_evaluations != "auto"
+        else "auto",
+        "initial_conditions": config.initial_conditions.model_copy(update={"file": None}),
+        "emulator": config.emulator.model_copy(update={"slabs": "auto"}),
+    }
+    small = config.model_copy(update=changes)
+    simulation = simulate(make_plan(small), Progress(quiet=True))
+    measure(simulation)
+    domain, psi1 = simulation.domain, simulation.snapshots[-1].disp
+    lpt.density_of_displacement(domain, psi1)
+    x, where = domain.add_lattice(psi1), (1.0, PARTICLES, PARTICLES // 2, (0, 1))
+    counts, _ = kernels.travel.destinations(x, *where)
+    total = int(counts[:, 1].sum())
+    rows, indices = np.empty((total, 3), np.float32), np.empty(total, np.int64)
+    counts[:, 0] = 0
+    starts = np.cumsum(counts, axis=0) - counts
+    kernels.travel.depart(x, *where, 0, starts, rows, indices)
+    kernels.travel.come_home(rows, indices, 0, x[0])
