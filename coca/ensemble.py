@@ -154,7 +154,8 @@ def prepare(config: Config, ranks: Ranks) -> tuple[int, list[Member], dict[str, 
     each = config.ensemble.ranks_per_simulation
     if ranks.size % each:
         raise ConfigError(
-            f"ranks: found {ranks.size}, wanted a multiple of ensemble.ranks_per_simulation = {each}"
+            f"ranks: found {ranks.size}, wanted a multiple of ensemble.ranks_per_simulation = "
+            f"{each}"
         )
     everyone = members(config)
     done = ranks.once(lambda: {member.name for member in everyone if finished(member)})

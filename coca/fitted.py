@@ -7,7 +7,8 @@ its residual now, its residual velocity, the residual acceleration here and a st
     (e, H w)(D1) = (M + M_fit) (e, H w, H^2 s, H^2 s before).
 
 M is the explicit kick and drift, and M_fit what is fitted on simulations by `coca.fit`, for each
-class of density now and a step before, the same in all directions. Features that vanish stay so:
+class of density now and a step before, the same in all directions; between two classes it goes over
+from one to the other. Features that vanish stay so:
 a frame without residual is followed exactly. The last step's row for e is fitted to the power
 spectrum and the correlation of the density, since the mean position of a particle in a halo is
 more central than the particle.
@@ -270,26 +271,25 @@ class FittedKick:
         ]
         n = frame.n_particles
         self._before = np.zeros((3, n), np.float32)
-        self._class = np.zeros(n, np.uint8)
-        self._class_before = np.zeros(n, np.uint8)
+        self._delta_before = np.full(n, -1.0, np.float32)
 
     def __call__(self, state: State, step: Step, acceleration: Acceleration) -> Evaluation:
         """Advance the residual, turning g into s / c; say what the force showed."""
         H, c = step.D1 - step.D0, self.cosmology.c(step.D_mid)
         s_c, delta = acceleration
         self.frame.add(step.D_mid, (0.0, step.D_mid, 1.0 / c), s_c)
-        sums = kernels.fitted.residual_sums(s_c, delta, c / 3.0 * 0.25 * H**2)
-        kernels.fitted.classify(delta, DENSITIES, self._class)
-        kernels.fitted.step(
+        sums = kernels.fitted.step(
             state.e,
             state.w,
             s_c,
             self._before,
-            self._class,
-            self._class_before,
+            delta,
+            self._delta_before,
+            DENSITIES,
+            DENSITIES_BEFORE,
             self._matrices[self.steps.index(step)],
             H,
             c,
         )
-        kernels.fitted.classify(delta, DENSITIES_BEFORE, self._class_before)
+        self._delta_before = delta
         return evaluation_of(self.domain, step, c, sums)

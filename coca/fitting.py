@@ -92,6 +92,10 @@ class Member:
     """Residual acceleration over c at the last evaluation, array (3, N)."""
     before: np.ndarray = field(init=False)
     """H^2 times the residual acceleration of the step before, array (3, N)."""
+    delta: np.ndarray = field(init=False)
+    """Density contrast at the last evaluation, array (N,)."""
+    delta_before: np.ndarray = field(init=False)
+    """That of the step before."""
     residuals: list[float] = field(init=False)
     """Rms H^2 s of each step over the spacing."""
     errors: list[float] = field(init=False)
@@ -108,7 +112,7 @@ class Member:
         self.state = initial_state(lpt, self.frame, truth.D_start)
         self.before = np.zeros((3, n), np.float32)
         self.now_class, self.before_class = np.zeros(n, np.uint8), np.zeros(n, np.uint8)
-        self.next_class = np.zeros(n, np.uint8)
+        self.delta = self.delta_before = np.full(n, -1.0, np.float32)
         self.residuals, self.errors = [], []
 
     def evaluate(self, step: Step) -> None:
@@ -118,14 +122,9 @@ class Member:
         drift(state, D)
         x = state.e.copy()
         self.frame.add(D, (1.0, 0.0, 0.0), x)
-        self.s, delta = truth.force(truth.domain.add_lattice(x, out=x), True, x)
+        self.s, self.delta = truth.force(truth.domain.add_lattice(x, out=x), True, x)
         self.frame.add(D, (0.0, D, 1.0 / self.c), self.s)
-        kernels.fitted.classify(delta, DENSITIES, self.now_class)
-        kernels.fitted.classify(delta, DENSITIES_BEFORE, self.next_class)
-        sums = kernels.fitted.residual_sums(self.s, delta, self.c / 3.0 * 0.25 * self.H**2)
-        evaluation = evaluation_of(truth.domain, step, self.c, sums)
-        self.residuals.append(self.H**2 * evaluation.residual_rms / truth.domain.cell)
-        self.errors.append(evaluation.error_rms / np.sqrt(3.0))
+        kernels.fitted.classify(self.delta, DENSITIES, self.now_class)
 
     @cached_property
     def true_modes(self) -> np.ndarray:
@@ -146,7 +145,10 @@ class Member:
         e, w = self.target(step.D1)
         kicked = np.float32(step.alpha) * self.state.w - np.float32(self.c * step.beta) * self.s
         e -= self.state.e + np.float32(0.5 * self.H) * kicked
-        return kernels.fitted.moments(*self._features, self.H, self.c, e, w - kicked, CLASSES)
+        classes = self.now_class, self.before_class
+        return kernels.fitted.moments(
+            *self._features, *classes, self.H, self.c, e, w - kicked, CLASSES
+        )
 
     def error(self, D: float) -> float:
         """Rms error per component of the residual displacement, Mpc/h."""
@@ -156,8 +158,13 @@ class Member:
         """Take the step with matrices on the nodes."""
         mine = explicit_matrix(step) + np.einsum("k,k...->...", self.weights, matrices)
         mine = np.ascontiguousarray(mine, np.float32)
-        kernels.fitted.step(*self._features, mine, self.H, self.c)
-        self.before_class, self.next_class = self.next_class, self.before_class
+        densities = self.delta, self.delta_before, DENSITIES, DENSITIES_BEFORE
+        sums = kernels.fitted.step(*self._features, *densities, mine, self.H, self.c)
+        evaluation = evaluation_of(self.truth.domain, step, self.c, sums)
+        self.residuals.append(self.H**2 * evaluation.residual_rms / self.truth.domain.cell)
+        self.errors.append(evaluation.error_rms / np.sqrt(3.0))
+        self.delta_before = self.delta
+        kernels.fitted.classify(self.delta, DENSITIES_BEFORE, self.before_class)
         self.state.D_e = self.state.D_w = step.D1
 
     def displacement(self, rows: torch.Tensor) -> torch.Tensor:
@@ -181,8 +188,7 @@ class Member:
 
     @property
     def _features(self):
-        state = self.state
-        return state.e, state.w, self.s, self.before, self.now_class, self.before_class
+        return self.state.e, self.state.w, self.s, self.before
 
 
 def fit(config: FitConfig, threads: int, frame_of: Callable, report=print) -> FittedSteps:

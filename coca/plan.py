@@ -229,7 +229,7 @@ def stage_memory(
     force = mesh * (2 if spectral else 1) + (vectors if spectral else 0)
     density = 8 * N if config.integrator.method == "residual" else 0
     state = 3 * vectors + (2 * vectors if outputs > 1 else 0)
-    state += vectors + 2 * N if fitted_steps else 0
+    state += vectors + 4 * N if fitted_steps else 0
     integration = conditions + vectors * terms + state + force + density + snapshots - 2 * vectors
     kept = snapshots * (1 + references) + frame
     alone = vectors if config.frame != "rest" else 0

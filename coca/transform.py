@@ -86,7 +86,7 @@ class Transform:
         self._blocks = [
             pyfftw.zeros_aligned((n, self._width), "complex64") for _ in range(workers.number)
         ]
-        self._planes: dict[tuple, tuple[list[pyfftw.FFTW], tuple]] = {}
+        self._planes: dict[tuple, list[tuple[pyfftw.FFTW, tuple]]] = {}
         with self._wisdom():
             self._along_x = {
                 direction: [self._plan(block, block, (0,), direction) for block in self._blocks]
@@ -247,42 +247,53 @@ class Transform:
         self._workers.share(piece, -(-columns // self._width))
 
     def _over_planes(self, field: np.ndarray, modes: np.ndarray, direction: str) -> None:
-        n = self.shape[1]
-        field, modes = field[..., :n], self._by_planes(modes)
-        plans, scratch = self._plane_plans(field, modes, direction)
-        ends = (field, modes) if direction == "FFTW_FORWARD" else (modes, field)
+        """Transform y and z of every plane; where planes do not start as FFTW likes it, in a copy.
+
+        Plans are the same for both, since all ranks have to make them together.
+        """
+        field, modes = field[..., : self.shape[1]], self._by_planes(modes)
+        plans = self._plane_plans(field, modes, direction)
+        source, target = (field, modes) if direction == "FFTW_FORWARD" else (modes, field)
+        aligned = _aligned(field) and _aligned(modes)
 
         def piece(worker, i):
-            plans[worker].update_arrays(ends[0][i], ends[1][i])
-            plans[worker].execute()
+            plan, scratch = plans[worker]
+            if aligned:
+                plan.update_arrays(source[i], target[i])
+                plan.execute()
+            else:
+                scratch[0][:] = source[i]
+                plan.execute()
+                target[i] = scratch[1]
 
         self._workers.share(piece, len(field))
-        for plan in plans:
+        for plan, scratch in plans:
             plan.update_arrays(*scratch)  # a plan keeps its arrays alive
 
-    def _plane_plans(self, field, modes, direction) -> tuple[list[pyfftw.FFTW], tuple]:
-        """Plans, one a worker, for planes with these strides and alignment, in place or not;
-        and the arrays they were made with. Other plans round differently: fields of `empty`
-        give the same bits every time."""
-        aligned = _aligned(field) and _aligned(modes)
-        key = (direction, field.strides, aligned, np.shares_memory(field, modes, max_work=1))
+    def _plane_plans(self, field, modes, direction) -> list[tuple[pyfftw.FFTW, tuple]]:
+        """A plan for each worker, for planes with these strides, in place or not; and the arrays
+        it was made with."""
+        in_place = np.shares_memory(field, modes, max_work=1)
+        key = (direction, field.strides[1:], in_place)
         if key not in self._planes:
-            scratch = pyfftw.empty_aligned(modes.shape[1:], "complex64")
-            if key[-1]:
-                plane = scratch.view(np.float32)[:, : field.shape[-1]]
-            else:
-                plane = pyfftw.empty_aligned(self.shape[1:], "float32")
-            ends = (plane, scratch) if direction == "FFTW_FORWARD" else (scratch, plane)
             with self._wisdom():
-                plans = [
-                    self._plan(*ends, (0, 1), direction, aligned)
+                self._planes[key] = [
+                    self._plane_plan(field.shape[1:], modes.shape[1:], direction, in_place)
                     for _ in range(self._workers.number)
                 ]
-            self._planes[key] = plans, ends
         return self._planes[key]
 
-    def _plan(self, source, target, axes, direction, aligned=True) -> pyfftw.FFTW:
-        flags = [f"FFTW_{self._planning.upper()}"] + ([] if aligned else ["FFTW_UNALIGNED"])
+    def _plane_plan(self, shape, shape_k, direction, in_place) -> tuple[pyfftw.FFTW, tuple]:
+        modes = pyfftw.empty_aligned(shape_k, "complex64")
+        if in_place:
+            field = modes.view(np.float32)[:, : shape[1]]
+        else:
+            field = pyfftw.empty_aligned(shape, "float32")
+        ends = (field, modes) if direction == "FFTW_FORWARD" else (modes, field)
+        return self._plan(*ends, (0, 1), direction), ends
+
+    def _plan(self, source, target, axes, direction) -> pyfftw.FFTW:
+        flags = [f"FFTW_{self._planning.upper()}"]
         return pyfftw.FFTW(source, target, axes=axes, direction=direction, flags=flags, threads=1)
 
     def _wisdom(self):

@@ -12,7 +12,9 @@ from numba import njit, prange
 
 FEATURES = 4
 TARGETS = 2
-BLOCK = 2048
+BLOCK = 512
+RAMP = 0.05
+"""How far from an edge, relative to it, matrices go over from one class to the next."""
 
 
 @njit(parallel=True, cache=True, fastmath=True)
@@ -27,9 +29,36 @@ def classify(delta, edges, out):
                 number[p] += np.uint8(part[p] > least)
 
 
+@njit(fastmath=True)
+def _place(delta, edges, out):
+    """Class of every particle as a number that rises steadily from class to class over `RAMP` of
+    an edge to either side."""
+    out[:] = np.float32(0)
+    for edge in edges:
+        slope = np.float32(0.5 / (RAMP * edge))
+        least = np.float32(edge * (1.0 - RAMP) - 1.0)
+        for i in range(delta.size):
+            rise = slope * (delta[i] - least)
+            out[i] += min(max(rise, np.float32(0)), np.float32(1))
+
+
+@njit(fastmath=True)
+def _interpolate(column, number, rows, now, then, out):
+    """Element of the matrix of every particle, from a column of that element by class."""
+    number, one = np.uint32(number), np.uint32(1)
+    for i in range(rows.size):
+        k = rows[i]
+        low = column[k] + now[i] * (column[k + one] - column[k])
+        k += number
+        high = column[k] + now[i] * (column[k + one] - column[k])
+        out[i] = low + then[i] * (high - low)
+
+
 @njit(parallel=True, cache=True, fastmath=True)
-def step(e, w, s, before, now_class, before_class, matrices, H, c):
+def step(e, w, s, before, delta, delta_before, edges, edges_before, matrices, H, c):
     """Take e and w to the step's end in place, and leave H^2 c s in `before`.
+
+    Between classes matrices go over steadily: round-off must not move a particle far.
 
     Parameters
     ----------
@@ -39,37 +68,64 @@ def step(e, w, s, before, now_class, before_class, matrices, H, c):
         Residual acceleration over c.
     before : array (3, N) float32
         H^2 c s of the step before.
-    now_class, before_class : array (N,) uint8
+    delta, delta_before : array (N,) float32
+        Density contrast at the particles, now and a step before.
+    edges, edges_before : array float32
+        Between the classes, in 1 + delta.
     matrices : array (classes before, classes now, TARGETS, FEATURES) float32
     H, c : float
+
+    Returns
+    -------
+    tuple of float
+        Sums over particles of |s|^2 and of |s / (1 + y)|^2, where y = c (1 + delta) / 3 (H/2)^2.
     """
     h, impulse, inverse = np.float32(H), np.float32(H * H * c), np.float32(1.0 / H)
-    n, classes = e.shape[1], np.uint32(matrices.shape[1])
+    phase, zero, one = np.float32(c / 3.0 * 0.25 * H * H), np.float32(0), np.float32(1)
+    n, last, number = e.shape[1], np.float32(matrices.shape[0] - 2), matrices.shape[1]
     columns = np.ascontiguousarray(matrices.reshape(-1, TARGETS * FEATURES).T)
-    m0, m1, m2, m3 = columns[0], columns[1], columns[2], columns[3]
-    m4, m5, m6, m7 = columns[4], columns[5], columns[6], columns[7]
+    residual = error = 0.0
     for b in prange((n + BLOCK - 1) // BLOCK):
         low, high = b * BLOCK, min(n, (b + 1) * BLOCK)
-        rows = np.empty(BLOCK, np.uint32)  # unsigned: no wrapping around, so gathers vectorise
-        for i in range(high - low):
-            rows[i] = before_class[low + i] * classes + now_class[low + i]
+        size = high - low
+        now, then = np.empty(size, np.float32), np.empty(size, np.float32)
+        rows = np.empty(size, np.uint32)  # unsigned: no wrapping around, so gathers vectorise
+        _place(delta[low:high], edges, now)
+        _place(delta_before[low:high], edges_before, then)
+        for i in range(size):
+            j, k = min(np.floor(then[i]), last), min(np.floor(now[i]), np.float32(number - 2))
+            rows[i] = np.uint32(j) * np.uint32(number) + np.uint32(k)
+            then[i] -= j
+            now[i] -= k
+        m = np.empty((TARGETS * FEATURES, size), np.float32)
+        for f in range(TARGETS * FEATURES):
+            _interpolate(columns[f], number, rows, now, then, m[f])
+        m0, m1, m2, m3, m4, m5, m6, m7 = m[0], m[1], m[2], m[3], m[4], m[5], m[6], m[7]
+        squares, shares = now, then  # no longer needed
+        squares[:] = zero
         for axis in range(3):
             e_, w_ = e[axis, low:high], w[axis, low:high]
             s_, before_ = s[axis, low:high], before[axis, low:high]
-            for i in range(high - low):
-                k = rows[i]
+            for i in range(size):
+                squares[i] += s_[i] * s_[i]
                 f0, f1, f2, f3 = e_[i], h * w_[i], impulse * s_[i], before_[i]
-                e_[i] = m0[k] * f0 + m1[k] * f1 + m2[k] * f2 + m3[k] * f3
-                w_[i] = inverse * (m4[k] * f0 + m5[k] * f1 + m6[k] * f2 + m7[k] * f3)
+                e_[i] = m0[i] * f0 + m1[i] * f1 + m2[i] * f2 + m3[i] * f3
+                w_[i] = inverse * (m4[i] * f0 + m5[i] * f1 + m6[i] * f2 + m7[i] * f3)
                 before_[i] = f2
+        for i in range(size):
+            share = one / (one + phase * max(zero, one + delta[low + i]))
+            shares[i] = squares[i] * share * share
+        residual += np.sum(squares)
+        error += np.sum(shares)
+    return residual, error
 
 
 @njit(parallel=True, cache=True)
 def moments(e, w, s, before, now_class, before_class, H, c, end_e, end_w, shape):
     """Sums over the particles of each class of features times features and targets.
 
-    Parameters as in `step`, with what e and w should be at the step's end and the numbers of
-    classes before and now.
+    Parameters as in `step`, with the class numbers (N,) uint8 of the particles, what e and w should
+    be at the step's end, and how many classes there are before and now.
 
     Returns
     -------
@@ -92,15 +148,3 @@ def moments(e, w, s, before, now_class, before_class, H, c, end_e, end_w, shape)
                     for j in range(FEATURES + TARGETS):
                         sums[chunk, b, k, i, j] += row[i] * row[j]
     return sums.sum(axis=0), counts.sum(axis=0)
-
-
-@njit(parallel=True, cache=True, fastmath=True)
-def residual_sums(s, delta, phase):
-    """Sums over particles of |s|^2 and of |s / (1 + y)|^2, y = phase (1 + delta)."""
-    residual = error = 0.0
-    for p in prange(s.shape[1]):
-        y = phase * max(np.float32(0.0), np.float32(1.0) + delta[p])
-        squares = s[0, p] ** 2 + s[1, p] ** 2 + s[2, p] ** 2
-        residual += squares
-        error += squares / (1.0 + y) ** 2
-    return residual, error

@@ -53,10 +53,14 @@ def inverse_laplacian(block, first, kf, scale, assignment):
         kx = kf * _signed(i, n)
         k2_x = np.float32(kx * kx)
         factor_x = np.float32(_sinc(kx, cell) ** (-2 * assignment))
-        if i == 0 and first == 0:
+        zero_mode = i == 0 and first == 0
+        if zero_mode:
             block[0, 0] = 0.0
-        for c in range(1 if i == 0 and first == 0 else 0, block.shape[1]):
+            k2_yz[0] = 1.0
+        for c in range(block.shape[1]):
             block[i, c] *= factor_x * factor_yz[c] / (k2_x + k2_yz[c])
+        if zero_mode:
+            k2_yz[0] = 0.0
 
 
 @njit(cache=True, nogil=True, fastmath=True)

@@ -86,6 +86,11 @@ def unfold(x: Tensor) -> Tensor:
     return x.permute(0, 4, 1, 2, 3)
 
 
+ROWS = 256
+"""Least rows of a product: libraries sum over channels in another order where there are few, and
+what a rank or a slab finds should not depend on how much it has."""
+
+
 class Pointwise(nn.Conv3d):
     """A convolution of one cell: one matrix product."""
 
@@ -94,8 +99,11 @@ class Pointwise(nn.Conv3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        y = F.linear(x.permute(0, 2, 3, 4, 1), self.weight.flatten(1), self.bias)
-        return y.permute(0, 4, 1, 2, 3)
+        cells = x.permute(0, 2, 3, 4, 1)
+        rows = cells.reshape(-1, cells.shape[-1])
+        more = F.pad(rows, (0, 0, 0, ROWS - len(rows))) if len(rows) < ROWS else rows
+        y = F.linear(more, self.weight.flatten(1), self.bias)[: len(rows)]
+        return y.view(*cells.shape[:-1], -1).permute(0, 4, 1, 2, 3)
 
 
 class Block(nn.Module):
