@@ -298,6 +298,7 @@ class MPIRanks(Ranks):
             time.sleep(10 * GRACE)  # whoever speaks for us ends the run before
         where = f"rank {self.rank} of {self.size}"
         print(f"{message} ({where})", file=sys.stderr, flush=True)
+        time.sleep(GRACE)  # launchers lose what they have not carried on when a run is aborted
         self._comm.Abort(status)
         return status
 

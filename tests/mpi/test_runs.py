@@ -1,0 +1,200 @@
+"""Whole runs on all ranks against the same on one, and what they write."""
+
+import json
+import warnings
+
+import h5py
+import numpy as np
+import pytest
+
+import run_sim
+from coca.config import make_config
+from coca.ensemble import LIST
+from coca.output import wrapped_positions
+from coca.plan import make_plan
+from coca.results import RECORD, measure
+from coca.simulate import simulate
+
+METHODS = {
+    "bullfrog": {"frame": "rest", "integrator": {"method": "bullfrog"}},
+    "pm": {"frame": "rest"},
+    "cola": {"frame": "lpt", "integrator": {"kick": "explicit"}},
+    "gain": {"frame": "lpt", "integrator": {"kick": "gain"}},
+    "fitted": {"frame": "lpt", "reference": {"force_evaluations": 8}},
+    "tolerance": {"frame": "lpt", "force_evaluations": "auto", "tolerance": 0.2},
+    "coca": {"frame": "emulator"},
+}
+
+
+@pytest.fixture
+def values(config_values, shared_path):
+    """48^3 particles; with the emulator 96^3, for the planes of its coarsest level."""
+    config_values["output"]["directory"] = str(shared_path / "run")
+    return config_values | {"particles": 48, "mesh": 96, "box_size": 96.0}
+
+
+def rms(values):
+    return np.sqrt(np.mean(values.astype(np.float64) ** 2))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_runs_give_the_same_particles(ranks, values, whole, method):
+    values |= METHODS[method]
+    if method == "coca":
+        values |= {"particles": 96, "mesh": 192, "box_size": 192.0}
+    values["output"] |= {"redshifts": [1.0, 0.0]}
+    config = make_config(values)
+    found, wanted = simulate(make_plan(config, ranks)), simulate(make_plan(config))
+    assert len(found.run.steps) == len(wanted.run.steps)
+    # float32 sums in another order: round-off of the potential, which is larger in larger boxes
+    round_off = 1e-5 * max(1.0, config.box_size / 128.0)
+    for a, b in zip(found.snapshots, wanted.snapshots, strict=True):
+        assert rms(whole(a.disp, 1) - b.disp) < round_off
+        assert rms(whole(a.vel, 1) - b.vel) < 10 * round_off
+    residuals = ([e.residual_rms for e in s.run.evaluations] for s in (found, wanted))
+    np.testing.assert_allclose(*residuals, rtol=1e-4)
+    for a, b in zip(measure(found), measure(wanted), strict=True):
+        np.testing.assert_allclose(a.run.P_a, b.run.P_a, rtol=2e-3)
+        np.testing.assert_allclose(a.run.at(0.5).P_a, b.run.at(0.5).P_a, rtol=1e-5)
+        if found.reference:
+            np.testing.assert_allclose(a.run.r, b.run.r, atol=1e-4)
+
+
+@pytest.fixture
+def config_file(ranks, values, shared_path):
+    path = shared_path / "config.yaml"
+    ranks.once(lambda: path.write_text(json.dumps(values)))
+    return path
+
+
+def run(config_file, *overrides):
+    arguments = [str(config_file), "--quiet"]
+    for override in overrides:
+        arguments += ["--set", override]
+    return run_sim.main(arguments)
+
+
+def test_what_is_written(ranks, config_file, values, shared_path):
+    """Gadget files of each rank and one that joins them, spectra, report, record."""
+    assert run(config_file, "reference.force_evaluations=8") == 0
+    directory = shared_path / "run"
+    parts = [f"snapshot_000.{r}.hdf5" for r in range(ranks.size)] if ranks.size > 1 else []
+    names = ["report.png", "run.json", *parts, "snapshot_000.hdf5", "spectra_000.txt"]
+    assert sorted(path.name for path in directory.iterdir()) == sorted(names)
+    record = json.loads((directory / RECORD).read_text())
+    assert record["machine"]["ranks"] == ranks.size
+    assert sorted([*record["files"], RECORD]) == sorted(names)
+    if ranks.size > 1:
+        for what in ("transposes", "ghost planes", "positions", "accelerations"):
+            assert record["bytes_sent"][what] > 0
+    domain = simulate(make_plan(make_config(values))).domain
+    snapshot = simulate(make_plan(make_config(values))).snapshots[0]
+    x = wrapped_positions(domain, domain.add_lattice(snapshot.disp))
+    with h5py.File(directory / "snapshot_000.hdf5") as file:
+        difference = file["PartType1/Coordinates"][:] / 1e3 - x
+        difference -= 96.0 * np.rint(difference / 96.0)
+        assert rms(difference) < 1.5e-5  # kpc/h in float32
+        np.testing.assert_array_equal(file["PartType1/ParticleIDs"][:], np.arange(48**3))
+        assert file["Header"].attrs["NumFilesPerSnapshot"] == 1
+    here = 0
+    for part in parts:
+        with h5py.File(directory / part) as file:
+            header = file["Header"].attrs
+            assert header["NumFilesPerSnapshot"] == ranks.size
+            assert header["NumPart_Total"][1] == 48**3
+            ids = file["PartType1/ParticleIDs"][:]
+            assert header["NumPart_ThisFile"][1] == len(ids)
+            np.testing.assert_array_equal(ids, np.arange(here, here + len(ids)))
+            here += len(ids)
+
+
+def test_fewer_files_replace_those_of_more_ranks(ranks, config_file, shared_path):
+    directory = shared_path / "run"
+
+    def old():
+        directory.mkdir()
+        (directory / f"snapshot_000.{ranks.size}.hdf5").write_text("of an earlier run")
+
+    ranks.once(old)
+    assert run(config_file, "output.report=false") == 0
+    assert not (directory / f"snapshot_000.{ranks.size}.hdf5").exists()
+
+
+def test_other_codes_read_the_files(ranks, config_file, shared_path):
+    """yt the parts, pynbody the set and the joined file."""
+    yt, pynbody = pytest.importorskip("yt"), pytest.importorskip("pynbody")
+    assert run(config_file, "output.report=false") == 0
+    path = shared_path / "run" / "snapshot_000.hdf5"
+
+    def read():
+        yt.set_log_level("error")
+        with warnings.catch_warnings(), h5py.File(path) as file:
+            warnings.simplefilter("ignore")
+            x, ids = file["PartType1/Coordinates"][:], file["PartType1/ParticleIDs"][:]
+            first = path.with_name("snapshot_000.0.hdf5") if ranks.size > 1 else path
+            data = yt.load(str(first)).all_data()
+            order = np.argsort(data["PartType1", "ParticleIDs"].d)
+            found = data["PartType1", "Coordinates"].to("kpccm/h").d[order]
+            np.testing.assert_allclose(found, x, rtol=1e-6, atol=0.05)
+            for name in [path.with_name("snapshot_000"), path] if ranks.size > 1 else [path]:
+                s = pynbody.load(str(name))
+                order = np.argsort(s.dm["iord"])
+                np.testing.assert_array_equal(np.asarray(s.dm["iord"])[order], ids)
+                np.testing.assert_allclose(np.asarray(s.dm["pos"])[order], x, rtol=1e-6)
+
+    ranks.once(read)
+
+
+@pytest.mark.parametrize("each", [1, 2])
+def test_ensemble(ranks, config_file, shared_path, each):
+    """Groups of ranks share the members; a member that fails stops no other one; a restart does
+    what is left."""
+    if ranks.size % each:
+        pytest.skip("groups of two do not fill the ranks")
+    table, directory = shared_path / "table.txt", shared_path / "run"
+
+    def prepare():
+        table.write_text("# Omega_m sigma_8 seed\n0.3 0.8 1\n0.31 0.81 2\n0.32 0.79 3\n")
+        (directory / "0001").mkdir(parents=True)
+        (directory / "0001" / "snapshot_000.0.hdf5").mkdir()  # in the way of the file
+        (directory / "0001" / "snapshot_000.hdf5").mkdir()
+
+    ranks.once(prepare)
+    options = (
+        f"ensemble.table={table}",
+        f"ensemble.ranks_per_simulation={each}",
+        "output.report=false",
+    )
+    assert run(config_file, *options) == 1
+    results = json.loads((directory / LIST).read_text())
+    assert sorted(results) == ["0000", "0001", "0002"]
+    assert results["0001"].startswith("failed: output.directory: cannot write")
+    assert "estimated remaining error" in results["0002"]
+    record = json.loads((directory / "0002" / RECORD).read_text())
+    assert record["config"]["cosmology"]["Omega_m"] == 0.32 and record["seed"] == 3
+    assert record["machine"]["ranks"] == each
+    stamp = (directory / "0002" / RECORD).stat().st_mtime_ns
+
+    def mend():
+        for name in ("snapshot_000.0.hdf5", "snapshot_000.hdf5"):
+            if (directory / "0001" / name).is_dir():
+                (directory / "0001" / name).rmdir()
+
+    ranks.once(mend)
+    assert run(config_file, *options) == 0
+    results = json.loads((directory / LIST).read_text())
+    assert results["0000"] == results["0002"] == "finished before"
+    assert "estimated remaining error" in results["0001"]
+    assert (directory / "0002" / RECORD).stat().st_mtime_ns == stamp
+
+
+def test_a_member_does_not_depend_on_its_group(ranks, config_file, values, shared_path):
+    """The second member is the run with the second seed."""
+    options = ("ensemble.realisations=2", f"ensemble.ranks_per_simulation={ranks.size}")
+    assert run(config_file, *options, "output.report=false") == 0
+    single = simulate(make_plan(make_config(values | {"seed": values["seed"] + 1})))
+    x = wrapped_positions(single.domain, single.domain.add_lattice(single.snapshots[0].disp))
+    with h5py.File(shared_path / "run" / "0001" / "snapshot_000.hdf5") as file:
+        difference = file["PartType1/Coordinates"][:] / 1e3 - x
+    difference -= 96.0 * np.rint(difference / 96.0)
+    assert rms(difference) < 1.5e-5

@@ -1,0 +1,253 @@
+"""Every stage on all ranks against the same stage on one."""
+
+from functools import partial
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+import kernels.fourier
+from coca import initial, modes
+from coca.analysis import particle_spectra
+from coca.domain import Domain
+from coca.emulator.emulator import Emulator, TrainedRange
+from coca.emulator.features import CHANNELS, features
+from coca.emulator.network import Architecture, UNet
+from coca.emulator.trajectories import TimeFunctions
+from coca.errors import ConfigError, FileError
+from coca.fitted import nonlinearity
+from coca.force import ParticleMesh
+from coca.power import linear_power
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def power(cosmology):
+    return linear_power(cosmology, "eisenstein_hu")
+
+
+@pytest.fixture(scope="module")
+def here(parted, power):
+    """Initial conditions on all ranks."""
+    return initial.from_seed(parted, power, 7)
+
+
+@pytest.fixture(scope="module")
+def there(alone, power):
+    """The same on one."""
+    return initial.from_seed(alone, power, 7)
+
+
+def own(domain, array):
+    """This rank's particles of an array (..., N of the whole box)."""
+    first = domain.first_particle
+    return array[..., first : first + domain.own_particles].copy()
+
+
+def smooth(block, first, n):
+    """A factor that tells every mode from every other."""
+    kernels.fourier.gaussian_filter(block, first, 2 * np.pi, 0.02, 1.0 / n**3)
+    kernels.fourier.gradient(block, first, 2 * np.pi, 1, 1.0)
+
+
+@pytest.mark.parametrize("n", [24, 48, 96])
+def test_transforms(ranks, parted, whole, n):
+    field = np.random.default_rng(n).normal(size=(n, n, n)).astype(np.float32)
+    fft = parted.transform(n)
+    planes = slice(fft.first, fft.first + fft.shape[0])
+    expected = np.fft.rfftn(field)
+    scale = np.abs(expected).max()
+    found = fft.forward(np.ascontiguousarray(field[planes]))
+    np.testing.assert_allclose(found, expected[:, planes], atol=3e-6 * scale)
+    back = fft.backward(found.copy(), work=fft.empty_k())
+    np.testing.assert_allclose(back / n**3, field[planes], atol=1e-5)
+    np.testing.assert_allclose(fft.backward(found) / n**3, field[planes], atol=1e-5)
+
+    padded = fft.empty_k()
+    fft.mesh(padded)[..., :n] = field[planes]
+    fft.convolve(padded, partial(smooth, n=n))
+    one = Domain(1.0, n).transform(n)
+    single = one.empty_k()
+    one.mesh(single)[..., :n] = field
+    one.convolve(single, partial(smooth, n=n))
+    np.testing.assert_array_equal(fft.mesh(padded)[..., :n], one.mesh(single)[planes, :, :n])
+
+
+def test_ranks_that_disagree_about_alignment_do_not_wait_for_one_another(ranks, parted):
+    n = 32 if ranks.size != 3 else 30
+    fft = Domain(1.0, n, 1, "measure", ranks).transform(n)
+    room = np.empty(fft.empty().size + 1, np.float32)
+    field = room[ranks.rank % 2 :][: fft.empty().size].reshape(fft.shape)
+    field[:] = 1
+    assert ranks.sum(float(abs(fft.forward(field)).sum())) == pytest.approx(n**3, rel=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"fixed_amplitude": True, "paired": True}])
+def test_noise_is_the_same_on_any_number_of_ranks(parted, alone, whole, options):
+    found = whole(modes.white_noise_modes(parted, 11, **options), 1)
+    np.testing.assert_array_equal(found, modes.white_noise_modes(alone, 11, **options))
+
+
+def test_linear_modes_and_displacements(here, there, whole):
+    np.testing.assert_array_equal(whole(here.delta_k, 1), there.delta_k)
+    for name in ("psi1", "psi2"):
+        wanted = getattr(there, name)
+        np.testing.assert_allclose(
+            whole(getattr(here, name), 1), wanted, atol=1e-6 * np.abs(wanted).max()
+        )
+
+
+def test_nonlinearity(parted, alone, here, there):
+    assert nonlinearity(parted, here.delta_k, 0.7) == pytest.approx(
+        nonlinearity(alone, there.delta_k, 0.7), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize("name", ["white_noise", "psi1"])
+def test_files_are_read_by_every_rank(ranks, parted, alone, power, there, whole, shared_path, name):
+    path, n = shared_path / "field.hdf5", alone.n
+    noise = np.random.default_rng(5).normal(size=(n, n, n)).astype(np.float32)
+    data = noise if name == "white_noise" else there.psi1.reshape(3, n, n, n)
+
+    def write():
+        with h5py.File(path, "w") as file:
+            file[name] = data
+
+    ranks.once(write)
+    found = initial.from_file(parted, power, path)
+    wanted = initial.from_file(alone, power, path)
+    for field in ("psi1", "psi2"):
+        expected = getattr(wanted, field)
+        np.testing.assert_allclose(
+            whole(getattr(found, field), 1), expected, atol=3e-6 * np.abs(expected).max()
+        )
+
+
+def test_a_bad_value_in_one_ranks_part_of_a_file_stops_all(ranks, parted, power, shared_path):
+    path, n = shared_path / "noise.hdf5", parted.n
+
+    def write():
+        noise = np.zeros((n, n, n), np.float32)
+        noise[-1, 3, 4] = np.nan
+        with h5py.File(path, "w") as file:
+            file["white_noise"] = noise
+
+    ranks.once(write)
+    with pytest.raises(FileError, match="not finite"):
+        initial.from_file(parted, power, path)
+
+
+@pytest.fixture(scope="module")
+def small_emulator():
+    """Two levels and random weights: a coarsest level of 12 planes."""
+    torch.manual_seed(1)
+    network = UNet(Architecture(CHANNELS, 6, (4, 6), (1, 1), (1,)))
+    for p in network.parameters():
+        torch.nn.init.normal_(p, std=0.1)
+    functions = TimeFunctions(np.array([[1.0, 0.5], [0.0, 2.0]]))
+    trained = TrainedRange(2.0, (0.2, 0.4), (0.7, 0.9), (0.0, 19.0))
+    return Emulator(network, functions, np.ones(CHANNELS), np.array([1.0, 0.5]), trained)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("slabs", [1, 3])
+def test_network(small_emulator, parted, alone, here, there, whole, slabs, precision):
+    """No seams, in whole slabs and in pieces of them."""
+    if parted.lattice[0] // small_emulator.architecture.divisor % slabs:
+        slabs = 1
+    inputs = [features(d, c.delta_k, c.psi1, c.psi2) for d, c in ((parted, here), (alone, there))]
+    np.testing.assert_allclose(whole(inputs[0], 1), inputs[1], atol=1e-5)
+    found = small_emulator.coefficients(parted, 0.3, here, CPU, precision, slabs)
+    wanted = small_emulator.coefficients(alone, 0.3, there, CPU, precision)
+    tolerance = 1e-5 if precision == torch.float32 else 2e-2
+    np.testing.assert_allclose(whole(found, 2), wanted, atol=tolerance * np.abs(wanted).max())
+
+
+def test_the_networks_planes_limit_the_ranks(small_emulator):
+    small_emulator.check(48, 96.0, 12)
+    message = "ranks: found 24, wanted a divisor of 12, .*; the largest below is 12"
+    with pytest.raises(ConfigError, match=message):
+        small_emulator.check(48, 96.0, 24)
+
+
+def test_ranks_that_do_not_divide_the_lattice():
+    class Ranks:
+        rank, size = 0, 7
+
+    with pytest.raises(
+        ConfigError, match="ranks: found 7, wanted a divisor of particles = 48; the "
+    ):
+        Domain(96.0, 48, 1, "measure", Ranks())
+
+
+POSITIONS = {
+    "evolved": lambda alone, there: alone.add_lattice(there.psi1),
+    "anywhere": lambda alone, there: (
+        np.random.default_rng(3).uniform(-300, 300, there.psi1.shape).astype(np.float32)
+    ),
+    "all in the next slab": lambda alone, there: alone.add_lattice(
+        0.3 * there.psi1 + np.float32([[24.0], [0], [0]])
+    ),
+    "all in one cell": lambda alone, there: np.full_like(there.psi1, 31.7),
+}
+FORCES = [
+    {},
+    {"gradient": 6, "assignment": "tsc"},
+    {"gradient": "spectral"},
+    {"gradient": "spectral", "assignment": "tsc", "deconvolve": True},
+]
+
+
+def agree(found, wanted, domain):
+    """But for the round-off of a float32 potential of about |g| box / 2 pi, whose differences over
+    a cell of 0.67 Mpc/h or more are the accelerations, and second differences the density."""
+    round_off = 2.0**-24 * np.abs(wanted.g).max() * domain.box_size / (2 * np.pi)
+    np.testing.assert_allclose(found.g, own(domain, wanted.g), atol=6 * round_off)
+    crowded = 3e-7 * np.abs(wanted.delta).max()
+    np.testing.assert_allclose(
+        found.delta, own(domain, wanted.delta), atol=40 * round_off + crowded
+    )
+
+
+@pytest.mark.parametrize("where", POSITIONS)
+@pytest.mark.parametrize(
+    "options", FORCES, ids=lambda o: "-".join(map(str, o.values())) or "default"
+)
+def test_force(parted, alone, there, where, options):
+    """Wherever the particles are: accelerations and densities."""
+    x = POSITIONS[where](alone, there)
+    mine = own(parted, x)
+    found = ParticleMesh(parted, 2 * parted.n, **options)(mine, density=True, out=mine)
+    wanted = ParticleMesh(alone, 2 * alone.n, **options)(x, density=True)
+    agree(found, wanted, parted)
+
+
+@pytest.mark.parametrize("mesh", [48, 144])
+def test_force_on_meshes_of_one_and_three_times_the_lattice(parted, alone, there, mesh):
+    x = alone.add_lattice(there.psi1)
+    found = ParticleMesh(parted, mesh)(own(parted, x), density=True)
+    wanted = ParticleMesh(alone, mesh)(x, density=True)
+    agree(found, wanted, parted)
+
+
+def test_positions_that_are_not_finite_stop_all_ranks(ranks, parted):
+    x = parted.add_lattice(np.zeros((3, parted.own_particles), np.float32))
+    if ranks.rank == ranks.size - 1:
+        x[1, 5] = np.nan
+    with pytest.raises(FloatingPointError, match="positions are not finite"):
+        ParticleMesh(parted, 96)(x)
+
+
+def test_spectra(parted, alone, there):
+    x, y = alone.add_lattice(there.psi1), alone.add_lattice(0.9 * there.psi1)
+    found = particle_spectra(parted, 96, own(parted, x), own(parted, y))
+    wanted = particle_spectra(alone, 96, x, y)
+    for name in found._fields:
+        np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), rtol=1e-5)
+
+
+def test_rms_over_all_particles(parted, there):
+    expected = np.sqrt(np.mean(np.sum(there.psi1.astype(float) ** 2, axis=0)))
+    assert parted.rms(own(parted, there.psi1)) == pytest.approx(expected, rel=1e-6)

@@ -1,0 +1,147 @@
+"""Runs on several ranks, as a user launches them: tests/mpi, the quickstart, and failures."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+from failing import STAGES
+
+from coca.errors import ConfigError
+from coca.ranks import OneRank, world
+
+ROOT = Path(__file__).parent.parent
+MPIEXEC = Path(sys.executable).with_name("mpiexec")
+
+pytestmark = pytest.mark.skipif(not MPIEXEC.exists(), reason="the mpi extra is not installed")
+
+
+def launch(ranks, *arguments, timeout=300):
+    """A finished process of so many ranks of Python."""
+    command = [MPIEXEC, "-n", str(ranks), sys.executable, *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout
+    )
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+def test_every_stage(ranks):
+    """tests/mpi, which an ordinary pytest runs on one rank."""
+    done = launch(ranks, "tests/mpi")
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    assert " passed" in done.stdout
+
+
+def coordinates(directory):
+    with h5py.File(directory / "snapshot_000.hdf5") as file:
+        return file["PartType1/Coordinates"][:].astype(np.float64) / 1e3
+
+
+def test_quickstart_gives_the_same_particles(tmp_path):
+    """On 1, 2, 4 and 8 ranks, to 1e-5 Mpc/h rms."""
+    options = ["linear_power.source=eisenstein_hu", "reference=null", "output.report=false"]
+    found = {}
+    for ranks in (1, 2, 4, 8):
+        directory = tmp_path / str(ranks)
+        arguments = ["run_sim.py", "configs/quickstart.yaml", "--set", "threads=1"]
+        for option in [*options, f"output.directory={directory}"]:
+            arguments += ["--set", option]
+        done = launch(ranks, *arguments)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("trust: estimated remaining error") == 1
+        assert json.loads((directory / "run.json").read_text())["machine"]["ranks"] == ranks
+        found[ranks] = coordinates(directory)
+    for ranks in (2, 4, 8):
+        difference = found[ranks] - found[1]
+        difference -= 128.0 * np.rint(difference / 128.0)
+        assert np.sqrt(np.mean(difference**2)) < 1e-5
+
+
+@pytest.fixture
+def small(config_values, tmp_path):
+    """A configuration that goes through every stage."""
+    values = config_values | {
+        "frame": "emulator",
+        "reference": {"force_evaluations": 8},
+        "force_evaluations": 2,
+    }
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def fail(stage, rank, how, config):
+    start = time.monotonic()
+    done = launch(4, "tests/failing.py", stage, rank, how, config, timeout=120)
+    assert time.monotonic() - start < 60  # most of it starts four Pythons on two cores
+    assert done.returncode != 0
+    return done
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_rank_that_raises_ends_the_run(small, stage):
+    """With its own message, once, and no other rank's."""
+    rank = 0 if stage == "report" else 2
+    done = fail(stage, rank, "raise", small)
+    assert done.stderr.count("Traceback") == 1
+    assert f"RuntimeError: broken in {stage} (rank {rank} of 4)" in done.stderr
+    assert not (small.parent / "run" / "run.json").exists()
+
+
+@pytest.mark.parametrize("stage", ["initial conditions", "network", "force", "output"])
+def test_a_rank_that_is_killed_ends_the_run(small, stage):
+    done = fail(stage, 1, "kill", small)
+    assert "Traceback" not in done.stderr
+    left = [path.name for path in small.parent.glob("run/*") if not path.name.startswith(".")]
+    assert "snapshot_000.hdf5" not in left and "run.json" not in left
+
+
+@pytest.mark.parametrize(
+    ("ranks", "override", "message"),
+    [
+        (3, "seed=1", "ranks: found 3, wanted a divisor of particles = 32; the largest below is 2"),
+        (8, "seed=1", "ranks: found 8, wanted a divisor of 4, the planes of the emulator's"),
+        (2, "boxsize=3", "boxsize: unknown key"),
+        (2, "initial_conditions.file=absent.hdf5", "initial_conditions.file: cannot read"),
+        (2, "ensemble={realisations: 2, ranks_per_simulation: 3}", "ranks: found 2, wanted a mult"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_of_one_rank(small, ranks, override, message):
+    done = launch(ranks, "run_sim.py", small, "--set", override)
+    assert done.returncode == 2
+    assert done.stderr.count("error: ") == 1 and message in done.stderr
+
+
+def test_more_threads_than_cores_are_warned_of(small):
+    done = launch(2, "run_sim.py", small, "--dry-run", "--set", f"threads={os.cpu_count()}")
+    assert done.returncode == 0, done.stderr
+    assert "they will be in each other's way" in done.stdout
+
+
+def test_one_process_needs_no_mpi(monkeypatch):
+    for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS", "PMIX_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    assert isinstance(world(), OneRank)
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    assert isinstance(world(), OneRank)
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match=r"mpi: 2 processes were started, .*\.\[mpi\]"):
+        world()
+
+
+def test_a_launcher_of_another_mpi_is_an_error():
+    """Processes that do not find one another would write over each other's files."""
+    code = "from coca.ranks import world; world()"
+    environment = os.environ | {"OMPI_COMM_WORLD_SIZE": "4"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert "4 processes were started, but MPI finds 1" in done.stderr
