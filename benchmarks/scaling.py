@@ -1,101 +1,195 @@
-"""Cost per particle from 32^3 to 256^3 particles, on one thread and on all: forces and runs."""
+"""Runs on MPI ranks: wall time, strong and weak, the bytes that each rank sends, and its memory.
+
+Every run is `mpiexec -n RANKS python run_sim.py`, 2 Mpc/h between particles, a mesh of twice the
+lattice, z = 19 to 0, without report. A first small run fills the caches of numba and FFTW. What
+ranks sent is counted by `coca.ranks`, and compared with `benchmarks.scaling_model`. More ranks
+than cores show that it works, not how fast. Transforms are timed beside mpi4py-fft's where it is
+installed.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
-import numba
-from matplotlib.figure import Figure
+import numpy as np
 
-from benchmarks.problem import SPACING, bullfrog_run, conditions_of, evolved_positions
-from benchmarks.timing import in_turns, machine_record, ratio, show, timing
-from coca.domain import Domain
-from coca.force import ParticleMesh
-from coca.machine import choose_threads
+from benchmarks.runs import METHODS, ROOT
+from benchmarks.scaling_model import sent_bytes
+from benchmarks.timing import machine_record, show, timing
 
-STEPS = 4
+MPIEXEC = Path(sys.executable).with_name("mpiexec")
+STRONG = [(1, 1), (1, 2), (2, 1), (4, 1), (8, 1)]
+"""Ranks, and threads of each."""
+WEAK = {(1, 1): 128, (2, 1): 160}
+"""Particles per dimension: nearly as many for each rank."""
+STAGES = ("initial conditions", "network", "force", "integration", "analysis", "output")
+SENT = ("transposes", "ghost planes", "positions", "accelerations", "network")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of this benchmark."""
     parser.add_argument(
-        "--particles",
-        type=lambda text: [int(n) for n in text.split(",")],
-        default=[32, 64, 128, 256],
-        help="per dimension, with commas between",
+        "--particles", type=int, default=128, help="of the strong runs, per dimension"
     )
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--force-evaluations", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--methods", type=lambda text: text.split(","), default=["bullfrog", "coca"]
+    )
 
 
 def measure(options: argparse.Namespace) -> list[dict]:
-    """A row for each size and number of threads."""
-    threads = choose_threads("auto")
+    """A row for each method, kind of scaling and layout; and for each transform."""
     rows = []
-    for n in options.particles:
-        calls = {}
-        for number in sorted({1, threads}):
-            domain = Domain(SPACING * n, n, number)
-            force = ParticleMesh(domain, 2 * n)
-            x, out = evolved_positions(domain, force), domain.empty_particles()
-            conditions = conditions_of(domain, 1)
+    for method in options.methods:
+        strong = dict.fromkeys(STRONG, options.particles)
+        for kind, sizes in (("strong", strong), ("weak", WEAK)):
+            records = {layout: [] for layout in sizes}
+            for number in range(options.rounds + 1):
+                for layout, n in sizes.items():
+                    record = run(method, n if number else 64, *layout, options.force_evaluations)
+                    records[layout].append(record)
+            rows += [
+                row_of(kind, method, sizes[layout], layout, found[1:])
+                for layout, found in records.items()
+            ]
+    return rows + [row for ranks in (2, 4) for row in transforms(2 * options.particles, ranks)]
 
-            def one_force(domain=domain, force=force, x=x, out=out):
-                numba.set_num_threads(domain.threads)
-                force(x, False, out)
 
-            def one_run(domain=domain, force=force, conditions=conditions):
-                numba.set_num_threads(domain.threads)
-                bullfrog_run(domain, conditions, force, STEPS)
+def run(method: str, n: int, ranks: int, threads: int, forces: int) -> dict:
+    """The record of a run."""
+    with tempfile.TemporaryDirectory() as directory:
+        values = METHODS[method] | {
+            "particles": n,
+            "mesh": 2 * n,
+            "box_size": 2.0 * n,
+            "force_evaluations": forces,
+            "linear_power.source": "eisenstein_hu",
+            "reference": "null",
+            "output.directory": directory,
+            "output.report": "false",
+            "threads": threads,
+        }
+        command = ["run_sim.py", "configs/quickstart.yaml", "--quiet"]
+        for key, value in values.items():
+            command += ["--set", f"{key}={value}"]
+        launch(ranks, command)
+        return json.loads((Path(directory) / "run.json").read_text())
 
-            calls["force", number], calls["run", number] = one_force, one_run
-        seconds = in_turns(calls, options.rounds)
-        for (what, number), values in seconds.items():
-            rows.append(
-                {
-                    "what": what,
-                    "particles": n,
-                    "seconds": timing(values),
-                    "nanoseconds_per_particle": 1e9 * timing(values).median / n**3,
-                    "speed_up": ratio(seconds[what, 1], values),
-                }
-                | machine_record(number)
-            )
-    return rows
+
+def launch(ranks: int, command: list[str]) -> str:
+    """What Python prints on so many ranks."""
+    done = subprocess.run(
+        [MPIEXEC, "-n", str(ranks), sys.executable, *command],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return done.stdout
+
+
+def row_of(kind: str, method: str, n: int, layout: tuple[int, int], records: list[dict]) -> dict:
+    """Medians over the rounds, and what was sent beside what the model says."""
+    ranks, threads = layout
+    stages = {
+        stage: float(np.median([r["timings"].get(stage, 0.0) for r in records])) for stage in STAGES
+    }
+    totals = [sum(r["timings"].get(stage, 0.0) for stage in STAGES) for r in records]
+    last = records[-1]
+    return {
+        "kind": kind,
+        "method": method,
+        "particles": n,
+        "ranks": ranks,
+        "force_evaluations": last["force_evaluations"],
+        "seconds": timing(np.array(totals)),
+        "rounds": totals,
+        "stages": stages,
+        "sent": {what: last["bytes_sent"].get(what, 0) for what in SENT},
+        "modelled": sent_bytes(n, ranks, last["force_evaluations"], method),
+        "memory": last["memory"],
+    } | machine_record(threads)
+
+
+def transforms(mesh: int, ranks: int) -> list[dict]:
+    """Rows of `benchmarks.parallel_fft`."""
+    found = json.loads(launch(ranks, ["benchmarks/parallel_fft.py", str(mesh)]))
+    common = {"kind": "transform", "mesh": mesh, "ranks": ranks} | machine_record(1)
+    return [{"name": name, "milliseconds": value} | common for name, value in found.items()]
 
 
 def table(rows: list[dict]) -> str:
-    """Medians with quartiles."""
+    """Time, bytes and memory, one table after the other."""
+    runs = [row for row in rows if row["kind"] != "transform"]
+    first = runs[0]
     lines = [
-        f"{rows[0]['processor']}; median (quartiles); a run is {STEPS} BullFrog steps",
-        "| | particles | threads | seconds | ns per particle | faster than one thread |",
-        "|" + " --- |" * 6,
+        f"{first['processor']}, {first['force_evaluations']} force evaluations; median (quartiles)"
     ]
     lines += [
-        f"| {row['what']} | {row['particles']}^3 | {row['threads']} | {show(row['seconds'], 1, 3)} "
-        f"| {row['nanoseconds_per_particle']:.0f} | {show(row['speed_up'])} |"
+        "",
+        "Seconds of a run by stage; weak ones are set against one thread by particles a rank:",
+    ]
+    lines += [
+        "",
+        f"| | particles | ranks x threads | total | over one thread | {' | '.join(STAGES)} |",
+    ]
+    lines += ["|" + " --- |" * (5 + len(STAGES))]
+    lines += [_time_line(row, _one_thread(row, runs)) for row in runs]
+    lines += ["", "Sent by each rank, MB (over what the model says), and peak memory:", ""]
+    lines += [f"| | particles | ranks | {' | '.join(SENT)} | MiB of a rank | estimated / peak |"]
+    lines += ["|" + " --- |" * (5 + len(SENT))]
+    lines += [_sent_line(row) for row in runs if row["threads"] == 1]
+    lines += ["", "A real transform there and back, halved, milliseconds, one thread a rank:", ""]
+    lines += ["| mesh | ranks | | |", "|" + " --- |" * 4]
+    lines += [
+        f"| {row['mesh']}^3 | {row['ranks']} | {row['name']} | {row['milliseconds']:.1f} |"
         for row in rows
+        if row["kind"] == "transform"
     ]
     return "\n".join(lines)
 
 
-def draw(rows: list[dict], path) -> None:
-    """Nanoseconds per particle against the number of particles."""
-    figure = Figure(figsize=(5.5, 4.0), layout="constrained")
-    panel = figure.subplots()
-    styles = {"force": "o", "run": "s"}
-    for what, threads in dict.fromkeys((row["what"], row["threads"]) for row in rows):
-        line = [row for row in rows if (row["what"], row["threads"]) == (what, threads)]
-        name = "one force" if what == "force" else f"BullFrog, {STEPS} steps"
-        panel.loglog(
-            [row["particles"] for row in line],
-            [row["nanoseconds_per_particle"] for row in line],
-            styles[what] + ("-" if threads > 1 else ":"),
-            color="#0072B2" if what == "force" else "#D55E00",
-            label=f"{name}, {threads} thread{'s' * (threads > 1)}",
+def _one_thread(row: dict, rows: list[dict]) -> dict:
+    return next(
+        other
+        for other in rows
+        if (other["kind"], other["method"], other["ranks"], other["threads"])
+        == (row["kind"], row["method"], 1, 1)
+    )
+
+
+def _time_line(row: dict, one: dict) -> str:
+    share = row["particles"] ** 3 / row["ranks"] / one["particles"] ** 3
+    share = share if row["kind"] == "weak" else 1.0
+    ratio = timing(np.array(row["rounds"]) / np.array(one["rounds"]) / share)
+    cells = [
+        f"{row['kind']}, {row['method']}",
+        f"{row['particles']}^3",
+        f"{row['ranks']} x {row['threads']}",
+        show(row["seconds"]),
+        show(ratio),
+        *(f"{row['stages'][stage]:.2f}" for stage in STAGES),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _sent_line(row: dict) -> str:
+    cells = []
+    for what in SENT:
+        sent, modelled = row["sent"][what], row["modelled"][what]
+        cells.append(
+            f"{sent / 1e6:.1f} ({sent / modelled:.2f})" if modelled else f"{sent / 1e6:.1f}"
         )
-    sizes = sorted({row["particles"] for row in rows})
-    panel.set_xticks(sizes, [f"{n}³" for n in sizes])
-    panel.minorticks_off()
-    panel.set(xlabel="particles", ylabel="nanoseconds per particle", ylim=(10, None))
-    panel.legend(frameon=False)
-    figure.savefig(path, dpi=130, format="png")
+    peak, estimated = row["memory"]["peak"], row["memory"]["estimated"]
+    return (
+        f"| {row['kind']}, {row['method']} | {row['particles']}^3 | {row['ranks']} | "
+        f"{' | '.join(cells)} | {peak / 2**20:.0f} | {estimated / peak:.2f} |"
+    )
