@@ -73,7 +73,7 @@ def _table(path: Path) -> tuple[list[str], np.ndarray]:
         with path.open() as file:
             names = file.readline().replace("#", " ").replace(",", " ").split()
             lines = [line.replace(",", " ") for line in file if line.strip()]
-        table = np.loadtxt(lines, ndmin=2)
+        table = np.loadtxt(lines, ndmin=2) if lines else np.empty((0, len(names)))
     except (OSError, ValueError) as error:
         raise FileError(f"ensemble.table: cannot read {path}: {error}") from None
     unknown = [name for name in names if name not in known]

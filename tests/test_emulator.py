@@ -152,6 +152,14 @@ def test_device_is_chosen_or_refused():
             choose_device("cuda")
 
 
+def test_ranks_of_a_machine_take_turns_at_its_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    found = [choose_device("auto", rank) for rank in range(4)]
+    assert found == [torch.device("cuda", number) for number in (0, 1, 0, 1)]
+    assert choose_device("cpu", 1) == CPU
+
+
 def test_file_round_trip(small, tmp_path, domain, conditions):
     path = tmp_path / "weights.safetensors"
     small.save(path)
