@@ -20,7 +20,7 @@ from coca.progress import Progress
 from coca.ranks import Ranks
 from coca.rehearsal import compile_kernels
 from coca.results import write_results
-from coca.simulate import simulate
+from coca.simulation import simulate
 
 EXAMPLES = """\
 examples:

@@ -32,7 +32,7 @@ from coca.analysis import particle_spectra
 from coca.config import Config, make_config
 from coca.hypercube import latin_hypercube
 from coca.plan import Plan, make_plan
-from coca.simulate import Simulation, simulate
+from coca.simulation import Simulation, simulate
 
 METHODS = {
     "pm": {"frame": "rest"},

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.accuracy import FIDUCIAL, REFERENCE_STEPS, compare, plan_of
 from coca.config import Config
 from coca.plan import Plan
-from coca.simulate import growth_factors, simulate
+from coca.simulation import growth_factors, simulate
 
 ALPHAS = (1.0, 2.0, 3.0)
 GAINS = (4.0, 6.0, 8.0, 10.0)

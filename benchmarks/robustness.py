@@ -21,7 +21,7 @@ from coca.domain import Domain
 from coca.emulator.emulator import SHIPPED_WEIGHTS
 from coca.modes import white_noise_modes
 from coca.plan import Plan
-from coca.simulate import simulate
+from coca.simulation import simulate
 
 PARTICLES, BOX_SIZE, SEED = 64, 128.0, 31
 FORCES = (4, 8)

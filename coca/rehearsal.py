@@ -19,7 +19,7 @@ from coca.plan import make_plan
 from coca.progress import Progress
 from coca.ranks import Ranks
 from coca.results import measure
-from coca.simulate import simulate
+from coca.simulation import simulate
 
 PARTICLES = 16
 

@@ -16,7 +16,7 @@ from coca.mesh import Mesh
 
 if TYPE_CHECKING:
     from coca.results import Measurement
-    from coca.simulate import Simulation
+    from coca.simulation import Simulation
 
 SLAB = 16.0
 """Depth of the projected slab in Mpc/h."""

@@ -1,4 +1,4 @@
-"""The files of a run: what `coca.simulate` computed, analysed and written."""
+"""The files of a run: what `coca.simulation` computed, analysed and written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from coca.errors import FileError
 from coca.machine import peak_memory, processor
 from coca.plan import Plan
 from coca.progress import Progress
-from coca.simulate import Simulation
+from coca.simulation import Simulation
 
 LIBRARIES = (
     "numpy",

@@ -26,7 +26,7 @@ from coca.fitting import POWER_WEIGHT, least_squares, torch_density_modes
 from coca.force import Acceleration
 from coca.integrate import initial_state, integrate
 from coca.plan import make_plan
-from coca.simulate import simulate
+from coca.simulation import simulate
 
 FEATURES, TARGETS = kernels.fitted.FEATURES, kernels.fitted.TARGETS
 

@@ -13,7 +13,7 @@ from coca.errors import ConfigError
 from coca.fitted import FittedSteps, shipped
 from coca.method import Method
 from coca.plan import make_plan
-from coca.simulate import more_steps, simulate
+from coca.simulation import more_steps, simulate
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_a_table_of_another_frame_is_refused(config_values):
 
 
 def test_a_tolerance_out_of_reach_is_warned_of(config_values, monkeypatch):
-    monkeypatch.setattr("coca.simulate.MOST_EVALUATIONS", 14)
+    monkeypatch.setattr("coca.simulation.MOST_EVALUATIONS", 14)
     values = config_values | {"force_evaluations": "auto", "tolerance": 1e-3}
     simulation = run(values)
     assert len(simulation.run.steps) == 14

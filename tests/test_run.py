@@ -18,7 +18,7 @@ from coca.config import make_config
 from coca.machine import peak_memory
 from coca.plan import make_plan
 from coca.progress import Clock
-from coca.simulate import simulate
+from coca.simulation import simulate
 
 ROOT = Path(__file__).parent.parent
 

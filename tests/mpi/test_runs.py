@@ -13,7 +13,7 @@ from coca.ensemble import LIST
 from coca.output import wrapped_positions
 from coca.plan import make_plan
 from coca.results import RECORD, measure
-from coca.simulate import simulate
+from coca.simulation import simulate
 
 METHODS = {
     "bullfrog": {"frame": "rest", "integrator": {"method": "bullfrog"}},

@@ -1,0 +1,174 @@
+"""Gadget HDF5 snapshots read back: our own and other codes', in one file or in many.
+
+Lengths are turned into Mpc/h and velocities into peculiar ones in km/s; Gadget's own are divided by
+sqrt(a). Only dark matter, PartType1, is read.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from coca.errors import FileError
+from coca.output import UNITS
+
+TYPE = "PartType1"
+KEYS = ("BoxSize", "Time", "MassTable", "NumFilesPerSnapshot", "NumPart_ThisFile", "NumPart_Total")
+PART = re.compile(r"\.(\d+)(\.hdf5|\.h5)$")
+
+
+class Header(NamedTuple):
+    """What a snapshot says of itself."""
+
+    box_size: float
+    """Mpc/h."""
+    a: float
+    """Scale factor."""
+    Omega_m: float
+    h: float
+    particles: int
+    """Number of dark-matter particles in all files."""
+    mass: float
+    """Of one particle, Msun/h."""
+
+    @property
+    def redshift(self) -> float:
+        """1/a - 1."""
+        return 1.0 / self.a - 1.0
+
+
+class Particles(NamedTuple):
+    """All dark-matter particles of a snapshot, in the order of its files."""
+
+    header: Header
+    x: np.ndarray
+    """Positions (3, N) float32 in Mpc/h, in [0, box_size)."""
+    u: np.ndarray
+    """Peculiar velocities (3, N) float32 in km/s."""
+    ids: np.ndarray
+    """Identifiers (N,) uint64."""
+
+
+def read_header(path: Path) -> Header:
+    """What a snapshot says of itself.
+
+    Parameters
+    ----------
+    path : Path
+        Its file, any of its files NAME.0.hdf5, NAME.1.hdf5, ..., or NAME.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read, or is no Gadget snapshot with dark matter of one mass.
+    """
+    first = _files(path)[0]
+    with _open(first) as file:
+        length, mass_unit, _ = _units(first, file)
+        attributes = file["Header"].attrs
+        count = _total(attributes)
+        mass = float(attributes["MassTable"][1])
+        if mass == 0 and f"{TYPE}/Masses" in file:
+            masses = file[f"{TYPE}/Masses"]
+            mass = float(masses[0]) if len(masses) else 0.0
+            if not np.all(masses[:] == np.float32(mass)):
+                raise FileError(f"snapshot: {first}: wanted dark-matter particles of one mass")
+        return Header(
+            length * float(attributes["BoxSize"]),
+            float(attributes["Time"]),
+            float(_of(file, "Omega0")),
+            float(_of(file, "HubbleParam")),
+            count,
+            mass_unit * mass,
+        )
+
+
+def read_particles(path: Path) -> Particles:
+    """All dark-matter particles; path and errors as for `read_header`, and for values that are not
+    finite, or fewer than the header says."""
+    header = read_header(path)
+    x, u = (np.empty((3, header.particles), np.float32) for _ in range(2))
+    ids, low = np.empty(header.particles, np.uint64), 0
+    for name in _files(path):
+        with _open(name) as file:
+            length, _, speed = _units(name, file)
+            group = file.get(TYPE, {})
+            if not all(data in group for data in ("Coordinates", "Velocities", "ParticleIDs")):
+                if int(file["Header"].attrs["NumPart_ThisFile"][1]) == 0:
+                    continue
+                raise FileError(f"snapshot: {name}: wanted {TYPE} with positions and velocities")
+            high = low + len(group["ParticleIDs"])
+            if high > header.particles:
+                raise FileError(f"snapshot: {name}: more particles than {header.particles}")
+            x[:, low:high] = length * group["Coordinates"][:].T
+            u[:, low:high] = (speed * np.sqrt(header.a)) * group["Velocities"][:].T
+            ids[low:high] = group["ParticleIDs"][:]
+            low = high
+    if low != header.particles:
+        raise FileError(f"snapshot: {path}: found {low} particles, wanted {header.particles}")
+    if not (np.isfinite(x).all() and np.isfinite(u).all()):
+        raise FileError(f"snapshot: {path}: values that are not finite")
+    np.mod(x, np.float32(header.box_size), out=x)
+    x[x >= header.box_size] = 0.0
+    return Particles(header, x, u, ids)
+
+
+def _files(path: Path) -> list[Path]:
+    """The files of a snapshot, in order."""
+    path = Path(path)
+    candidates = (path, Path(f"{path}.hdf5"), Path(f"{path}.0.hdf5"))
+    first = next((p for p in candidates if p.is_file()), path)
+    with _open(first) as file:
+        count = int(file["Header"].attrs["NumFilesPerSnapshot"])
+    if count == 1:
+        return [first]
+    if not PART.search(first.name):
+        raise FileError(f"snapshot: {first}: one of {count} files, wanted a name like NAME.0.hdf5")
+    names = [first.with_name(PART.sub(rf".{i}\2", first.name)) for i in range(count)]
+    for name in names:
+        if not name.is_file():
+            raise FileError(f"snapshot: {name} is missing, one of {count} files")
+    return names
+
+
+def _open(path: Path) -> h5py.File:
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise FileError(f"snapshot: cannot read {path}: {error}") from None
+    missing = [key for key in KEYS if "Header" not in file or key not in file["Header"].attrs]
+    if missing:
+        file.close()
+        raise FileError(f"snapshot: {path}: no Gadget snapshot, Header lacks {', '.join(missing)}")
+    return file
+
+
+def _total(attributes) -> int:
+    high = attributes.get("NumPart_Total_HighWord", np.zeros(6, np.uint32))
+    return int(attributes["NumPart_Total"][1]) + (int(high[1]) << 32)
+
+
+def _of(file: h5py.File, name: str) -> float:
+    """A cosmological parameter, which newer Gadgets keep elsewhere."""
+    for group in ("Header", "Parameters"):
+        if group in file and name in file[group].attrs:
+            return file[group].attrs[name]
+    raise FileError(f"snapshot: {file.filename}: Header lacks {name}")
+
+
+def _units(path: Path, file: h5py.File) -> tuple[float, float, float]:
+    """Mpc/h, Msun/h and km/s in one of the file's units; Gadget's usual ones where it has none."""
+    found = dict(UNITS)
+    for group in ("Header", "Parameters", "Units"):
+        if group in file:
+            found |= {k: float(v) for k, v in file[group].attrs.items() if k in UNITS}
+    length = 1e-3 * found["UnitLength_in_cm"] / UNITS["UnitLength_in_cm"]
+    mass = 1e10 * found["UnitMass_in_g"] / UNITS["UnitMass_in_g"]
+    speed = found["UnitVelocity_in_cm_per_s"] / UNITS["UnitVelocity_in_cm_per_s"]
+    if not min(length, mass, speed) > 0:
+        raise FileError(f"snapshot: {path}: found units {found}, wanted positive ones")
+    return length, mass, speed
