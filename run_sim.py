@@ -9,7 +9,9 @@ is known of the run, and report.png.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 
 from coca.command import in_parallel
 from coca.config import Config, load_config
@@ -34,34 +36,36 @@ examples:
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status: 0, 2 for input that cannot be run, and 1 where
     members of an ensemble failed."""
-    options = parse(arguments)
-    return in_parallel(lambda ranks: run(options, ranks), (CocaError, FloatingPointError))
+    return in_parallel(
+        lambda ranks: run(parse(arguments, ranks), ranks), (CocaError, FloatingPointError)
+    )
 
 
 def run(options: argparse.Namespace, ranks: Ranks) -> int:
     """Plan, simulate and write, as the command line says; the number of runs that failed."""
     config = load_config(options.config, options.set, Config)
+    progress = Progress((options.quiet and not options.dry_run) or ranks.rank > 0)
     if config.ensemble is None:
-        return one_run(config, ranks, options)
+        return one_run(config, ranks, progress, options.dry_run)
+    work = prepare(config, ranks)
     if options.dry_run:
-        groups, todo, done = prepare(config, ranks)
-        first = (todo or members(config))[0]
-        progress_of(ranks, options).say(
-            f"ensemble     {len(todo)} runs to do, {len(done)} finished; {groups} at a time, "
-            f"like {first.name}:"
+        first = (work.todo or members(config))[0]
+        progress.say(
+            f"ensemble     {len(work.todo)} runs to do, {len(work.results)} finished; "
+            f"{work.groups} at a time, like {first.name}:"
         )
-        return one_run(first.config, ranks.split(groups), options)
-    compile_kernels(members(config)[0].config, ranks)
+        return one_run(first.config, ranks.split(work.groups), progress, dry_run=True)
+    if work.todo:
+        compile_kernels(work.todo[0].config, ranks)
     speaker = ranks.rank % config.ensemble.ranks_per_simulation == 0
-    return run_ensemble(config, ranks, Progress(options.quiet or not speaker), one_member)
+    return run_ensemble(config, ranks, work, Progress(options.quiet or not speaker), one_member)
 
 
-def one_run(config: Config, ranks: Ranks, options: argparse.Namespace) -> int:
+def one_run(config: Config, ranks: Ranks, progress: Progress, dry_run: bool) -> int:
     """A run that says what it does."""
-    progress = progress_of(ranks, options)
     plan = make_plan(config, ranks)
     progress.say(plan.describe())
-    if not options.dry_run:
+    if not dry_run:
         compile_kernels(config, ranks)
         write_results(plan, simulate(plan, progress), progress)
     return 0
@@ -76,13 +80,8 @@ def one_member(config: Config, ranks: Ranks) -> str:
     return "; ".join([simulation.run.trust.statement, *simulation.warnings])
 
 
-def progress_of(ranks: Ranks, options: argparse.Namespace) -> Progress:
-    """Speaks on the first rank only."""
-    return Progress((options.quiet and not options.dry_run) or ranks.rank > 0)
-
-
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+def parse(arguments: list[str] | None, ranks: Ranks) -> argparse.Namespace:
+    """Read the command line; the first rank says what is wrong with it."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog=EXAMPLES,
@@ -102,7 +101,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--dry-run", action="store_true", help="check, print plan, memory and cost, and stop"
     )
     parser.add_argument("--quiet", action="store_true", help="print errors only")
-    return parser.parse_args(arguments)
+    with ExitStack() as silence:
+        if ranks.rank > 0:
+            nowhere = silence.enter_context(open(os.devnull, "w"))
+            silence.enter_context(redirect_stdout(nowhere))
+            silence.enter_context(redirect_stderr(nowhere))
+        return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

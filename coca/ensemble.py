@@ -2,13 +2,15 @@
 
 A member's results are in a directory of its own. One whose record is there, of the same
 configuration, is finished: a restart leaves it alone. One that fails is reported and does not
-stop the others.
+stop the others. An error that is none of coca's, on one of several ranks that share a member, ends
+the job, since the other ranks wait for that one: a restart does such members last.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,11 +95,11 @@ def _table(path: Path) -> tuple[list[str], np.ndarray]:
     return names, table
 
 
-def finished(member: Member) -> bool:
-    """Whether a member's record is there, of the same configuration."""
+def finished(config: Config) -> bool:
+    """Whether the record of a run is there, of the same configuration."""
     try:
-        record = json.loads((member.config.output.directory / RECORD).read_text())
-        return record["config"] == _comparable(record["config"], member.config)
+        record = json.loads((config.output.directory / RECORD).read_text())
+        return record["config"] == _comparable(record["config"], config)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -109,7 +111,11 @@ def _comparable(found: dict, config: Config) -> dict:
 
 
 def run_ensemble(
-    config: Config, ranks: Ranks, progress: Progress, run: Callable[[Config, Ranks], str]
+    config: Config,
+    ranks: Ranks,
+    work: Work,
+    progress: Progress,
+    run: Callable[[Config, Ranks], str],
 ) -> int:
     """Run all members that are not finished; groups of ranks take turns at them.
 
@@ -118,6 +124,8 @@ def run_ensemble(
     config : Config
     ranks : Ranks
         All there are.
+    work : Work
+        From `prepare`.
     progress : Progress
         Silent on all ranks but the first of a group.
     run : callable
@@ -127,19 +135,15 @@ def run_ensemble(
     -------
     int
         How many members failed.
-
-    Raises
-    ------
-    CocaError
-        Before any run: the ranks cannot be split so, or see `members`.
     """
-    groups, todo, results = prepare(config, ranks)
-    group = ranks.split(groups)
+    group, results = ranks.split(work.groups), dict(work.results)
     number = ranks.rank // group.size
-    for member in todo[number::groups]:
+    for member in work.todo[number :: work.groups]:
+        group.sent.clear()
         try:
+            group.once(partial(_make, member.config.output.directory))
             results[member.name] = run(member.config, group)
-        except (CocaError, FloatingPointError) as error:  # these are raised on all of a group
+        except (CocaError, FloatingPointError, OSError) as error:  # raised on all of a group
             results[member.name] = f"failed: {error}"
         except Exception as error:
             if group.size > 1:
@@ -149,8 +153,29 @@ def run_ensemble(
     return _conclude(config, ranks, results, progress)
 
 
-def prepare(config: Config, ranks: Ranks) -> tuple[int, list[Member], dict[str, str]]:
-    """Number of groups, members to run, and what is known of those that are finished."""
+def _make(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+
+
+class Work(NamedTuple):
+    """What is left of an ensemble."""
+
+    groups: int
+    """Of ranks, which do a member at a time each."""
+    todo: list[Member]
+    """Those that were begun before last."""
+    results: dict[str, str]
+    """What is known of those that are finished."""
+
+
+def prepare(config: Config, ranks: Ranks) -> Work:
+    """What is left to do.
+
+    Raises
+    ------
+    CocaError
+        The ranks cannot be split so, or see `members`.
+    """
     each = config.ensemble.ranks_per_simulation
     if ranks.size % each:
         raise ConfigError(
@@ -158,9 +183,16 @@ def prepare(config: Config, ranks: Ranks) -> tuple[int, list[Member], dict[str, 
             f"{each}"
         )
     everyone = members(config)
-    done = ranks.once(lambda: {member.name for member in everyone if finished(member)})
+    done, begun = ranks.once(lambda: _found(everyone))
     todo = [member for member in everyone if member.name not in done]
-    return ranks.size // each, todo, dict.fromkeys(sorted(done), FINISHED_ALREADY)
+    todo.sort(key=lambda member: member.name in begun)
+    return Work(ranks.size // each, todo, dict.fromkeys(sorted(done), FINISHED_ALREADY))
+
+
+def _found(everyone: list[Member]) -> tuple[set[str], set[str]]:
+    """Names of members that are finished, and of those whose directories are there."""
+    done = {member.name for member in everyone if finished(member.config)}
+    return done, {member.name for member in everyone if member.config.output.directory.is_dir()}
 
 
 def _conclude(config: Config, ranks: Ranks, results: dict, progress: Progress) -> int:

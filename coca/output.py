@@ -80,6 +80,8 @@ def write_snapshot(
     """
     ranks = domain.ranks
     parts = part_names(path, ranks.size) if ranks.size > 1 else []
+    if parts:  # it must not join parts of two runs
+        domain.once(lambda: path.unlink(missing_ok=True))
     header = _header(domain, cosmology, snapshot.D)
     with domain.together():
         own = path.with_name(parts[ranks.rank]) if parts else path

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from coca import initial, power
 from coca.config import Config, EmulatorConfig
 from coca.cosmology import Cosmology, scale_factor
 from coca.domain import check_ranks
-from coca.errors import CocaError
+from coca.errors import CocaError, ConfigError
 from coca.files import check_directory
 from coca.fitted import FittedSteps
 from coca.machine import check_memory, choose_threads
 from coca.method import Method, choose_methods
 from coca.ranks import OneRank, Ranks
+from coca.transform import SWAP_BYTES
 
 if TYPE_CHECKING:
     import torch
@@ -157,7 +158,28 @@ def make_plan(config: Config, ranks: Ranks | None = None) -> Plan:
     """
     ranks = ranks or OneRank()
     with ranks.together(CocaError):
-        return _plan(config, ranks)
+        plan = _plan(config, ranks)
+    return _agreed(plan)
+
+
+def _agreed(plan: Plan) -> Plan:
+    """The plan with what all ranks have to do alike, and everybody's warnings.
+
+    What a rank decides by its own device would have it send other planes than its neighbours wait
+    for: the most slabs of all are taken, and single precision if any rank has no other.
+    """
+    ranks, network = plan.ranks, plan.network
+    warnings = tuple(dict.fromkeys(line for w in ranks.gather(plan.warnings) for line in w))
+    if network is not None:
+        kinds = set(ranks.gather(network.device.type))
+        if len(kinds) > 1:
+            raise ConfigError(
+                f"device: found {' and '.join(sorted(kinds))}, wanted one on all ranks"
+            )
+        widest = max(ranks.gather(network.precision), key=lambda precision: precision.itemsize)
+        slabs = max(ranks.gather(network.slabs))
+        network = replace(network, precision=widest, slabs=slabs)
+    return replace(plan, network=network, warnings=warnings)
 
 
 def _plan(config: Config, ranks: Ranks) -> Plan:
@@ -183,7 +205,8 @@ def _plan(config: Config, ranks: Ranks) -> Plan:
     memory = estimate_memory(config, network, fitted_steps, ranks.size)
     wanted = "fewer particles or a coarser mesh"
     check_memory("particles, mesh", memory, wanted, ranks.node.ranks)
-    check_directory("output.directory", config.output.directory)
+    if ranks.rank == 0:  # others may see a directory that it makes late
+        check_directory("output.directory", config.output.directory)
     return Plan(config, ranks, threads, network, methods, memory, tuple(warnings))
 
 
@@ -218,7 +241,7 @@ def stage_memory(
     vectors, mesh = 12 * N, 4 * plane * (config.mesh // ranks + GHOST_PLANES)
     if ranks > 1:
         thickness = config.box_size / ranks
-        mesh += int(min(1.0, DISPLACEMENT / thickness) * TRAVEL_BYTES * N) + 2 * mesh // ranks
+        mesh += int(min(1.0, DISPLACEMENT / thickness) * TRAVEL_BYTES * N) + 2 * SWAP_BYTES
     outputs, references = len(config.output.redshifts), 1 if config.reference else 0
     snapshots = 2 * vectors * outputs
     psi = 2 * vectors
@@ -255,12 +278,12 @@ def load_network(
 ) -> Network:
     """The emulator of a configuration, for a lattice of particles; errors as in `make_plan`."""
     ranks = ranks or OneRank()
-    from coca.emulator.device import choose_device, choose_precision, choose_slabs
+    from coca.emulator.device import choose_device, choose_precision, choose_slabs, sharers
     from coca.emulator.emulator import Emulator
 
     where, emulator = choose_device(device, ranks.node.rank), Emulator.load(options.weights)
     precision = choose_precision(options.precision, where)
     planes = max(1, particles // emulator.architecture.divisor // ranks.size)
-    needed = NETWORK_BYTES * particles**3 // ranks.size
+    needed = NETWORK_BYTES * particles**3 // ranks.size * sharers(where, ranks.node.ranks)
     slabs = choose_slabs(options.slabs, where, planes, needed)
     return Network(emulator, where, precision, slabs)

@@ -21,8 +21,10 @@ from coca.errors import CocaError, ConfigError
 
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 """Where launchers leave the number of processes they have started."""
-GRACE = 1.0
+GRACE = 2.0
 """Seconds in which a failing rank learns of others that fail too."""
+CARRY = 0.5
+"""Seconds for the launcher to carry a message on; it loses what is under way at an abort."""
 
 T = TypeVar("T")
 
@@ -285,8 +287,7 @@ class MPIRanks(Ranks):
         the ones behind them, the first of them speaks, and the run is aborted.
         """
         everybody = self._notices.Ibarrier()
-        for other in range(self.rank + 1, self.size):
-            self._notices.isend(None, other)
+        told = [self._notices.isend(None, other) for other in range(self.rank + 1, self.size)]
         end = time.monotonic() + GRACE
         while not (together := everybody.Test()) and time.monotonic() < end:
             time.sleep(0.01)
@@ -298,8 +299,9 @@ class MPIRanks(Ranks):
             time.sleep(10 * GRACE)  # whoever speaks for us ends the run before
         where = f"rank {self.rank} of {self.size}"
         print(f"{message} ({where})", file=sys.stderr, flush=True)
-        time.sleep(GRACE)  # launchers lose what they have not carried on when a run is aborted
+        time.sleep(CARRY)
         self._comm.Abort(status)
+        del told  # kept until here
         return status
 
 

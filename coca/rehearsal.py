@@ -1,8 +1,8 @@
 """Compiling on one rank what all ranks will call.
 
 Numba's cache of compiled kernels on disk is not made for several processes that write to it at
-once. So the first rank goes through a very small run while the others wait, and they then find
-everything compiled.
+once. So the first rank of all goes through a very small run while the others wait, and they then
+find everything compiled.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import kernels.travel
 from coca import lpt
 from coca.config import Config
 from coca.errors import CocaError
+from coca.mesh import CLOUDS
 from coca.plan import make_plan
 from coca.progress import Progress
 from coca.ranks import Ranks
@@ -50,7 +51,8 @@ def _rehearse(config: Config) -> None:
     measure(simulation)
     domain, psi1 = simulation.domain, simulation.snapshots[-1].disp
     lpt.density_of_displacement(domain, psi1)
-    x, where = domain.add_lattice(psi1), (1.0, PARTICLES, PARTICLES // 2, (0, 1))
+    x = domain.add_lattice(psi1)
+    where = (1.0, PARTICLES, PARTICLES // 2, CLOUDS[config.force.assignment])
     counts, _ = kernels.travel.destinations(x, *where)
     total = int(counts[:, 1].sum())
     rows, indices = np.empty((total, 3), np.float32), np.empty(total, np.int64)

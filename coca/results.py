@@ -60,7 +60,7 @@ def write_results(plan: Plan, simulation: Simulation, progress: Progress) -> Non
     config, clock, domain = plan.config, simulation.clock, simulation.domain
     directory = config.output.directory
     try:
-        domain.once(lambda: directory.mkdir(parents=True, exist_ok=True))
+        domain.once(lambda: _prepare(directory))
         with clock("analysis"):
             measurements = measure(simulation)
         with clock("output"):
@@ -78,6 +78,12 @@ def write_results(plan: Plan, simulation: Simulation, progress: Progress) -> Non
         progress.say(f"warning: {line}")
     progress.say(f"trust: {simulation.run.trust.statement}")
     progress.say(f"wrote {', '.join([*written, RECORD])} in {directory}")
+
+
+def _prepare(directory: Path) -> None:
+    """Make the directory, without the record of an earlier run whose files are replaced."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / RECORD).unlink(missing_ok=True)
 
 
 def measure(simulation: Simulation) -> list[Measurement]:

@@ -101,6 +101,7 @@ def read_particles(path: Path) -> Particles:
                 if int(file["Header"].attrs["NumPart_ThisFile"][1]) == 0:
                     continue
                 raise FileError(f"snapshot: {name}: wanted {TYPE} with positions and velocities")
+            _check_sources(name, group)
             high = low + len(group["ParticleIDs"])
             if high > header.particles:
                 raise FileError(f"snapshot: {name}: more particles than {header.particles}")
@@ -115,6 +116,16 @@ def read_particles(path: Path) -> Particles:
     np.mod(x, np.float32(header.box_size), out=x)
     x[x >= header.box_size] = 0.0
     return Particles(header, x, u, ids)
+
+
+def _check_sources(path: Path, group: h5py.Group) -> None:
+    """Raise FileError if the file joins others that are not there: HDF5 would read zeros."""
+    for data in (group[name] for name in group if group[name].is_virtual):
+        for source in data.virtual_sources():
+            if not path.with_name(source.file_name).is_file():
+                raise FileError(
+                    f"snapshot: {path.with_name(source.file_name)} is missing, which {path} joins"
+                )
 
 
 def _files(path: Path) -> list[Path]:

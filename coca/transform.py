@@ -18,6 +18,8 @@ import pyfftw
 from coca import wisdom
 from coca.ranks import Ranks
 
+SWAP_BYTES = 2**24
+"""Most that ranks swap at a time, but for single planes."""
 BLOCK_BYTES = 2**18
 """Size of a block of columns: a quarter of a common second-level cache."""
 
@@ -194,11 +196,15 @@ class Transform:
         if self._ranks.size == 1:
             return
         woven = self._woven(modes)
-        sent, received = np.empty_like(woven[0]), np.empty_like(woven[0])
+        planes, columns = woven.shape[1:]
+        most = min(planes, max(1, SWAP_BYTES // (8 * columns)))
+        sent, received = np.empty((2, most, columns), "complex64")
         for partner in self._ranks.partners():
-            self._copy(woven[partner], sent)
-            self._ranks.swap(sent, partner, received, "transposes")
-            self._copy(received, woven[partner])
+            for low in range(0, planes, most):
+                piece = woven[partner, low : low + most]
+                self._copy(piece, sent)
+                self._ranks.swap(sent[: len(piece)], partner, received[: len(piece)], "transposes")
+                self._copy(received[: len(piece)], piece)
 
     def _copy(self, source: np.ndarray, target: np.ndarray) -> None:
         def piece(worker, i):

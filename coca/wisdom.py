@@ -28,8 +28,10 @@ def kept(active: bool, ranks: Ranks) -> Iterator[None]:
     elif ranks.rank == 0:
         with _saved():
             yield
+        ranks.gather(None)
         ranks.broadcast(_export())
     else:
+        ranks.gather(None)  # asleep, not to disturb what is timed
         pyfftw.import_wisdom((b"", ranks.broadcast(b""), b""))
         yield
 

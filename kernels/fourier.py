@@ -14,6 +14,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+CHUNKS = 32
+"""Parts of a sum, whatever the number of threads."""
+
 
 @njit(inline="always")
 def _signed(i, n):
@@ -149,8 +152,17 @@ def binned_power(a_k, b_k, first, kf, window_order):
     shells = n // 2 + 1
     cell = 2.0 * np.pi / (kf * n)
     window = np.array([_sinc(kf * _signed(i, n), cell) ** (2 * window_order) for i in range(n)])
-    sums = np.zeros((n, 5, shells))
-    for i in prange(n):
+    sums = np.zeros((CHUNKS, 5, shells))
+    for chunk in prange(CHUNKS):
+        _add_power(a_k, b_k, first, kf, window, chunk, sums[chunk])
+    return sums.sum(axis=0)
+
+
+@njit(cache=True)
+def _add_power(a_k, b_k, first, kf, window, chunk, sums):
+    """Add a chunk of the planes to the sums of `binned_power`."""
+    n, shells = a_k.shape[0], sums.shape[1]
+    for i in range(chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS):
         si = _signed(i, n)
         for j in range(a_k.shape[1]):
             sj = _signed(first + j, n)
@@ -162,9 +174,8 @@ def binned_power(a_k, b_k, first, kf, window_order):
                 twice = 1.0 if m == 0 or 2 * m == n else 2.0
                 w = twice / (window[i] * window[first + j] * window[m]) ** 2
                 a, b = a_k[i, j, m], b_k[i, j, m]
-                sums[i, 0, shell] += twice
-                sums[i, 1, shell] += twice * k * kf
-                sums[i, 2, shell] += w * (a.real * a.real + a.imag * a.imag)
-                sums[i, 3, shell] += w * (b.real * b.real + b.imag * b.imag)
-                sums[i, 4, shell] += w * (a.real * b.real + a.imag * b.imag)
-    return sums.sum(axis=0)
+                sums[0, shell] += twice
+                sums[1, shell] += twice * k * kf
+                sums[2, shell] += w * (a.real * a.real + a.imag * a.imag)
+                sums[3, shell] += w * (b.real * b.real + b.imag * b.imag)
+                sums[4, shell] += w * (a.real * b.real + a.imag * b.imag)

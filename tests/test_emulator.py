@@ -8,7 +8,7 @@ import torch
 from coca import initial
 from coca.cosmology import Cosmology
 from coca.domain import Domain
-from coca.emulator.device import choose_device, choose_precision, choose_slabs
+from coca.emulator.device import choose_device, choose_precision, choose_slabs, sharers
 from coca.emulator.emulator import SHIPPED_WEIGHTS, Emulator, TrainedRange
 from coca.emulator.features import CHANNELS, features
 from coca.emulator.network import Architecture, Slabs, UNet, fold, periodic_pad, unfold
@@ -158,6 +158,8 @@ def test_ranks_of_a_machine_take_turns_at_its_gpus(monkeypatch):
     found = [choose_device("auto", rank) for rank in range(4)]
     assert found == [torch.device("cuda", number) for number in (0, 1, 0, 1)]
     assert choose_device("cpu", 1) == CPU
+    assert [sharers(found[0], ranks) for ranks in (1, 2, 3, 8)] == [1, 1, 2, 4]
+    assert sharers(CPU, 8) == 1
 
 
 def test_file_round_trip(small, tmp_path, domain, conditions):

@@ -101,12 +101,12 @@ def test_dry_run_says_what_is_left(config_file, tmp_path, capsys):
 def test_a_member_of_another_configuration_is_not_finished(config_values, config_file):
     assert run_sim.main([str(config_file), "--quiet"]) == 0
     values = yaml.safe_load(config_file.read_text())
-    assert all(finished(member) for member in members(make_config(values)))
-    assert all(finished(member) for member in members(make_config(values | {"threads": "auto"})))
+    assert all(finished(m.config) for m in members(make_config(values)))
+    assert all(finished(m.config) for m in members(make_config(values | {"threads": "auto"})))
     other = members(make_config(values | {"force_evaluations": 2}))
-    assert not any(finished(member) for member in other)
+    assert not any(finished(member.config) for member in other)
     member = other[0].config.output.directory / "run.json"
     member.write_text(json.dumps({"config": 3}))
-    assert not finished(other[0])
+    assert not finished(other[0].config)
     member.write_text("{")
-    assert not finished(other[0])
+    assert not finished(other[0].config)

@@ -119,6 +119,24 @@ def test_bad_input_is_one_line_of_one_rank(small, ranks, override, message):
     assert done.stderr.count("error: ") == 1 and message in done.stderr
 
 
+def test_usage_is_printed_once():
+    done = launch(3, "run_sim.py", "--bogus")
+    assert done.returncode == 2 and done.stderr.count("usage:") == 1
+
+
+def test_a_snapshot_never_joins_two_runs(small):
+    """A run that fails while it writes leaves no file over parts of this one and the one before."""
+    done = launch(2, "run_sim.py", small, "--set", "seed=1", "--set", "output.report=false")
+    assert done.returncode == 0, done.stderr
+    directory = small.parent / "run"
+    assert (directory / "snapshot_000.hdf5").exists()
+    arguments = [small, "--set", "seed=2", "--set", "output.report=false"]
+    done = launch(2, "tests/failing.py", "output", 1, "raise", *arguments, timeout=120)
+    assert done.returncode != 0
+    assert not (directory / "snapshot_000.hdf5").exists()
+    assert not (directory / "run.json").exists()
+
+
 def test_more_threads_than_cores_are_warned_of(small):
     done = launch(2, "run_sim.py", small, "--dry-run", "--set", f"threads={os.cpu_count()}")
     assert done.returncode == 0, done.stderr

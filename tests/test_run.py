@@ -102,6 +102,16 @@ def test_dry_run_prints_the_plan_and_writes_nothing(config_file, tmp_path, capsy
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("name", ["large.yaml", "ensemble.yaml"])
+def test_configs_for_many_ranks_can_be_run(name, tmp_path, capsys):
+    """Their plans; tests/mpi does such runs."""
+    arguments = [str(ROOT / "configs" / name), "--dry-run"]
+    for override in (f"output.directory={tmp_path}", "particles=64", "mesh=128", "box_size=128.0"):
+        arguments += ["--set", override]
+    assert run_sim.main(arguments) == 0
+    assert "lpt frame, fitted steps" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -73,6 +73,24 @@ def test_files_of_other_codes(path, tmp_path, options):
             np.testing.assert_allclose(a, b, atol=2e-5)
 
 
+def test_a_joined_file_without_its_parts(path, tmp_path):
+    """HDF5 reads zeros in their place."""
+    joined = tmp_path / "joined.hdf5"
+    with h5py.File(path) as file, h5py.File(joined, "w") as target:
+        target.create_group("Header").attrs.update(file["Header"].attrs)
+        for name in file["PartType1"]:
+            data = file[f"PartType1/{name}"]
+            layout = h5py.VirtualLayout(data.shape, data.dtype)
+            layout[:] = h5py.VirtualSource(path.name, data.name, data.shape, data.dtype)
+            target.create_virtual_dataset(f"PartType1/{name}", layout)
+    np.testing.assert_array_equal(read_particles(joined).x, read_particles(path).x)
+    path.unlink()
+    with pytest.raises(
+        FileError, match=r"snapshot_000\.hdf5 is missing, which .*joined\.hdf5 joins"
+    ):
+        read_particles(joined)
+
+
 def test_files_that_are_no_snapshot(path, tmp_path):
     with pytest.raises(FileError, match="snapshot: cannot read"):
         read_particles(tmp_path / "absent.hdf5")

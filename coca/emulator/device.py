@@ -27,6 +27,11 @@ def choose_device(name: str, rank: int = 0) -> torch.device:
     return torch.device("cuda", rank % torch.cuda.device_count())
 
 
+def sharers(device: torch.device, ranks: int) -> int:
+    """Most of a machine's ranks that share a device, each with its own pass to hold there."""
+    return -(-ranks // torch.cuda.device_count()) if device.type == "cuda" else 1
+
+
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
     """The dtype of the network's products for "auto", "float32" or "bfloat16"."""
     if name == "auto":

@@ -224,6 +224,8 @@ def edges_of(domain: Domain) -> Edges:
         return own_edges
 
     def edges(x: torch.Tensor, planes: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if x.shape[2] > 2 * planes:  # the rest need not leave the device
+            x = torch.cat((x[:, :, :planes], x[:, :, -planes:]), dim=2)
         by_planes = x[0].permute(1, 2, 3, 0).contiguous().cpu()
         found = domain.edges(by_planes.view(torch.uint8).numpy(), planes, planes, "network")
         tensors = (torch.from_numpy(edge).view(x.dtype).to(x.device) for edge in found)

@@ -6,6 +6,7 @@ import warnings
 import h5py
 import numpy as np
 import pytest
+import torch
 
 import run_sim
 from coca.config import make_config
@@ -106,6 +107,17 @@ def test_what_is_written(ranks, config_file, values, shared_path):
             assert header["NumPart_ThisFile"][1] == len(ids)
             np.testing.assert_array_equal(ids, np.arange(here, here + len(ids)))
             here += len(ids)
+
+
+def test_ranks_agree_on_how_the_network_is_done(ranks, values, monkeypatch):
+    """Whatever each one's own device would take."""
+    mine = 2 if ranks.rank == ranks.size - 1 else 1
+    monkeypatch.setattr("coca.emulator.device.choose_slabs", lambda *arguments: mine)
+    precision = torch.float32 if ranks.rank == 0 else torch.bfloat16
+    monkeypatch.setattr("coca.emulator.device.choose_precision", lambda *arguments: precision)
+    sizes = {"frame": "emulator", "particles": 96, "mesh": 192, "box_size": 192.0}
+    network = make_plan(make_config(values | sizes), ranks).network
+    assert (network.slabs, network.precision) == (2, torch.float32)
 
 
 def test_fewer_files_replace_those_of_more_ranks(ranks, config_file, shared_path):
