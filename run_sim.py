@@ -12,23 +12,26 @@ import argparse
 import os
 import sys
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from functools import partial
 
+from coca.checkpoint import Checkpoints
 from coca.command import in_parallel
 from coca.config import Config, load_config
-from coca.ensemble import members, prepare, run_ensemble
+from coca.ensemble import finished, members, prepare, run_ensemble
 from coca.errors import CocaError
-from coca.plan import make_plan
+from coca.plan import Plan, make_plan
 from coca.progress import Progress
 from coca.ranks import Ranks
 from coca.rehearsal import compile_kernels
 from coca.results import write_results
-from coca.simulation import simulate
+from coca.simulation import Simulation, simulate
 
 EXAMPLES = """\
 examples:
   python run_sim.py configs/quickstart.yaml --dry-run
   python run_sim.py configs/quickstart.yaml --set seed=7 --set output.directory=runs/seed7
   python run_sim.py configs/quickstart.yaml --set force_evaluations=8 --set threads=2
+  python run_sim.py configs/large.yaml --resume                        (after it was interrupted)
   python run_sim.py configs/quickstart.yaml --set frame=lpt            (fitted steps, no network)
 """
 
@@ -46,7 +49,7 @@ def run(options: argparse.Namespace, ranks: Ranks) -> int:
     config = load_config(options.config, options.set, Config)
     progress = Progress((options.quiet and not options.dry_run) or ranks.rank > 0)
     if config.ensemble is None:
-        return one_run(config, ranks, progress, options.dry_run)
+        return one_run(config, ranks, progress, options)
     work = prepare(config, ranks)
     if options.dry_run:
         first = (work.todo or members(config))[0]
@@ -54,30 +57,42 @@ def run(options: argparse.Namespace, ranks: Ranks) -> int:
             f"ensemble     {len(work.todo)} runs to do, {len(work.results)} finished; "
             f"{work.groups} at a time, like {first.name}:"
         )
-        return one_run(first.config, ranks.split(work.groups), progress, dry_run=True)
+        return one_run(first.config, ranks.split(work.groups), progress, options)
     if work.todo:
         compile_kernels(work.todo[0].config, ranks)
     speaker = ranks.rank % config.ensemble.ranks_per_simulation == 0
-    return run_ensemble(config, ranks, work, Progress(options.quiet or not speaker), one_member)
+    progress = Progress(options.quiet or not speaker)
+    return run_ensemble(config, ranks, work, progress, partial(one_member, options=options))
 
 
-def one_run(config: Config, ranks: Ranks, progress: Progress, dry_run: bool) -> int:
+def one_run(config: Config, ranks: Ranks, progress: Progress, options: argparse.Namespace) -> int:
     """A run that says what it does."""
     plan = make_plan(config, ranks)
     progress.say(plan.describe())
-    if not dry_run:
-        compile_kernels(config, ranks)
-        write_results(plan, simulate(plan, progress), progress)
+    if options.dry_run:
+        return 0
+    if options.resume and ranks.once(lambda: finished(config)):
+        progress.say(f"finished before, see {config.output.directory}")
+        return 0
+    compile_kernels(config, ranks)
+    simulate_and_write(plan, progress, options.resume)
     return 0
 
 
-def one_member(config: Config, ranks: Ranks) -> str:
+def one_member(config: Config, ranks: Ranks, options: argparse.Namespace) -> str:
     """A silent run of an ensemble; a line on how it went."""
-    progress = Progress(quiet=True)
     plan = make_plan(config, ranks)
-    simulation = simulate(plan, progress)
-    write_results(plan, simulation, progress)
+    simulation = simulate_and_write(plan, Progress(quiet=True), options.resume)
     return "; ".join([simulation.run.trust.statement, *simulation.warnings])
+
+
+def simulate_and_write(plan: Plan, progress: Progress, resume: bool) -> Simulation:
+    """The run, with checkpoints until it is written."""
+    checkpoints = Checkpoints(plan.config, resume)
+    simulation = simulate(plan, progress, checkpoints)
+    write_results(plan, simulation, progress)
+    checkpoints.remove()
+    return simulation
 
 
 def parse(arguments: list[str] | None, ranks: Ranks) -> argparse.Namespace:
@@ -99,6 +114,9 @@ def parse(arguments: list[str] | None, ranks: Ranks) -> argparse.Namespace:
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="check, print plan, memory and cost, and stop"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with a run that was interrupted"
     )
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     with ExitStack() as silence:

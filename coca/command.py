@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 
 from coca.config import load_config
-from coca.errors import CocaError
+from coca.errors import CocaError, Terminated
 from coca.ranks import Ranks, world
 
 
@@ -70,6 +70,8 @@ def in_parallel(work: Callable[[Ranks], int], errors: tuple[type[Exception], ...
         return ranks.fail(f"error: {error}", 2)
     except KeyboardInterrupt:
         return ranks.fail("interrupted", 130)
+    except Terminated as reason:
+        return ranks.fail(str(reason), 143)
     except Exception:
         if ranks.size == 1:
             raise

@@ -151,6 +151,8 @@ class OutputConfig(_Section):
     snapshots: Boolean = True
     spectra: Boolean = True
     report: Boolean = True
+    checkpoint_minutes: Number = Field(10.0, ge=0)
+    """Minutes between checkpoints of a run under way, see `coca.checkpoint`; 0 for every step."""
 
     @model_validator(mode="after")
     def _redshifts_in_order(self):

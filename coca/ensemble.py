@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from coca.config import Config, make_config
-from coca.errors import CocaError, ConfigError, FileError
+from coca.errors import CocaError, ConfigError, FileError, Terminated
 from coca.output import write_json
 from coca.progress import Progress
 from coca.ranks import Ranks
@@ -143,6 +143,9 @@ def run_ensemble(
         try:
             group.once(partial(_make, member.config.output.directory))
             results[member.name] = run(member.config, group)
+        except Terminated as reason:
+            results[member.name] = f"failed: {reason}"
+            break
         except (CocaError, FloatingPointError, OSError) as error:  # raised on all of a group
             results[member.name] = f"failed: {error}"
         except Exception as error:

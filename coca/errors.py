@@ -11,3 +11,7 @@ class ConfigError(CocaError):
 
 class FileError(CocaError):
     """A file that is missing, damaged or does not fit the configuration."""
+
+
+class Terminated(Exception):
+    """The run was told to end, and has saved its state."""

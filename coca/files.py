@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +11,22 @@ from pathlib import Path
 
 from coca.errors import ConfigError
 
+LEFTOVER = re.compile(r"\.(snapshot|spectra|checkpoint|report|run)[^/]*-[a-z0-9_]{8}\.\w+")
+"""Temporary files of `whole_file` for what a run writes."""
+
 
 def check_directory(key: str, directory: Path) -> None:
     """Raise ConfigError if `directory`, of a configuration's key, cannot be written or made."""
     existing = next(p for p in (directory, *directory.absolute().parents) if p.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise ConfigError(f"{key}: found {directory}, wanted a directory that can be written")
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove temporary files of a run that was killed while it wrote."""
+    for path in directory.glob(".*-????????.*"):
+        if LEFTOVER.fullmatch(path.name):
+            path.unlink()
 
 
 @contextmanager

@@ -270,8 +270,10 @@ class FittedKick:
             for step, deviation in zip(steps, deviations, strict=True)
         ]
         n = frame.n_particles
-        self._before = np.zeros((3, n), np.float32)
-        self._delta_before = np.full(n, -1.0, np.float32)
+        self.memory = {
+            "before": np.zeros((3, n), np.float32),
+            "delta_before": np.full(n, -1.0, np.float32),
+        }
 
     def __call__(self, state: State, step: Step, acceleration: Acceleration) -> Evaluation:
         """Advance the residual, turning g into s / c; say what the force showed."""
@@ -282,14 +284,14 @@ class FittedKick:
             state.e,
             state.w,
             s_c,
-            self._before,
+            self.memory["before"],
             delta,
-            self._delta_before,
+            self.memory["delta_before"],
             DENSITIES,
             DENSITIES_BEFORE,
             self._matrices[self.steps.index(step)],
             H,
             c,
         )
-        self._delta_before = delta
+        self.memory["delta_before"] = delta
         return evaluation_of(self.domain, step, c, sums)

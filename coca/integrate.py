@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -73,6 +73,8 @@ class Kick(Protocol):
     needs_density: bool
     moves: bool
     """Whether the displacement too is taken to the step's end."""
+    memory: dict[str, np.ndarray]
+    """What it remembers from step to step."""
 
     def __call__(self, state: State, step: Step, acceleration: Acceleration) -> Evaluation | None:
         """Kick; `kick` stamps the state."""
@@ -83,6 +85,9 @@ class VelocityKick:
 
     needs_density = False
     moves = False
+
+    def __init__(self):
+        self.memory = {}
 
     def __call__(self, state: State, step: Step, acceleration: Acceleration) -> None:
         """Kick the velocity."""
@@ -112,6 +117,7 @@ class ResidualKick:
     cosmology: Cosmology
     frame: Frame
     gain: float
+    memory: dict[str, np.ndarray] = field(default_factory=dict, init=False)
     needs_density = True
     moves = False
 
@@ -179,6 +185,7 @@ def integrate(
     state: State,
     outputs: Sequence[float],
     on_evaluation: Callable[[Evaluation | None], None] = lambda evaluation: None,
+    on_step: Callable[[], None] = lambda: None,
 ) -> Iterator[Snapshot]:
     """Follow the particles through `steps` and yield snapshots at `outputs`.
 
@@ -201,6 +208,8 @@ def integrate(
         Growth factors in increasing order, within the steps.
     on_evaluation : callable, optional
         Called after each force evaluation with what it showed.
+    on_step : callable, optional
+        Called after each step but the last, when its snapshots have been taken.
 
     Yields
     ------
@@ -230,6 +239,8 @@ def integrate(
             else:
                 residual = state.e.copy(), state.w.copy()
             yield _snapshot(frame, D, *residual)
+        if step is not steps[-1]:
+            on_step()
 
 
 def _snapshot(frame: Frame, D: float, e: np.ndarray, w: np.ndarray) -> Snapshot:

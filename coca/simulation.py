@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from coca import initial, schemes
+from coca.checkpoint import Checkpoints, Evolution, NoCheckpoints
 from coca.config import MOST_EVALUATIONS, Config
 from coca.cosmology import Cosmology, scale_factor
 from coca.domain import Domain
@@ -83,11 +84,14 @@ class Problem:
     D_start: float
     outputs: list[float]
     """Growth factors."""
+    checkpoints: Checkpoints
     clock: Clock
     progress: Progress
 
 
-def simulate(plan: Plan, progress: Progress | None = None) -> Simulation:
+def simulate(
+    plan: Plan, progress: Progress | None = None, checkpoints: Checkpoints | None = None
+) -> Simulation:
     """Run a plan.
 
     Parameters
@@ -96,6 +100,15 @@ def simulate(plan: Plan, progress: Progress | None = None) -> Simulation:
         From `coca.plan.make_plan`.
     progress : Progress, optional
         Where to say what is going on; silent by default.
+    checkpoints : Checkpoints, optional
+        Kept while the run is under way; none by default.
+
+    Raises
+    ------
+    FileError
+        A checkpoint to resume from does not fit.
+    Terminated
+        The run was told to end, and is saved.
     """
     config, clock, progress = plan.config, Clock(), progress or Progress(quiet=True)
     cosmology = config.cosmology.build()
@@ -108,12 +121,18 @@ def simulate(plan: Plan, progress: Progress | None = None) -> Simulation:
     with clock("force"):
         force = ParticleMesh(domain, config.mesh, **config.force.solver)
     D_start, outputs = growth_factors(config, cosmology)
-    problem = Problem(plan, domain, cosmology, conditions, force, D_start, outputs, clock, progress)
+    checkpoints = checkpoints or NoCheckpoints()
+    found = checkpoints.open(domain)
+    if found:
+        progress.say(found)
+    problem = Problem(
+        plan, domain, cosmology, conditions, force, D_start, outputs, checkpoints, clock, progress
+    )
     run, refuted = follow_methods(problem)
     reference = []
     if config.reference is not None:
         with clock("reference run"):
-            reference = run_reference(problem)
+            reference = run_reference(problem, run.snapshots)
     warnings = [*plan.warnings, *refuted]
     if config.tolerance is not None and run.trust.error > config.tolerance:
         warnings.append(
@@ -217,8 +236,9 @@ def evolve(
     rule: Kick,
     steps: list[Step],
     limits: np.ndarray,
+    kept: list[Snapshot] = (),
 ) -> tuple[list[Snapshot], list[Evaluation]]:
-    """Integrate through all outputs; errors as in `follow`.
+    """Integrate through all outputs, or as far as a checkpoint has not come; errors as in `follow`.
 
     Parameters
     ----------
@@ -230,9 +250,30 @@ def evolve(
     steps : list of Step
     limits : array
         Rms residual acceleration at each step above which the frame is refuted, Mpc/h.
+    kept : list of Snapshot
+        What a checkpoint has to hold beside.
     """
-    evaluations = []
+    past = problem.checkpoints.begin()
+    if past.failure is not None:
+        raise FrameRefuted(past.failure)
+    if past.finished:
+        return past.snapshots, past.evaluations
+    try:
+        _evolve(problem, frame, force, rule, steps, limits, kept, past)
+    except (FrameRefuted, FloatingPointError) as reason:
+        past.failure = str(reason)
+        past.snapshots = []
+        raise
+    snapshots, past.snapshots = past.snapshots, []  # not kept beyond the caller's use
+    past.finished, past.state, past.memory = True, None, {}
+    return snapshots, past.evaluations
+
+
+def _evolve(problem, frame, force, rule, steps, limits, kept, past: Evolution) -> None:
+    """Take an evolution to its end; arguments as for `evolve`."""
+    evaluations = past.evaluations
     with problem.progress.count("force evaluations", len(steps)) as bar:
+        bar.update(past.done)
 
         def note(evaluation):
             bar.update()
@@ -249,19 +290,31 @@ def evolve(
                     f"{evaluation.residual_rms:.3g} Mpc/h rms, wanted at most {limit:.3g}"
                 )
 
-        lpt = problem.conditions.lpt_frame(problem.cosmology)
-        state = initial_state(lpt, frame, problem.D_start)
-        run = integrate(problem.domain, frame, force, rule, steps, state, problem.outputs, note)
-        return list(run), evaluations
+        def stepped():
+            past.done += 1
+            past.memory = rule.memory
+            problem.checkpoints.step(kept)
+
+        if past.state is None:
+            lpt = problem.conditions.lpt_frame(problem.cosmology)
+            past.state = initial_state(lpt, frame, problem.D_start)
+        rule.memory.update(past.memory)
+        left, outputs = steps[past.done :], problem.outputs[len(past.snapshots) :]
+        with problem.checkpoints.watching():
+            for snapshot in integrate(
+                problem.domain, frame, force, rule, left, past.state, outputs, note, stepped
+            ):
+                past.snapshots.append(snapshot)
 
 
-def run_reference(problem: Problem) -> list[Snapshot]:
-    """The BullFrog reference that the configuration asks for."""
+def run_reference(problem: Problem, kept: list[Snapshot]) -> list[Snapshot]:
+    """The BullFrog reference that the configuration asks for; `kept` are the run's snapshots."""
     count = problem.plan.config.reference.force_evaluations
     rest = rest_frame(problem.domain.own_particles)
     steps = schemes.bullfrog(problem.cosmology, problem.D_start, problem.outputs[-1], count)
     problem.progress.say("reference run (BullFrog)")
-    return evolve(problem, rest, problem.force, VelocityKick(), steps, np.full(count, np.inf))[0]
+    limits = np.full(count, np.inf)
+    return evolve(problem, rest, problem.force, VelocityKick(), steps, limits, kept)[0]
 
 
 def growth_factors(config: Config, cosmology: Cosmology) -> tuple[float, list[float]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import psutil
 import pytest
 import yaml
 from failing import STAGES
@@ -117,6 +118,56 @@ def test_bad_input_is_one_line_of_one_rank(small, ranks, override, message):
     done = launch(ranks, "run_sim.py", small, "--set", override)
     assert done.returncode == 2
     assert done.stderr.count("error: ") == 1 and message in done.stderr
+
+
+@pytest.fixture
+def saved(small):
+    """A configuration whose run is saved at every step, and its results undisturbed on 2 ranks."""
+    values = yaml.safe_load(small.read_text())
+    values["output"] |= {"checkpoint_minutes": 0.0, "report": False}
+    small.write_text(yaml.safe_dump(values))
+    wanted = small.parent / "unbroken"
+    done = launch(2, "run_sim.py", small, "--set", f"output.directory={wanted}")
+    assert done.returncode == 0, done.stderr
+    return small, wanted
+
+
+def resume(config, wanted):
+    """Go on with a run; its particles are those of the undisturbed one, bit by bit."""
+    done = launch(2, "run_sim.py", config, "--resume")
+    assert done.returncode == 0 and "resumed after" in done.stdout, done.stderr
+    found = config.parent / "run"
+    np.testing.assert_array_equal(coordinates(found), coordinates(wanted))
+    assert sorted(p.name for p in found.iterdir()) == sorted(p.name for p in wanted.iterdir())
+
+
+def test_a_run_whose_rank_was_killed_resumes(saved):
+    config, wanted = saved
+    done = launch(2, "tests/failing.py", "reference run", 1, "kill", config, timeout=120)
+    assert done.returncode != 0
+    assert launch(1, "run_sim.py", config, "--resume").returncode == 2  # of two ranks
+    resume(config, wanted)
+
+
+def test_sigterm_to_one_rank_saves_all(saved):
+    config = saved[0]
+    slow = ["--set", "reference.force_evaluations=4096", "--set", "output.checkpoint_minutes=60"]
+    command = [MPIEXEC, "-n", "2", sys.executable, "run_sim.py", str(config), *slow]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stdout:
+        if line.startswith("force evaluations: 4096"):
+            break
+    time.sleep(0.5)
+    ranks = [p for p in psutil.Process(process.pid).children(recursive=True)
+             if "run_sim.py" in p.cmdline() and "python" in p.name()]  # fmt: skip
+    assert len(ranks) == 2
+    ranks[1].terminate()
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 143 and error.count("terminated; saved in") == 1
+    done = launch(2, "run_sim.py", config, *slow, "--resume", "--set", "output.report=true")
+    assert done.returncode == 2 and "another configuration" in done.stderr
 
 
 def test_usage_is_printed_once():

@@ -1,0 +1,57 @@
+"""Kill runs at random moments, each one once, and resume them to their end.
+
+killing.py KILLS SEED DIRECTORY ARGUMENTS...: results are in DIRECTORY/0, DIRECTORY/1, ..., and
+DIRECTORY/resumed.json says how many went on from a checkpoint. Runs are forks of this process,
+which has imported everything and started no threads.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import coca.simulation  # noqa: F401
+import run_sim
+
+
+def start(arguments: list[str], log: Path) -> int:
+    """A run in a fork; its process."""
+    process = os.fork()
+    if process == 0:
+        out = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        os._exit(run_sim.main(arguments))
+    return process
+
+
+def run(arguments: list[str], log: Path) -> float:
+    """Seconds of a run to its end."""
+    began = time.monotonic()
+    _, status = os.waitpid(start(arguments, log), 0)
+    if status != 0:
+        sys.exit(f"status {status}: {log.read_text()}")
+    return time.monotonic() - began
+
+
+if __name__ == "__main__":
+    kills, seed, directory = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    arguments, log, rng, resumed = sys.argv[4:], directory / "log", random.Random(seed), 0
+
+    def into(name: object) -> list[str]:
+        """The command line of a run with its own directory."""
+        return [*arguments, "--set", f"output.directory={directory / str(name)}"]
+
+    directory.mkdir()
+    seconds = min(run(into("warm"), log), run(into("warm"), log))
+    for number in range(kills):
+        process = start(into(number), log)
+        time.sleep(rng.uniform(0.0, seconds))
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        run([*into(number), "--resume"], log)
+        resumed += "resumed after" in log.read_text()
+    (directory / "resumed.json").write_text(json.dumps(resumed))
