@@ -241,20 +241,23 @@ def time(seconds: dict[str, float], compiled: dict[str, float]) -> np.ndarray:
     stages, total = list(seconds), max(sum(seconds.values()), 1e-9)
     late = np.array([compiled.get(stage, 0.0) for stage in stages])
     values = np.array([seconds[stage] for stage in stages])
-    work = np.maximum(values - late, 0.0)
+    work, rows = np.maximum(values - late, 0.0), np.flatnonzero(late > 0.005 * values)
 
     def draw(figure):
         panel = figure.subplots()
-        panel.barh(stages, work, color=RUN["color"], label="work")
+        panel.barh(range(len(stages)), work, tick_label=stages, color=RUN["color"], label="work")
         how = {"color": "white", "edgecolor": FRAME["color"], "hatch": "////"}
         if late.sum() > 0.005 * total:
-            panel.barh(stages, late, left=work, **how, label="compilation, first run only")
+            panel.barh(
+                rows, late[rows], left=work[rows], **how, label="compilation, first run only"
+            )
             panel.legend(loc="lower right")
         for row, value in enumerate(values):
             text = f"{value:.2f} s, {100 * value / total:.1f} %"
             panel.annotate(text, (value, row), (4, 0), textcoords="offset points", va="center")
         panel.set(xlabel="wall time [s]", xlim=(0, 1.3 * max(values.max(), 1e-9)))
         panel.invert_yaxis()
+        panel.tick_params(axis="y", length=0)
         panel.spines[["top", "right"]].set_visible(False)
 
     return picture(draw, 0.8 + 0.28 * len(stages))

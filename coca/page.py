@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any, NamedTuple
 
 import jinja2
@@ -70,6 +71,7 @@ def render(
     return environment.get_template("report.html").render(
         record=record,
         config=record["config"],
+        command=shlex.join(record["command"]),
         sections=sections(record["config"]),
         outputs=outputs,
         drawings=drawings,

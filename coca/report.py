@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+from functools import partial
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
@@ -92,9 +93,10 @@ def run_name(simulation: Simulation) -> str:
 
 def _scenes(simulation: Simulation, measurements: list[Measurement]) -> list[Scene]:
     D_start, _ = growth_factors(simulation.config, simulation.cosmology)
-    start = simulation.lpt.displacement(D_start)
     # on a finer mesh a lattice that has hardly moved would show once delta is scaled up
-    initial = _projected_density(simulation, start, simulation.domain.n)
+    initial = _projected_density(
+        simulation, simulation.lpt.displacement(D_start), simulation.domain.n
+    )
     scenes = []
     for i, (snapshot, m) in enumerate(zip(simulation.snapshots, measurements, strict=True)):
         grown = 1.0 + (initial - 1.0) * (snapshot.D / D_start)
@@ -110,14 +112,13 @@ def _scenes(simulation: Simulation, measurements: list[Measurement]) -> list[Sce
 def _slices(
     simulation: Simulation, snapshot: Snapshot, reference: Snapshot | None
 ) -> dict[str, np.ndarray]:
-    slices = {}
+    slices, project = {}, partial(_projected_density, simulation, cells=simulation.config.mesh)
     if _has_frame(simulation):
-        slices[frame_name(simulation)] = simulation.run.frame.displacement(snapshot.D)
-    slices[run_name(simulation)] = snapshot.disp
+        slices[frame_name(simulation)] = project(simulation.run.frame.displacement(snapshot.D))
+    slices[run_name(simulation)] = project(snapshot.disp)
     if reference is not None:
-        slices["reference"] = reference.disp
-    cells = simulation.config.mesh
-    return {name: _projected_density(simulation, disp, cells) for name, disp in slices.items()}
+        slices["reference"] = project(reference.disp)
+    return slices
 
 
 def _has_frame(simulation: Simulation) -> bool:
