@@ -3,7 +3,7 @@
 
 The configuration says what is run; --set changes single values of it. Results appear in
 output.directory: Gadget HDF5 snapshots, power spectra as text, run.json with everything that
-is known of the run, and report.png.
+is known of the run, and report.html with its figures, also in report.png and report/.
 """
 
 from __future__ import annotations

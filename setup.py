@@ -17,9 +17,13 @@ setup(
     license="BSD-3-Clause",
     python_requires=">=3.10",
     packages=find_packages(include=["coca", "coca.*", "kernels", "kernels.*"]),
-    package_data={"coca": ["tables/*.safetensors"], "coca.emulator": ["weights/*.safetensors"]},
+    package_data={
+        "coca": ["tables/*.safetensors", "templates/*"],
+        "coca.emulator": ["weights/*.safetensors"],
+    },
     install_requires=[
         "h5py>=3.8",
+        "jinja2>=3.1",
         "matplotlib>=3.7",
         "numba>=0.60",
         "numpy>=2",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from coca.errors import ConfigError
 
-LEFTOVER = re.compile(r"\.(snapshot|spectra|checkpoint|report|run)[^/]*-[a-z0-9_]{8}\.\w+")
+LEFTOVER = re.compile(r"\.(snapshot|spectra|checkpoint|report|run|density|residual|time)[^/]*-[a-z0-9_]{8}\.\w+")
 """Temporary files of `whole_file` for what a run writes."""
 
 
@@ -24,7 +24,7 @@ def check_directory(key: str, directory: Path) -> None:
 
 def remove_leftovers(directory: Path) -> None:
     """Remove temporary files of a run that was killed while it wrote."""
-    for path in directory.glob(".*-????????.*"):
+    for path in directory.rglob(".*-????????.*"):
         if LEFTOVER.fullmatch(path.name):
             path.unlink()
 

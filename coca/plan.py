@@ -247,7 +247,7 @@ def stage_memory(
     psi = 2 * vectors
     conditions = psi + 4 * N
     terms = len(network.emulator.functions) if network else 0
-    frame = (psi if config.frame != "rest" else 0) + vectors * terms
+    frame = psi + vectors * terms
     spectral = config.force.gradient == "spectral"
     force = mesh * (2 if spectral else 1) + (vectors if spectral else 0)
     density = 8 * N if config.integrator.method == "residual" else 0

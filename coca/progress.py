@@ -20,7 +20,9 @@ class Clock:
 
     def __init__(self):
         self.seconds: dict[str, float] = {}
-        self._compiled_before = _compilation_seconds()
+        self.compiled: dict[str, float] = {}
+        """Seconds of each stage in which numba compiled."""
+        self._compiled_before = self._compiled_since = _compilation_seconds()
         self._stack: list[str] = []
         self._since = 0.0
 
@@ -62,11 +64,13 @@ class Clock:
         return "\n".join(["time by stage", *rows])
 
     def _charge(self) -> None:
-        now = time.perf_counter()
+        now, compiled = time.perf_counter(), _compilation_seconds()
         if self._stack:
             stage = self._stack[-1]
             self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
-        self._since = now
+            spent = compiled - self._compiled_since
+            self.compiled[stage] = self.compiled.get(stage, 0.0) + spent
+        self._since, self._compiled_since = now, compiled
 
 
 @cache

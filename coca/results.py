@@ -67,7 +67,7 @@ def write_results(plan: Plan, simulation: Simulation, progress: Progress) -> Non
             written = _write_tables(directory, plan, simulation, measurements)
         if config.output.report:
             with clock("report"):
-                written.append(_write_report(directory / "report.png", simulation, measurements))
+                written += _write_report(directory, plan, simulation, measurements, written)
         record = run_record(plan, simulation, written)
         domain.once(lambda: output.write_json(directory / RECORD, record))
     except OSError as error:
@@ -142,6 +142,7 @@ def run_record(plan: Plan, simulation: Simulation, files: list[str] = ()) -> dic
         "bytes_sent": {what: max(s.get(what, 0) for s in sent) for what in sorted(sent[0])},
         "timings": dict(simulation.clock.seconds),
         "compilation": simulation.clock.compilation,
+        "compilation_by_stage": dict(simulation.clock.compiled),
         "files": list(files),
     }
 
@@ -183,8 +184,13 @@ def _columns(simulation: Simulation, m: Measurement) -> dict:
     return columns
 
 
-def _write_report(path: Path, simulation: Simulation, measurements: list[Measurement]) -> str:
+def _write_report(
+    directory: Path,
+    plan: Plan,
+    simulation: Simulation,
+    measurements: list[Measurement],
+    written: list[str],
+) -> list[str]:
     from coca.report import write_report
 
-    write_report(path, simulation, measurements)
-    return path.name
+    return write_report(directory, simulation, measurements, run_record(plan, simulation, written))

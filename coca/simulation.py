@@ -65,6 +65,8 @@ class Simulation:
     warnings: list[str]
     """The plan's, and what the forces refuted."""
     clock: Clock
+    lpt: Frame
+    """2LPT trajectories, on which the particles started."""
 
     @property
     def snapshots(self) -> list[Snapshot]:
@@ -139,7 +141,8 @@ def simulate(
             f"tolerance: {run.trust.error:.3g} Mpc/h is left after {len(run.steps)} force "
             f"evaluations, wanted {config.tolerance:g}"
         )
-    return Simulation(config, domain, cosmology, power, run, reference, warnings, clock)
+    lpt = conditions.lpt_frame(cosmology)
+    return Simulation(config, domain, cosmology, power, run, reference, warnings, clock, lpt)
 
 
 def initial_conditions(config: Config, domain: Domain, power: LinearPower) -> InitialConditions:
