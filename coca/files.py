@@ -11,7 +11,8 @@ from pathlib import Path
 
 from coca.errors import ConfigError
 
-LEFTOVER = re.compile(r"\.(snapshot|spectra|checkpoint|report|run|density|residual|time)[^/]*-[a-z0-9_]{8}\.\w+")
+WRITTEN = "snapshot|spectra|checkpoint|report|run|density|residual|time"
+LEFTOVER = re.compile(rf"\.({WRITTEN})[^/]*-[a-z0-9_]{{8}}\.\w+")
 """Temporary files of `whole_file` for what a run writes."""
 
 
