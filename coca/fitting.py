@@ -182,13 +182,23 @@ class Member:
         )
         explicit = torch.from_numpy(explicit_matrix(step)[0].astype(np.float32))
         mine = explicit + torch.einsum("k,k...->...", torch.from_numpy(self.weights), rows)
-        number = self.before_class.astype(np.int64) * CLASSES[1] + self.now_class
-        per_particle = mine.reshape(-1, mine.shape[-1])[torch.from_numpy(number)]
+        now, before = _shares(self.delta, DENSITIES), _shares(self.delta_before, DENSITIES_BEFORE)
+        flat = mine.reshape(-1, mine.shape[-1])
+        per_particle = sum(
+            (u * t)[:, None] * flat[b * CLASSES[1] + k] for b, u in before for k, t in now
+        )
         return torch.einsum("pf,fcp->cp", per_particle, features)
 
     @property
     def _features(self):
         return self.state.e, self.state.w, self.s, self.before
+
+
+def _shares(delta: np.ndarray, edges: np.ndarray) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The two classes that each particle's matrix is of, and how much of each."""
+    place = torch.from_numpy(kernels.fitted.place(delta, edges))
+    low = place.floor().clamp(max=len(edges) - 1)
+    return [(low.long(), 1 - (place - low)), (low.long() + 1, place - low)]
 
 
 def fit(config: FitConfig, threads: int, frame_of: Callable, report=print) -> FittedSteps:

@@ -29,10 +29,18 @@ def classify(delta, edges, out):
                 number[p] += np.uint8(part[p] > least)
 
 
+@njit(cache=True)
+def place(delta, edges):
+    """Class of every particle (N,) as a number that rises steadily from class to class over
+    `RAMP` of an edge to either side."""
+    out = np.empty(delta.size, np.float32)
+    _place(delta, edges, out)
+    return out
+
+
 @njit(fastmath=True)
 def _place(delta, edges, out):
-    """Class of every particle as a number that rises steadily from class to class over `RAMP` of
-    an edge to either side."""
+    """See `place`."""
     out[:] = np.float32(0)
     for edge in edges:
         slope = np.float32(0.5 / (RAMP * edge))

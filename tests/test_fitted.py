@@ -10,7 +10,7 @@ import kernels.fitted
 from coca import fit as fit_command
 from coca import schemes
 from coca.analysis import density_modes, particle_spectra
-from coca.config import make_config
+from coca.config import FitConfig, load_config, make_config
 from coca.errors import FileError
 from coca.fitted import (
     CLASSES,
@@ -22,7 +22,7 @@ from coca.fitted import (
     shipped,
     step_exponent,
 )
-from coca.fitting import POWER_WEIGHT, least_squares, torch_density_modes
+from coca.fitting import POWER_WEIGHT, least_squares, make_members, torch_density_modes
 from coca.force import Acceleration
 from coca.integrate import initial_state, integrate
 from coca.plan import make_plan
@@ -84,6 +84,13 @@ def test_step_equals_its_plain_twin(particles, densities):
     y = c * (1.0 + densities[0].astype(np.float64)) / 3.0 * 0.01
     squares = (particles[2].astype(np.float64) ** 2).sum(axis=0)
     np.testing.assert_allclose(sums, (squares.sum(), (squares / (1 + y) ** 2).sum()), rtol=1e-5)
+
+
+def test_classes_go_over_from_one_to_the_next(densities):
+    for delta, edges in zip(densities, EDGES, strict=True):
+        wanted = shares(delta, edges) @ np.arange(len(edges) + 1)
+        # round-off of the density, 1e-7, over a tenth
+        np.testing.assert_allclose(kernels.fitted.place(delta, edges), wanted, atol=2e-5)
 
 
 def test_round_off_of_the_density_moves_nobody_far(particles, densities):
@@ -160,6 +167,25 @@ def test_density_with_derivatives_is_the_density(domain, conditions):
     modes = differentiable.numpy()
     modes[0, 0, 0] = 0
     np.testing.assert_allclose(modes, density_modes(domain, x, 64), atol=2e-7)
+
+
+def test_the_density_is_fitted_to_particles_that_move_as_in_a_run():
+    small = ["particles=16", "simulations=1", "growth_factors=[1.0]", "nodes=2", "batch=1"]
+    config = load_config("configs/fit.yaml", [*small, "reference_steps=16", "times=8"], FitConfig)
+    (member,) = make_members(
+        config, 1, lambda truth: truth.conditions.lpt_frame(truth.cosmology), lambda line: None
+    )
+    member.weights = np.array([0.4, 0.6], np.float32)
+    matrices = 0.1 * np.random.default_rng(11).normal(size=(2, *CLASSES, TARGETS, FEATURES))
+    matrices = matrices.astype(np.float32)
+    member.start(2)
+    member.evaluate(member.steps[0])
+    member.advance(member.steps[0], matrices)
+    member.evaluate(member.steps[1])
+    rows = torch.from_numpy(np.ascontiguousarray(matrices[..., 0, :]))
+    wanted = member.displacement(rows).numpy()
+    member.advance(member.steps[1], matrices)
+    np.testing.assert_allclose(member.state.e, wanted, atol=1e-5 * np.abs(wanted).max())
 
 
 def test_table_survives_its_file(table, tmp_path):
