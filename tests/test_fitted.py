@@ -171,7 +171,7 @@ def test_density_with_derivatives_is_the_density(domain, conditions):
 
 def test_the_density_is_fitted_to_particles_that_move_as_in_a_run():
     small = ["particles=16", "simulations=2", "growth_factors=[1.0]", "nodes=2", "batch=2"]
-    config = load_config("configs/fit.yaml", [*small, "reference_steps=16", "times=8"], FitConfig)
+    config = load_config("configs/fit.yaml", [*small, "reference_steps=32", "times=8"], FitConfig)
     member, _ = make_members(
         config, 1, lambda truth: truth.conditions.lpt_frame(truth.cosmology), lambda line: None
     )
