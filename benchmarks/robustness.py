@@ -13,7 +13,6 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from safetensors import safe_open
 from safetensors.torch import save_file
 
 from benchmarks.accuracy import FIDUCIAL, METHODS, REFERENCE_STEPS, compare, plan_of
@@ -22,6 +21,7 @@ from coca.emulator.emulator import SHIPPED_WEIGHTS
 from coca.modes import white_noise_modes
 from coca.plan import Plan
 from coca.simulation import simulate
+from coca.tensors import read_tensors, write_tensors
 
 PARTICLES, BOX_SIZE, SEED = 64, 128.0, 31
 FORCES = (4, 8)
@@ -106,14 +106,12 @@ def write_displacements(directory: Path) -> None:
 def scramble_weights(path: Path) -> None:
     """The shipped weights, each tensor of the network in random order."""
     rng = np.random.default_rng(SEED)
-    with safe_open(SHIPPED_WEIGHTS, "pt") as file:
-        metadata = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    metadata, tensors = read_tensors(SHIPPED_WEIGHTS, "pt")
     for name, tensor in tensors.items():
         if name.startswith("network."):
             flat = tensor.flatten()
             tensors[name] = flat[rng.permutation(len(flat))].view(tensor.shape)
-    save_file(tensors, path, metadata)
+    write_tensors(path, save_file, tensors, metadata)
 
 
 def _plan(options: argparse.Namespace, values: dict, method: str, count: int) -> Plan:

@@ -28,8 +28,9 @@ from coca import __version__
 from coca.config import Config
 from coca.domain import Domain
 from coca.errors import FileError, Terminated
-from coca.files import remove_leftovers, whole_file
+from coca.files import remove_leftovers, whole_file, whole_hdf5
 from coca.integrate import Evaluation, Snapshot, State
+from coca.snapshot import DAMAGE
 
 INDEX = "checkpoint.json"
 STOP = 10**6
@@ -248,7 +249,7 @@ def _write(path: Path, evolutions: list[Evolution], kept: list[Snapshot]) -> str
         "kept": [snapshot.D for snapshot in kept],
     }
     text = json.dumps(record)
-    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+    with whole_hdf5(path) as file:
         file["record"] = text
         for name, array in arrays.items():
             file[name] = array
@@ -267,7 +268,7 @@ def _read(path: Path, digest: str) -> list[Evolution]:
                     else None
                 )
             )
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except DAMAGE as error:
         raise FileError(f"checkpoint: cannot use {path}: {error}") from None
     if _digest(text, arrays) != digest:
         raise FileError(f"checkpoint: {path} is damaged; wanted no --resume, to start anew")

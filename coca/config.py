@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from pathlib import Path
+from reprlib import Repr
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -24,18 +27,31 @@ from coca.errors import ConfigError
 Integer = Annotated[int, Strict()]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Boolean = Annotated[bool, Strict()]
+BoxSize = Annotated[Number, Field(ge=0.1, le=1e5)]
+"""Mpc/h: from well inside a halo to beyond the horizon."""
+
+
+def _printable(path: Path) -> Path:
+    if not str(path).isprintable():
+        raise ValueError(f"found {str(path)!r}, wanted a path of printable characters")
+    return path
+
+
+FilePath = Annotated[Path, AfterValidator(_printable)]
 
 
 def _auto_or_count(least: int, most: int) -> PlainValidator:
     def check(value: Any) -> int | str:
         if value == "auto" or (type(value) is int and least <= value <= most):
             return value
-        raise ValueError(f"found {value!r}, wanted auto or a number from {least} to {most}")
+        raise ValueError(f"found {_short(value)}, wanted auto or a number from {least} to {most}")
 
     return PlainValidator(check)
 
 
 MOST_EVALUATIONS = 4096
+LEAST_STEP = 1e-6
+"""Relative difference in 1 + z of a run's start and end."""
 Count = Annotated[int | str, _auto_or_count(1, 1024)]
 Evaluations = Annotated[int | str, _auto_or_count(0, MOST_EVALUATIONS)]
 
@@ -48,10 +64,10 @@ class CosmologyConfig(_Section):
     """Flat LCDM parameters, as in `coca.cosmology.Cosmology`."""
 
     Omega_m: Number = Field(gt=0, le=1)
-    Omega_b: Number = Field(gt=0, le=1)
+    Omega_b: Number = Field(ge=1e-6, le=1)
     h: Number = Field(gt=0.1, lt=3)
     n_s: Number = Field(gt=-1, lt=3)
-    sigma_8: Number = Field(gt=0, lt=5)
+    sigma_8: Number = Field(ge=1e-3, lt=5)
 
     @model_validator(mode="after")
     def _baryons_are_matter(self):
@@ -68,7 +84,7 @@ class LinearPowerConfig(_Section):
     """Source of the linear power spectrum, always normalised to sigma_8 at z = 0."""
 
     source: Literal["camb", "eisenstein_hu", "table"] = "camb"
-    file: Path | None = None
+    file: FilePath | None = None
     """Text table of k [h/Mpc] and P [(Mpc/h)^3], for source: table."""
 
     @model_validator(mode="after")
@@ -81,10 +97,10 @@ class LinearPowerConfig(_Section):
 class InitialConditionsConfig(_Section):
     """Where the linear modes come from and when the integration starts."""
 
-    redshift: Number = Field(19.0, gt=0, le=1000)
+    redshift: Number = Field(19.0, ge=0.01, le=1000)
     fixed_amplitude: Boolean = False
     paired: Boolean = False
-    file: Path | None = None
+    file: FilePath | None = None
     """HDF5 with /white_noise (n, n, n) or /psi1 (3, n, n, n) [Mpc/h at D = 1]."""
 
     @model_validator(mode="after")
@@ -122,7 +138,7 @@ class IntegratorConfig(_Section):
     """Residual kicks: fitted steps (`coca.fitted`), the resolved gain, or neither. auto: fitted
     where the table serves, else the gain in an emulated frame and explicit in others. A frame
     that a force refutes gives way as `coca.method` says, whatever the kicks."""
-    table: Path | None = None
+    table: FilePath | None = None
     """A safetensors file of coca.fit; none: the one shipped for the frame."""
     step_exponent: Number | None = Field(None, gt=0.2, le=2)
     """Edges of the steps at D_start + (D_end - D_start) (i/n)^exponent: 1 is uniform in D, less
@@ -134,7 +150,7 @@ class IntegratorConfig(_Section):
 class EmulatorConfig(_Section):
     """The emulator's weights and arithmetic."""
 
-    weights: Path | None = None
+    weights: FilePath | None = None
     """A safetensors file of coca.train; none: the weights shipped with the package."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 where the hardware multiplies it, else float32."""
@@ -145,7 +161,7 @@ class EmulatorConfig(_Section):
 class OutputConfig(_Section):
     """What is written, and where."""
 
-    directory: Path
+    directory: FilePath
     redshifts: tuple[Number, ...] = (0.0,)
     """Redshifts of the outputs, from early to late; the run ends at the last."""
     snapshots: Boolean = True
@@ -175,7 +191,7 @@ class EnsembleConfig(_Section):
     """One run each."""
     realisations: Integer | None = Field(None, ge=1)
     """This many runs with seeds from `seed` on."""
-    table: Path | None = None
+    table: FilePath | None = None
     """Text with a line of names, of cosmology's keys and seed, and a line of numbers for each run;
     without a column seed they are `seed` and those after it."""
     ranks_per_simulation: Integer = Field(1, ge=1)
@@ -186,7 +202,7 @@ class EnsembleConfig(_Section):
         if sum(source is not None for source in (self.seeds, self.realisations, self.table)) != 1:
             raise ValueError("ensemble: wanted one of seeds, realisations and table")
         if self.seeds is not None and len(set(self.seeds)) < max(len(self.seeds), 1):
-            raise ValueError(f"ensemble.seeds: found {self.seeds}, wanted different ones")
+            raise ValueError(f"ensemble.seeds: found {_short(self.seeds)}, wanted different ones")
         return self
 
 
@@ -207,7 +223,7 @@ class Config(_Section):
 
     cosmology: CosmologyConfig
     linear_power: LinearPowerConfig = LinearPowerConfig()
-    box_size: Number = Field(gt=0)
+    box_size: BoxSize
     particles: Integer = Field(ge=4, le=8192)
     """Per dimension."""
     mesh: Integer = Field(ge=4)
@@ -233,10 +249,11 @@ class Config(_Section):
     @model_validator(mode="after")
     def _consistent(self):
         _check_mesh(self.particles, self.mesh, self.force)
-        if self.output.redshifts[0] >= self.initial_conditions.redshift:
+        start, first = self.initial_conditions.redshift, self.output.redshifts[0]
+        if first > start - LEAST_STEP * (1.0 + start):
             raise ValueError(
-                f"output.redshifts: found {self.output.redshifts[0]}, wanted all below "
-                f"initial_conditions.redshift = {self.initial_conditions.redshift}"
+                f"output.redshifts: found {first}, wanted all below "
+                f"initial_conditions.redshift = {start}"
             )
         if self.integrator.method != "residual" and self.frame != "rest":
             raise ValueError(
@@ -247,6 +264,11 @@ class Config(_Section):
             raise ValueError(
                 f"force_evaluations: found 0, wanted 1 or more with "
                 f"integrator.method: {self.integrator.method}"
+            )
+        if self.frame == "rest" and self.force_evaluations == 0:
+            raise ValueError(
+                "force_evaluations: found 0, wanted 1 or more with frame: rest, "
+                "where nothing else moves the particles"
             )
         if (self.force_evaluations == "auto") != (self.tolerance is not None):
             raise ValueError(
@@ -290,12 +312,12 @@ class CosmologyRange(_Section):
 class SimulationsConfig(_Section):
     """Training simulations: BullFrog runs that the trainer makes for itself."""
 
-    directory: Path
+    directory: FilePath
     training: Integer = Field(ge=1)
     validation: Integer = Field(ge=1)
     cosmology: CosmologyRange
     linear_power: Literal["camb", "eisenstein_hu"] = "eisenstein_hu"
-    box_size: Number = Field(gt=0)
+    box_size: BoxSize
     particles: Integer = Field(ge=8, le=1024)
     mesh: Integer
     seed: Integer = Field(ge=0, lt=2**62)
@@ -365,7 +387,7 @@ class FitConfig(_Section):
     """Simulations to each iteration, at one final growth factor each."""
     learning_rate: Number = Field(0.1, gt=0)
     seed: Integer = Field(ge=0, lt=2**62)
-    table: Path
+    table: FilePath
     """The safetensors file to write."""
     threads: Count = "auto"
 
@@ -394,7 +416,7 @@ class TrainConfig(_Section):
     simulations: SimulationsConfig
     network: NetworkConfig = NetworkConfig()
     optimiser: OptimiserConfig
-    weights: Path
+    weights: FilePath
     """The safetensors file to write; its checkpoint lies beside it until the end."""
     threads: Count = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -409,6 +431,12 @@ class TrainConfig(_Section):
             )
         return self
 
+
+MOST_BYTES, MOST_LEVELS = 2**20, 16
+"""Of a file that can be a configuration, and of the nesting in it."""
+
+SHORT = Repr()
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 80
 
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
 
@@ -432,7 +460,7 @@ def load_config(
         Names the file or key, what was found and what is wanted.
     """
     try:
-        data = yaml.load(Path(path).read_text(), _Loader)
+        data = yaml.load(_text(Path(path)), _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot read: {getattr(error, 'strerror', error)}") from None
     except (yaml.YAMLError, ValueError) as error:
@@ -452,13 +480,39 @@ def make_config(data: dict[str, Any], kind: type[AnyConfig] = Config, name="conf
         raise ConfigError(f"{name}: {_one_line(error)}") from None
 
 
+def _text(path: Path) -> str:
+    """What is in a file, which may be endless."""
+    with path.open("rb") as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"more than {MOST_BYTES} bytes")
+    return data.decode()
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML without tags, where 1e-3 is a number and a repeated key is an error."""
+    """YAML without tags and anchors and of few levels, where 1e-3 is a number and a repeated key is
+    an error: nothing in it becomes larger than it is written."""
+
+    level = 0
+
+    def compose_node(self, parent, index):
+        event = self.peek_event()
+        line = event.start_mark.line + 1
+        if getattr(event, "anchor", None) is not None:
+            raise yaml.YAMLError(f"anchors and aliases are not read, line {line}")
+        if getattr(event, "tag", None) is not None:
+            raise yaml.YAMLError(f"tags are not read, line {line}")
+        if self.level == MOST_LEVELS:
+            raise yaml.YAMLError(f"more than {MOST_LEVELS} levels, line {line}")
+        self.level += 1
+        node = super().compose_node(parent, index)
+        self.level -= 1
+        return node
 
     def construct_mapping(self, node, deep=False):
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for key, times in keys.items():
+            if times > 1:
                 raise yaml.YAMLError(f"key {key!r} stands twice, line {node.start_mark.line + 1}")
         return super().construct_mapping(node, deep)
 
@@ -479,6 +533,8 @@ def _override(data: dict, override: str) -> None:
     except (yaml.YAMLError, ValueError):
         raise ConfigError(f"--set {key}: found {text!r}, wanted a YAML value") from None
     *sections, last = key.split(".")
+    if len(sections) >= MOST_LEVELS:
+        raise ConfigError(f"--set: found {len(sections)} dots, wanted a key of fewer levels")
     for section in sections:
         if data.get(section) is None:
             data[section] = {}
@@ -501,4 +557,13 @@ def _one_line(error: ValidationError) -> str:
         message = message.removeprefix("Value error, ")
         return message if not key else f"{key}: {message}"
     message = message[0].lower() + message[1:]
-    return f"{key}: found {first['input']!r}, wanted: {message.removeprefix('input should be ')}"
+    wanted = message.removeprefix("input should be ")
+    return f"{key}: found {_short(first['input'])}, wanted: {wanted}"
+
+
+def _short(value: Any) -> str:
+    """A value as Python writes it, where that is long only its ends."""
+    try:
+        return SHORT.repr(value)
+    except ValueError:  # Python does not write integers of very many digits
+        return "a number of too many digits"

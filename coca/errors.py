@@ -2,7 +2,14 @@
 
 
 class CocaError(Exception):
-    """Bad input: the message names the key or file, what was found and what is wanted."""
+    """Bad input: the message names the key or file, what was found and what is wanted.
+
+    It is one line, whatever stands in names and in the messages of libraries.
+    """
+
+    def __init__(self, message: str):
+        line = " ".join(message.split())
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
 
 
 class ConfigError(CocaError):

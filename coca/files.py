@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import h5py
 
 from coca.errors import ConfigError
 
@@ -18,8 +21,12 @@ LEFTOVER = re.compile(rf"\.({WRITTEN})[^/]*-[a-z0-9_]{{8}}\.\w+")
 
 def check_directory(key: str, directory: Path) -> None:
     """Raise ConfigError if `directory`, of a configuration's key, cannot be written or made."""
-    existing = next(p for p in (directory, *directory.absolute().parents) if p.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+    try:
+        existing = next(p for p in (directory, *directory.absolute().parents) if p.exists())
+        writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+    except OSError:  # a name too long, or a directory that cannot be searched
+        writable = False
+    if not writable:
         raise ConfigError(f"{key}: found {directory}, wanted a directory that can be written")
 
 
@@ -44,6 +51,53 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_hdf5(path: Path) -> Iterator[h5py.File]:
+    """A new HDF5 file that takes its place at `path` when the block ends well.
+
+    Its structure has checksums, as all of HDF5 1.10 and later has; data sets have them where they
+    are made with fletcher32.
+
+    Raises
+    ------
+    OSError
+        The disk is full, or the like.
+    """
+    with whole_file(path) as temporary, _Unfailing(temporary, "w+") as raw:
+        with h5py.File(raw, "w", libver="v110") as file:
+            yield file
+        if raw.failure is not None:
+            raise raw.failure
+
+
+class _Unfailing(io.FileIO):
+    """A file that keeps the failure of a write to itself until it is asked: HDF5 cannot close a
+    file of which it knows one, and then ends the process with a segmentation fault."""
+
+    failure: OSError | None = None
+
+    def write(self, data) -> int:
+        """All of the data, unless a write has failed."""
+        rest = memoryview(data).cast("B")
+        while len(rest) and self.failure is None:
+            with self._remembered():
+                rest = rest[super().write(rest) :]
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        """As of any file, unless a write has failed."""
+        with self._remembered():
+            return super().truncate(size)
+        return size
+
+    @contextmanager
+    def _remembered(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as failure:
+            self.failure = self.failure or failure
 
 
 def _umask() -> int:

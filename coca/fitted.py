@@ -25,18 +25,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 import kernels.fitted
 from coca.cosmology import Cosmology
 from coca.domain import Domain
 from coca.errors import FileError
-from coca.files import whole_file
 from coca.force import Acceleration
 from coca.frames import Frame
 from coca.integrate import Evaluation, State, evaluation_of
 from coca.schemes import Step, times
+from coca.tensors import read_tensors, write_tensors
 
 FORMAT = "coca-steps-1"
 DENSITIES = np.array(
@@ -165,9 +165,7 @@ class FittedSteps:
             "error_fit": json.dumps(self.error_fit),
             "fitted": json.dumps(asdict(self.fitted)),
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            save_file(tensors, temporary, metadata)
+        write_tensors(path, save_file, tensors, metadata)
 
     @classmethod
     def load(cls, path: Path) -> FittedSteps:
@@ -179,9 +177,7 @@ class FittedSteps:
             The file is missing, damaged or not such a table.
         """
         try:
-            with safe_open(path, "numpy") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata, tensors = read_tensors(path, "numpy")
             if metadata.get("format") != FORMAT:
                 raise FileError(f"integrator.table: {path}: wanted format {FORMAT}")
             if not all(np.isfinite(tensor).all() for tensor in tensors.values()):

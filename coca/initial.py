@@ -15,6 +15,9 @@ from coca.errors import FileError
 from coca.frames import Frame, lpt_frame
 from coca.power import LinearPower
 
+MOST_NOISE = 100.0
+"""Beyond this nothing is white noise of unit variance."""
+
 
 @dataclass(frozen=True)
 class InitialConditions:
@@ -71,6 +74,7 @@ def from_file(domain: Domain, power: LinearPower, path: Path) -> InitialConditio
     first = domain.first_plane
     with domain.together():
         name, data = _read(path, domain.n, slice(first, first + domain.lattice[0]))
+        _check_size(path, name, data, {"white_noise": MOST_NOISE, "psi1": domain.box_size}[name])
     if name == "white_noise":
         return from_modes(domain, power, modes.modes_of_white_noise(domain, data))
     psi1 = domain.empty_particles()
@@ -93,13 +97,26 @@ def _read(path: Path, n: int, planes: slice) -> tuple[str, np.ndarray]:
             if len(found) != 1:
                 raise FileError(f"{key}: {path}: wanted one of /white_noise and /psi1")
             data, wanted = file[found[0]], shapes[found[0]]
+            if not isinstance(data, h5py.Dataset) or data.dtype.kind not in "fiu":
+                raise FileError(f"{key}: {path}: /{found[0]}: wanted a data set of numbers")
             if data.shape != wanted:
                 raise FileError(
                     f"{key}: {path}: /{found[0]} has shape {data.shape}, wanted {wanted}"
                 )
-            data = data[..., planes, :, :].astype(np.float32)
-    except OSError as error:
+            with np.errstate(over="ignore"):
+                data = data[..., planes, :, :].astype(np.float32)
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise FileError(f"{key}: cannot read {path}: {error}") from None
     if not np.isfinite(data).all():
         raise FileError(f"{key}: {path}: /{found[0]} has values that are not finite")
     return found[0], data
+
+
+def _check_size(path: Path, name: str, data: np.ndarray, most: float) -> None:
+    found = float(np.abs(data).max())
+    if found > most:
+        wanted = {"white_noise": "unit variance", "psi1": "Mpc/h, less than box_size"}[name]
+        raise FileError(
+            f"initial_conditions.file: {path}: /{name} has values of {found:.3g}, wanted {wanted}, "
+            f"at most {most:g}"
+        )

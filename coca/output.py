@@ -13,7 +13,7 @@ import numpy as np
 
 from coca.cosmology import Cosmology, redshift
 from coca.domain import Domain
-from coca.files import whole_file
+from coca.files import whole_file, whole_hdf5
 from coca.integrate import Snapshot
 
 RHO_CRIT = 2.77536627e11
@@ -28,6 +28,9 @@ PARTICLES = {
 
 BLOCK = 2**20
 """Particles converted and written at a time."""
+
+CHUNK = 2**16
+"""Most particles that share a checksum."""
 
 UNITS = {
     "UnitLength_in_cm": 3.085678e21,
@@ -61,6 +64,7 @@ def write_snapshot(
 
     Coordinates in kpc/h, velocities in Gadget's sense (peculiar, km/s, divided by sqrt(a)),
     ParticleIDs the Lagrangian index (i n + j) n + l of the particle from q = (i, j, l) box / n.
+    Every data set has checksums, HDF5's fletcher32, which all readers verify.
     Several ranks write a file each, in Gadget's convention for many files, and the first a file
     of virtual data sets at `path` that joins them.
 
@@ -85,7 +89,7 @@ def write_snapshot(
     header = _header(domain, cosmology, snapshot.D)
     with domain.together():
         own = path.with_name(parts[ranks.rank]) if parts else path
-        with whole_file(own) as temporary, h5py.File(temporary, "w") as file:
+        with whole_hdf5(own) as file:
             _write_groups(file, header | _counts(domain, domain.own_particles, ranks.size), record)
             _write_particles(file, domain, cosmology, snapshot)
     domain.once(lambda: _finish(path, domain, header, parts, record))
@@ -136,9 +140,9 @@ def _write_particles(
     """This rank's particles, a block at a time."""
     x, N = domain.add_lattice(snapshot.disp), domain.own_particles
     root_a = np.float32(np.sqrt(cosmology.a_of_D(snapshot.D)))
-    particles = file.create_group("PartType1")
+    particles, rows = file.create_group("PartType1"), -(-N // -(-N // CHUNK))
     coordinates, velocities, ids = (
-        particles.create_dataset(name, (N, *shape), kind)
+        particles.create_dataset(name, (N, *shape), kind, chunks=(rows, *shape), fletcher32=True)
         for name, (shape, kind) in PARTICLES.items()
     )
     for low in range(0, N, BLOCK):
@@ -152,7 +156,7 @@ def _write_particles(
 def _finish(path: Path, domain: Domain, header: dict, parts: list[str], record: dict) -> None:
     """Join the parts, if any, and remove those of an earlier snapshot with more."""
     if parts:
-        with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+        with whole_hdf5(path) as file:
             _write_groups(file, header | _counts(domain, domain.particles, 1), record)
             particles, N = file.create_group("PartType1"), domain.own_particles
             for name, (shape, kind) in PARTICLES.items():

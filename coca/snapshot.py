@@ -7,6 +7,8 @@ sqrt(a). Only dark matter, PartType1, is read.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +19,8 @@ from coca.errors import FileError
 from coca.output import UNITS
 
 TYPE = "PartType1"
+DAMAGE = (OSError, RuntimeError, LookupError, TypeError, ValueError, AttributeError)
+"""What h5py and NumPy raise over damaged files and data of another kind or shape."""
 KEYS = ("BoxSize", "Time", "MassTable", "NumFilesPerSnapshot", "NumPart_ThisFile", "NumPart_Total")
 PART = re.compile(r"\.(\d+)(\.hdf5|\.h5)$")
 
@@ -67,7 +71,7 @@ def read_header(path: Path) -> Header:
         The file cannot be read, or is no Gadget snapshot with dark matter of one mass.
     """
     first = _files(path)[0]
-    with _open(first) as file:
+    with _reading(first) as file:
         length, mass_unit, _ = _units(first, file)
         attributes = file["Header"].attrs
         count = _total(attributes)
@@ -90,27 +94,23 @@ def read_header(path: Path) -> Header:
 def read_particles(path: Path) -> Particles:
     """All dark-matter particles; path and errors as for `read_header`, and for values that are not
     finite, or fewer than the header says."""
-    header = read_header(path)
+    header, files = read_header(path), _files(path)
+    found = sum(map(_particles_in, files))
+    if found != header.particles:
+        raise FileError(f"snapshot: {path}: found {found} particles, wanted {header.particles}")
     x, u = (np.empty((3, header.particles), np.float32) for _ in range(2))
     ids, low = np.empty(header.particles, np.uint64), 0
-    for name in _files(path):
-        with _open(name) as file:
+    for name in files:
+        with _reading(name) as file:
             length, _, speed = _units(name, file)
             group = file.get(TYPE, {})
-            if not all(data in group for data in ("Coordinates", "Velocities", "ParticleIDs")):
-                if int(file["Header"].attrs["NumPart_ThisFile"][1]) == 0:
-                    continue
-                raise FileError(f"snapshot: {name}: wanted {TYPE} with positions and velocities")
-            _check_sources(name, group)
+            if not group:
+                continue
             high = low + len(group["ParticleIDs"])
-            if high > header.particles:
-                raise FileError(f"snapshot: {name}: more particles than {header.particles}")
             x[:, low:high] = length * group["Coordinates"][:].T
             u[:, low:high] = (speed * np.sqrt(header.a)) * group["Velocities"][:].T
             ids[low:high] = group["ParticleIDs"][:]
             low = high
-    if low != header.particles:
-        raise FileError(f"snapshot: {path}: found {low} particles, wanted {header.particles}")
     if not (np.isfinite(x).all() and np.isfinite(u).all()):
         raise FileError(f"snapshot: {path}: values that are not finite")
     np.mod(x, np.float32(header.box_size), out=x)
@@ -118,44 +118,54 @@ def read_particles(path: Path) -> Particles:
     return Particles(header, x, u, ids)
 
 
-def _check_sources(path: Path, group: h5py.Group) -> None:
-    """Raise FileError if the file joins others that are not there: HDF5 would read zeros."""
-    for data in (group[name] for name in group if group[name].is_virtual):
-        for source in data.virtual_sources():
-            if not path.with_name(source.file_name).is_file():
-                raise FileError(
-                    f"snapshot: {path.with_name(source.file_name)} is missing, which {path} joins"
-                )
+def _particles_in(path: Path) -> int:
+    """Number of dark-matter particles in one file."""
+    with _reading(path) as file:
+        group = file.get(TYPE, {})
+        if all(data in group for data in ("Coordinates", "Velocities", "ParticleIDs")):
+            return len(group["ParticleIDs"])
+        if int(file["Header"].attrs["NumPart_ThisFile"][1]) == 0:
+            return 0
+        raise FileError(f"snapshot: {path}: wanted {TYPE} with positions and velocities")
 
 
 def _files(path: Path) -> list[Path]:
-    """The files of a snapshot, in order."""
+    """The files of a snapshot, in order; those that a file of virtual data sets joins, since HDF5
+    has zeros for what it cannot read of them."""
     path = Path(path)
     candidates = (path, Path(f"{path}.hdf5"), Path(f"{path}.0.hdf5"))
     first = next((p for p in candidates if p.is_file()), path)
-    with _open(first) as file:
+    with _reading(first) as file:
         count = int(file["Header"].attrs["NumFilesPerSnapshot"])
+        ids = file.get(f"{TYPE}/ParticleIDs")
+        if ids is not None and ids.is_virtual:
+            return [first.with_name(source.file_name) for source in ids.virtual_sources()]
     if count == 1:
         return [first]
     if not PART.search(first.name):
         raise FileError(f"snapshot: {first}: one of {count} files, wanted a name like NAME.0.hdf5")
-    names = [first.with_name(PART.sub(rf".{i}\2", first.name)) for i in range(count)]
-    for name in names:
-        if not name.is_file():
-            raise FileError(f"snapshot: {name} is missing, one of {count} files")
+    names = []
+    for i in range(count):
+        names.append(first.with_name(PART.sub(rf".{i}\2", first.name)))
+        if not names[-1].is_file():
+            raise FileError(f"snapshot: {names[-1]} is missing, one of {count} files")
     return names
 
 
-def _open(path: Path) -> h5py.File:
+@contextmanager
+def _reading(path: Path) -> Iterator[h5py.File]:
+    """An open file whose header is complete; what cannot be read of it is a FileError."""
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise FileError(f"snapshot: cannot read {path}: {error}") from None
-    missing = [key for key in KEYS if "Header" not in file or key not in file["Header"].attrs]
-    if missing:
-        file.close()
-        raise FileError(f"snapshot: {path}: no Gadget snapshot, Header lacks {', '.join(missing)}")
-    return file
+        with h5py.File(path, "r") as file:
+            missing = [k for k in KEYS if "Header" not in file or k not in file["Header"].attrs]
+            if missing:
+                raise FileError(
+                    f"snapshot: {path}: no Gadget snapshot, Header lacks {', '.join(missing)}"
+                )
+            yield file
+    except DAMAGE as error:
+        reason = " ".join(str(error).split())
+        raise FileError(f"snapshot: cannot read {path}: {reason}") from None
 
 
 def _total(attributes) -> int:

@@ -242,23 +242,23 @@ def test_bad_weights_are_one_clear_error(small, tmp_path, damage):
 
 
 def test_weights_of_another_architecture_are_an_error(small, tmp_path):
-    from safetensors import safe_open
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
+
+    from coca.tensors import read_tensors, write_tensors
 
     path = tmp_path / "weights.safetensors"
     small.save(path)
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
+    metadata, tensors = read_tensors(path, "pt")
     architecture = json.loads(metadata["architecture"])
     architecture["channels"] = [4, 6, 10]
-    tensors = load_file(path)
     other = tmp_path / "other.safetensors"
-    save_file(tensors, other, metadata | {"architecture": json.dumps(architecture)})
+    metadata_of_other = metadata | {"architecture": json.dumps(architecture)}
+    write_tensors(other, save_file, tensors, metadata_of_other)
     with pytest.raises(FileError, match=r"emulator\.weights"):
         Emulator.load(other)
     tensors["output_scale"] = torch.full((2,), torch.nan)
     shutil.copy(path, other)
-    save_file(tensors, other, metadata)
+    write_tensors(other, save_file, tensors, metadata)
     with pytest.raises(FileError, match="not finite"):
         Emulator.load(other)
 

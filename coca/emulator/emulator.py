@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from coca.cosmology import Cosmology
@@ -25,9 +25,9 @@ from coca.emulator.network import (
 )
 from coca.emulator.trajectories import TimeFunctions
 from coca.errors import ConfigError, FileError
-from coca.files import whole_file
 from coca.frames import Frame, SeparableFrame, Term, lpt_terms
 from coca.initial import InitialConditions
+from coca.tensors import read_tensors, write_tensors
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "quijote-2mpc.safetensors"
 FORMAT = "coca-emulator-1"
@@ -109,9 +109,7 @@ class Emulator:
             "architecture": json.dumps(self.architecture.to_dict()),
             "trained": json.dumps(asdict(self.trained)),
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            save_file(tensors, temporary, metadata)
+        write_tensors(path, save_file, tensors, metadata)
 
     @classmethod
     def load(cls, path: Path | None = None) -> Emulator:
@@ -124,9 +122,7 @@ class Emulator:
         """
         path = path or SHIPPED_WEIGHTS
         try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata, tensors = read_tensors(path, "pt")
             if metadata.get("format") != FORMAT:
                 raise FileError(f"emulator.weights: {path}: wanted format {FORMAT}")
             network = UNet(_architecture(json.loads(metadata["architecture"])))

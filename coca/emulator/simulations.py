@@ -14,6 +14,7 @@ from coca.config import SimulationsConfig
 from coca.cosmology import Cosmology, scale_factor
 from coca.domain import Domain
 from coca.emulator.trajectories import TimeFunctions, orthonormal_polynomials
+from coca.errors import FileError
 from coca.files import whole_file
 from coca.force import ParticleMesh
 from coca.hypercube import latin_hypercube
@@ -120,7 +121,11 @@ class SimulationSet:
 
     def load(self, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Psi1 (3, N), Psi2 (3, N) and coefficients (J, 3 N) of simulation `i`."""
-        fields = np.load(self._path(i), mmap_mode="r")
+        path = self._path(i)
+        try:
+            fields = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise FileError(f"{path}: cannot read: {error}; remove it to make it anew") from None
         rows = fields[6:].reshape(len(self.basis), -1)
         return np.array(fields[0:3]), np.array(fields[3:6]), rows
 

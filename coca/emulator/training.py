@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from coca import lpt
@@ -22,7 +22,7 @@ from coca.emulator.optimiser import Optimiser
 from coca.emulator.simulations import SimulationSet
 from coca.emulator.trajectories import leading_functions
 from coca.errors import FileError
-from coca.files import whole_file
+from coca.tensors import read_tensors, write_tensors
 
 SCALE_SIMULATIONS = 16
 """Simulations from which time functions and normalisations are measured."""
@@ -118,9 +118,7 @@ class Trainer:
         tensors |= {f"optimiser.{k}": v for k, v in self.optimiser.state.items()}
         tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
         metadata = {"iteration": str(self.iteration), "config": self._identity()}
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(self.checkpoint) as temporary:
-            save_file(tensors, temporary, metadata)
+        write_tensors(self.checkpoint, save_file, tensors, metadata)
 
     def resume(self) -> bool:
         """Take up the checkpoint if there is one; whether there was.
@@ -133,12 +131,10 @@ class Trainer:
         if not self.checkpoint.exists():
             return False
         try:
-            with safe_open(self.checkpoint, "pt", str(self.device)) as file:
-                metadata = file.metadata()
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
+            metadata, tensors = read_tensors(self.checkpoint, "pt", str(self.device))
+        except (OSError, SafetensorError, ValueError) as error:
             raise FileError(f"{self.checkpoint}: cannot read: {error}") from None
-        if metadata["config"] != self._identity():
+        if metadata.get("config") != self._identity():
             raise FileError(
                 f"{self.checkpoint}: of another configuration; remove it or restore its config"
             )
