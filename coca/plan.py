@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 OWN_MEMORY, NETWORK_OWN_MEMORY = 250, 205
 """MiB of the libraries, of what numba loads, without the network and for it."""
-NETWORK_BYTES = 332
-"""Bytes per particle of the network's pass: features, activations and coefficients."""
+NETWORK_BYTES = {4: 332, 2: 305}
+"""Bytes per particle of the network's pass, features, activations and coefficients, by the bytes of
+a number in its products."""
 MPI_MEMORY = 60
 """MiB of MPI for each rank."""
 GHOST_PLANES = 5
@@ -258,7 +259,7 @@ def stage_memory(
     alone = vectors if config.frame != "rest" else 0
     return {
         "initial conditions": 56 * N,
-        "network": conditions + NETWORK_BYTES * N if network else 0,
+        "network": conditions + NETWORK_BYTES[network.precision.itemsize] * N if network else 0,
         "integration": integration + references * snapshots,
         "analysis": kept + alone + vectors + mesh * (1 + references),
     }
@@ -284,6 +285,7 @@ def load_network(
     where, emulator = choose_device(device, ranks.node.rank), Emulator.load(options.weights)
     precision = choose_precision(options.precision, where)
     planes = max(1, particles // emulator.architecture.divisor // ranks.size)
-    needed = NETWORK_BYTES * particles**3 // ranks.size * sharers(where, ranks.node.ranks)
+    own = NETWORK_BYTES[precision.itemsize] * particles**3 // ranks.size
+    needed = own * sharers(where, ranks.node.ranks)
     slabs = choose_slabs(options.slabs, where, planes, needed)
     return Network(emulator, where, precision, slabs)
