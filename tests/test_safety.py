@@ -413,6 +413,8 @@ NUMBERS = st.one_of(
     st.integers(),
     st.floats(),
 )
+HOW = st.sampled_from(["option"] * 4 + ["scaled"] * 4 + ["value", "missing", "unknown"])
+FACTORS = st.sampled_from([0.0, 0.5, 1.001, 2.0, 3.0, 10.0, 1e-9, 1e9])
 TEXTS = st.one_of(
     st.sampled_from(["auto", "lpt", "rest", "emulator", "bullfrog", "fitted", "gain", "table"]),
     st.sampled_from(["", "/", "/dev/null", "configs/cola.yaml", "~", "x" * 5000, "a\0b"]),
@@ -445,12 +447,14 @@ def broken_configs(draw):
     for _ in range(draw(st.integers(1, 4))):
         *sections, key = draw(st.sampled_from(list(leaves(values))))
         owner = functools.reduce(dict.get, sections, values)
-        how = draw(st.sampled_from(["value", "option", "missing", "unknown"]))
-        if how == "missing":
+        how = draw(HOW)
+        if how == "scaled" and type(owner[key]) in (int, float):
+            owner[key] = type(owner[key])(owner[key] * draw(FACTORS))
+        elif how == "missing":
             del owner[key]
         elif how == "unknown":
             owner[draw(TEXTS)] = copy.deepcopy(draw(VALUES))
-        elif how == "option":
+        elif how in ("option", "scaled"):
             values.update([copy.deepcopy(draw(OPTIONS))])
         else:
             owner[key] = copy.deepcopy(draw(VALUES))
