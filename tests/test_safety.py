@@ -187,7 +187,19 @@ def test_directories_that_cannot_be_are_refused_before_any_work(config_file, tmp
 def test_damaged_weights_and_tables_are_one_error(kind, tmp_path):
     original, load = LOADERS[kind]
     path, size = tmp_path / "damaged.safetensors", original.stat().st_size
-    for place in [0, 3, 8, 20, *RNG.integers(0, 2000, 20), *RNG.integers(0, size, 10), size - 1]:
+    names = [original.read_bytes().index(name) for name in (b"sha256", b'"checksum":')]
+    for place in [
+        0,
+        3,
+        8,
+        20,
+        *names,
+        names[0] + 9,
+        names[0] + 40,
+        *RNG.integers(0, 2000, 20),
+        *RNG.integers(0, size, 10),
+        size - 1,
+    ]:
         shutil.copy(original, path)
         flip(path, int(place))
         with pytest.raises(FileError, match=r"cannot use .*damaged\.safetensors"):
