@@ -39,7 +39,7 @@ setup(
     extras_require={
         "camb": ["camb>=1.5"],
         "mpi": ["mpi4py>=4", "mpich>=4.2"],
-        "test": ["abacusutils", "colossus", "pynbody", "pytest", "ruff", "yt"],
+        "test": ["abacusutils", "colossus", "hypothesis", "pynbody", "pytest", "ruff", "yt"],
         "peers": ["pysco-nbody"],
     },
 )
