@@ -142,6 +142,12 @@ class EmulatorConfig(_Section):
     """Pieces in which the network is done, with the same result; auto: as few as fit a GPU."""
 
 
+Statistic = Literal[
+    "power", "momentum", "displacement", "multipoles", "bispectrum", "pdf", "haloes"
+]
+"""See docs/statistics.md."""
+
+
 class OutputConfig(_Section):
     """What is written, and where."""
 
@@ -151,6 +157,14 @@ class OutputConfig(_Section):
     snapshots: Boolean = True
     spectra: Boolean = True
     report: Boolean = True
+    statistics: tuple[Statistic, ...] = ()
+    """Of every snapshot, on the first rank, see `coca.analyse`."""
+
+    @model_validator(mode="after")
+    def _statistics_have_snapshots(self):
+        if self.statistics and not self.snapshots:
+            raise ValueError("output.statistics: wanted snapshots: true, of which they are")
+        return self
 
     @model_validator(mode="after")
     def _redshifts_in_order(self):
