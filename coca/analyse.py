@@ -24,6 +24,7 @@ from coca.errors import CocaError, ConfigError, FileError
 from coca.files import check_directory
 from coca.machine import check_memory, choose_threads
 from coca.output import write_spectra
+from coca.plan import statistics_memory
 from coca.ranks import Ranks
 from coca.snapshot import Particles, read_header, read_particles
 from coca.statistics import bispectrum, density, haloes
@@ -33,8 +34,6 @@ from coca.statistics.spectra import displacement_power, momentum_power, multipol
 
 ALL = get_args(Statistic)
 POWER, WAVENUMBER = "(Mpc/h)^3", "k [h/Mpc]"
-PARTICLE_BYTES, CELL_BYTES = 100, 24
-"""Peak memory of the statistics for each particle and each cell of their mesh."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -81,7 +80,7 @@ def analyse_files(options: argparse.Namespace) -> list[str]:
         raise ConfigError(f"SNAPSHOT: found {', '.join(names)}, wanted different names")
     headers = [read_header(path) for path in options.snapshots]
     mesh = options.mesh or default_mesh(headers[0].particles)
-    needed = max(memory(header.particles, mesh) for header in headers)
+    needed = max(statistics_memory(header.particles, mesh) for header in headers)
     check_memory("--mesh, particles", needed, "a coarser mesh or fewer particles")
     _check_boxes(options.snapshots, [header.box_size for header in headers])
     try:
@@ -97,11 +96,6 @@ def analyse_files(options: argparse.Namespace) -> list[str]:
 def default_mesh(particles: int) -> int:
     """Twice the particles per dimension."""
     return max(16, 2 * round(particles ** (1 / 3)))
-
-
-def memory(particles: int, mesh: int) -> int:
-    """Peak bytes of the arrays of all statistics."""
-    return PARTICLE_BYTES * particles + CELL_BYTES * mesh**3
 
 
 def _check_boxes(paths: list[Path], sizes: list[float]) -> None:

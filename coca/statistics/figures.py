@@ -8,6 +8,7 @@ from typing import NamedTuple
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from coca.files import whole_file
 
@@ -64,6 +65,9 @@ def _draw(axes, panel: Panel) -> None:
                 label=curve.name,
             )  # fmt: skip
     axes.set(xscale="log", xlabel=panel.xlabel, ylabel=panel.ylabel)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter("{x:.3g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     if panel.yscale == "symlog":
         axes.set_yscale("symlog", linthresh=min(np.median(np.abs(c.y)) for c in panel.curves))
         axes.axhline(0.0, color="0.7", lw=0.8, zorder=0)
