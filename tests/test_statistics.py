@@ -169,7 +169,7 @@ def test_statistics_of_a_run(config_values, tmp_path):
     write_results(plan, simulate(plan), Progress(quiet=True))
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert {"snapshot_000_power.txt", "snapshot_000_haloes.hdf5"} <= set(record["files"])
-    k, _, P = np.loadtxt(tmp_path / "run" / "snapshot_000_power.txt").T
+    _, _, P = np.loadtxt(tmp_path / "run" / "snapshot_000_power.txt").T
     of_run = np.loadtxt(tmp_path / "run" / "spectra_000.txt")
     # positions of the snapshot are float32 kpc/h, wrapped
     np.testing.assert_allclose(P, of_run[:, 2], rtol=1e-4)
