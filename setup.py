@@ -37,6 +37,7 @@ setup(
         "tqdm>=4.60",
     ],
     extras_require={
+        "analysis": ["colossus>=1.3"],
         "camb": ["camb>=1.5"],
         "mpi": ["mpi4py>=4", "mpich>=4.2"],
         "test": ["abacusutils", "colossus", "hypothesis", "pynbody", "pytest", "ruff", "yt"],

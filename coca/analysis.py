@@ -65,7 +65,9 @@ def density_modes(domain: Domain, x: np.ndarray, mesh: int) -> np.ndarray:
     return delta_k
 
 
-def spectra(domain: Domain, a_k: np.ndarray, b_k: np.ndarray | None = None) -> Spectra:
+def spectra(
+    domain: Domain, a_k: np.ndarray, b_k: np.ndarray | None = None, window_order: int = 1
+) -> Spectra:
     """Spectra of particles' density modes, corrected for the CIC window.
 
     Parameters
@@ -73,6 +75,8 @@ def spectra(domain: Domain, a_k: np.ndarray, b_k: np.ndarray | None = None) -> S
     domain : Domain
     a_k, b_k : array (m, rows, m//2+1) complex64
         From `density_modes`; b is a by default.
+    window_order : int
+        Powers of the CIC window by which each is divided; 0 for fields that were not painted.
 
     Returns
     -------
@@ -82,7 +86,7 @@ def spectra(domain: Domain, a_k: np.ndarray, b_k: np.ndarray | None = None) -> S
     """
     b_k = a_k if b_k is None else b_k
     first = domain.transform(len(a_k)).first
-    sums = domain.sum(kernels.fourier.binned_power(a_k, b_k, first, domain.kf, 1))
+    sums = domain.sum(kernels.fourier.binned_power(a_k, b_k, first, domain.kf, window_order))
     modes, k, *power = sums[:, 1:-1]
     volume = domain.box_size**3
     return Spectra(k / modes, modes.astype(np.int64), *(volume * p / modes for p in power))

@@ -158,6 +158,12 @@ class EmulatorConfig(_Section):
     """Pieces in which the network is done, with the same result; auto: as few as fit a GPU."""
 
 
+Statistic = Literal[
+    "power", "momentum", "displacement", "multipoles", "bispectrum", "pdf", "haloes"
+]
+"""See docs/statistics.md."""
+
+
 class OutputConfig(_Section):
     """What is written, and where."""
 
@@ -169,6 +175,14 @@ class OutputConfig(_Section):
     report: Boolean = True
     checkpoint_minutes: Number = Field(10.0, ge=0)
     """Minutes between checkpoints of a run under way, see `coca.checkpoint`; 0 for every step."""
+    statistics: tuple[Statistic, ...] = ()
+    """Of every snapshot, on the first rank, see `coca.analyse`."""
+
+    @model_validator(mode="after")
+    def _statistics_have_snapshots(self):
+        if self.statistics and not self.snapshots:
+            raise ValueError("output.statistics: wanted snapshots: true, of which they are")
+        return self
 
     @model_validator(mode="after")
     def _redshifts_in_order(self):

@@ -55,13 +55,15 @@ class Mesh:
         self.modes = fft.modes(self.field)
         self._slab = (fft.first, planes, self._below)
 
-    def paint(self, x: np.ndarray) -> Travel:
+    def paint(self, x: np.ndarray, ordered: bool = True) -> Travel:
         """Fill the mesh with the number of particles per cell.
 
         Parameters
         ----------
         x : array (3, N) float32
             Positions of this rank's particles in Mpc/h, in Lagrangian order.
+        ordered : bool
+            Otherwise they are any number, in any order.
 
         Returns
         -------
@@ -75,7 +77,7 @@ class Mesh:
         """
         travel = self._domain.travel(x, self._n, self._cloud)
         where = (self._inverse_cell, self._padded, self._slab, self._cloud)
-        kernels.assignment.paint(x, *where, self._domain.lattice)
+        kernels.assignment.paint(x, *where, self._domain.lattice if ordered else None)
         if travel.guests.size:
             kernels.assignment.paint(travel.guests, *where, clear=False)
         self._hand_on()

@@ -39,6 +39,9 @@ DISPLACEMENT, TRAVEL_BYTES = 5.0, 92
 """Mean displacement along one axis in Mpc/h, generously, and bytes for each particle that it takes
 to another rank: positions and accelerations, sent and received."""
 
+STATISTICS_PARTICLE, STATISTICS_CELL = 140, 36
+"""Bytes of statistics for each particle of the box and each cell of their mesh."""
+
 FORCE_RATE = 7.5e8
 """Mesh cells times log2 of their number per second and core in a force evaluation with central
 differences, on a 2.8 GHz Xeon; a spectral gradient takes twice the time."""
@@ -257,12 +260,21 @@ def stage_memory(
     integration = conditions + vectors * terms + state + force + density + snapshots - 2 * vectors
     kept = snapshots * (1 + references) + frame
     alone = vectors if config.frame != "rest" else 0
+    wanted = config.output.statistics
+    statistics = statistics_memory(config.particles**3, config.mesh) if wanted else 0
     return {
+        "statistics": kept + statistics,
         "initial conditions": 56 * N,
         "network": conditions + NETWORK_BYTES[network.precision.itemsize] * N if network else 0,
         "integration": integration + references * snapshots,
         "analysis": kept + alone + vectors + mesh * (1 + references),
     }
+
+
+def statistics_memory(particles: int, mesh: int) -> int:
+    """Bytes of the arrays of `coca.analyse`, which one rank has of all particles: an estimate from
+    their shapes, generous and not measured."""
+    return STATISTICS_PARTICLE * particles + STATISTICS_CELL * mesh**3
 
 
 def _network(config: Config, ranks: Ranks) -> tuple[Network | None, list[str]]:

@@ -65,6 +65,9 @@ def write_results(plan: Plan, simulation: Simulation, progress: Progress) -> Non
             measurements = measure(simulation)
         with clock("output"):
             written = _write_tables(directory, plan, simulation, measurements)
+        if config.output.statistics:
+            with clock("statistics"):
+                written += domain.once(lambda: _write_statistics(directory, plan))
         if config.output.report:
             with clock("report"):
                 written += _write_report(directory, plan, simulation, measurements, written)
@@ -194,3 +197,14 @@ def _write_report(
     from coca.report import write_report
 
     return write_report(directory, simulation, measurements, run_record(plan, simulation, written))
+
+
+def _write_statistics(directory: Path, plan: Plan) -> list[str]:
+    from coca.analyse import analyse
+
+    config = plan.config
+    names = [f"snapshot_{i:03d}" for i in range(len(config.output.redshifts))]
+    paths = {name: directory / f"{name}.hdf5" for name in names}
+    lines = analyse(paths, directory, config.output.statistics, config.mesh, plan.threads)
+    wrote = [line.removeprefix("wrote ").split(": ")[0] for line in lines if "wrote " in line]
+    return [Path(path).name for path in wrote]

@@ -213,3 +213,17 @@ def test_a_member_does_not_depend_on_its_group(ranks, config_file, values, share
         difference = file["PartType1/Coordinates"][:] / 1e3 - x
     difference -= 96.0 * np.rint(difference / 96.0)
     assert rms(difference) < 1.5e-5
+
+
+def test_statistics_are_those_of_one_rank(ranks, config_file, values, shared_path):
+    """The first rank reads the joined snapshot, and the files are in the record."""
+    assert run(config_file, "output.report=false", "output.statistics=[power, pdf]") == 0
+    directory = shared_path / "run"
+    record = json.loads((directory / RECORD).read_text())
+    assert {"snapshot_000_power.txt", "snapshot_000_pdf.png"} <= set(record["files"])
+    found, wanted = (
+        np.loadtxt(directory / f"{name}_000{rest}.txt")[:, 2]
+        for name, rest in (("snapshot", "_power"), ("spectra", ""))
+    )
+    # positions of the snapshot are float32 kpc/h, wrapped
+    np.testing.assert_allclose(found, wanted, rtol=1e-3)
