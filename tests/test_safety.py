@@ -27,6 +27,7 @@ from safetensors.numpy import save_file
 import run_sim
 from coca.config import Config, FitConfig, TrainConfig, load_config, make_config
 from coca.emulator.emulator import SHIPPED_WEIGHTS, Emulator
+from coca.emulator.simulations import SimulationSet
 from coca.ensemble import members
 from coca.errors import CocaError, ConfigError, FileError
 from coca.fitted import FittedSteps, shipped
@@ -323,6 +324,33 @@ def test_nothing_is_unpickled():
         assert "yaml.load(" not in code or "_Loader" in code, path
         for call in re.findall(r"np\.load\([^\n]*", code):
             assert "allow_pickle=False" in call, path
+
+
+class Harmful:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("damage", ["pickle", "cut", "empty", "text"])
+def test_damaged_training_simulations_are_one_error(damage, tmp_path, domain):
+    values = copy.deepcopy(CONFIGS["train.yaml"][1])
+    values["simulations"] |= {"directory": str(tmp_path / "training"), "training": 1}
+    simulations = SimulationSet(make_config(values, TrainConfig).simulations, domain)
+    path = simulations._path(0)
+    if damage == "pickle":
+        np.save(path, np.array([Harmful(tmp_path / "harm")]), allow_pickle=True)
+    else:
+        np.save(path, np.zeros((9, 1000), np.float32))
+        whole = path.read_bytes()
+        path.write_bytes({"cut": whole[:5000], "empty": b"", "text": b"text"}[damage])
+    with pytest.raises(FileError, match=r"simulation-.*\.npy: cannot read"):
+        simulations.load(0)
+    assert not (tmp_path / "harm").exists()
 
 
 def write_ic(path, name, data):

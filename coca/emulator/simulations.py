@@ -124,7 +124,7 @@ class SimulationSet:
         path = self._path(i)
         try:
             fields = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise FileError(f"{path}: cannot read: {error}; remove it to make it anew") from None
         rows = fields[6:].reshape(len(self.basis), -1)
         return np.array(fields[0:3]), np.array(fields[3:6]), rows
