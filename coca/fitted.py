@@ -216,6 +216,30 @@ def explicit_matrix(step: Step) -> np.ndarray:
     return np.array([np.array([1.0, 0, 0, 0]) + 0.5 * kick, kick])
 
 
+def sharpened(matrices: np.ndarray) -> np.ndarray:
+    """Matrices (*CLASSES, ...) whose means over each class are `matrices` when they go over from
+    class to class, see `kernels.fitted`."""
+    return np.einsum("bc,kl,cl...->bk...", *unmixing(), matrices)
+
+
+def unmixing() -> tuple[np.ndarray, np.ndarray]:
+    """What `sharpened` multiplies classes before and now by, square arrays."""
+    before, now = (np.linalg.inv(_mixing(edges)) for edges in (DENSITIES_BEFORE, DENSITIES))
+    return before, now
+
+
+def _mixing(edges: np.ndarray) -> np.ndarray:
+    """Share (classes, classes) that each class's matrix has in the mean of another, for particles
+    spread evenly in ln(1 + delta), the open classes one wide.
+
+    In the half of a transition that lies in a class the other's share is a quarter, on average.
+    """
+    widths = np.concatenate([[1.0], np.diff(np.log(edges.astype(np.float64))), [1.0]])
+    share = 0.25 * kernels.fitted.RAMP / widths
+    mixing = np.diag(share[:-1], 1) + np.diag(share[1:], -1)
+    return mixing + np.diag(1.0 - mixing.sum(axis=1))
+
+
 def hats(nodes: np.ndarray, value: float) -> np.ndarray:
     """Weights of linear interpolation on `nodes`, constant beyond them."""
     return np.array([np.interp(value, nodes, row) for row in np.eye(len(nodes))])
@@ -262,7 +286,7 @@ class FittedKick:
             "k,sk...->s...", table.weights(nonlinearity), table.matrices[len(steps)]
         )
         self._matrices = [
-            np.ascontiguousarray(explicit_matrix(step) + deviation, np.float32)
+            np.ascontiguousarray(explicit_matrix(step) + sharpened(deviation), np.float32)
             for step, deviation in zip(steps, deviations, strict=True)
         ]
         n = frame.n_particles

@@ -24,7 +24,9 @@ from coca.fitted import (
     explicit_matrix,
     hats,
     nonlinearity,
+    sharpened,
     step_exponent,
+    unmixing,
 )
 from coca.force import ParticleMesh
 from coca.frames import Frame
@@ -156,7 +158,8 @@ class Member:
 
     def advance(self, step: Step, matrices: np.ndarray) -> None:
         """Take the step with matrices on the nodes."""
-        mine = explicit_matrix(step) + np.einsum("k,k...->...", self.weights, matrices)
+        deviation = np.einsum("k,k...->...", self.weights, matrices)
+        mine = explicit_matrix(step) + sharpened(deviation)
         mine = np.ascontiguousarray(mine, np.float32)
         densities = self.delta, self.delta_before, DENSITIES, DENSITIES_BEFORE
         sums = kernels.fitted.step(*self._features, *densities, mine, self.H, self.c)
@@ -181,7 +184,9 @@ class Member:
             np.stack([self.state.e, H * self.state.w, impulse * self.s, self.before])
         )
         explicit = torch.from_numpy(explicit_matrix(step)[0].astype(np.float32))
-        mine = explicit + torch.einsum("k,k...->...", torch.from_numpy(self.weights), rows)
+        sharp = (torch.from_numpy(inverse.astype(np.float32)) for inverse in unmixing())
+        deviation = torch.einsum("k,k...->...", torch.from_numpy(self.weights), rows)
+        mine = explicit + torch.einsum("bc,kl,clf->bkf", *sharp, deviation)
         now, before = _shares(self.delta, DENSITIES), _shares(self.delta_before, DENSITIES_BEFORE)
         flat = mine.reshape(-1, mine.shape[-1])
         per_particle = sum(

@@ -1,6 +1,7 @@
 """Fitted steps: kernels, the table, the run with them, and the fit."""
 
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from coca.fitted import (
     FittedKick,
     FittedSteps,
     nonlinearity,
+    sharpened,
     shipped,
     step_exponent,
 )
@@ -91,6 +93,20 @@ def test_classes_go_over_from_one_to_the_next(densities):
         wanted = shares(delta, edges) @ np.arange(len(edges) + 1)
         # round-off of the density, 1e-7, over a tenth
         np.testing.assert_allclose(kernels.fitted.place(delta, edges), wanted, atol=2e-5)
+
+
+def test_sharpened_matrices_have_the_fitted_means():
+    """Over each class, of particles spread evenly in ln(1 + delta)."""
+    M = np.random.default_rng(12).normal(size=CLASSES)
+    sharp, mean = sharpened(M), np.zeros(CLASSES)
+    ends = [np.concatenate([[e[0] / np.e], e, [e[-1] * np.e]]).astype(float) for e in EDGES]
+    inside = [[np.geomspace(*pair, 20001)[1:-1] - 1 for pair in pairwise(e)] for e in ends]
+    now, before = (
+        [shares(x, e).mean(axis=0) for x in i] for i, e in zip(inside, EDGES, strict=True)
+    )
+    mean = np.array(before) @ sharp @ np.array(now).T
+    # a transition is 5 % wide, and taken as even in ln(1 + delta)
+    np.testing.assert_allclose(mean, M, atol=0.1 * np.abs(sharp - M).max())
 
 
 def test_round_off_of_the_density_moves_nobody_far(particles, densities):
