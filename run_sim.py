@@ -14,7 +14,7 @@ import sys
 from coca.command import in_parallel
 from coca.config import Config, load_config
 from coca.ensemble import members, prepare, run_ensemble
-from coca.errors import CocaError
+from coca.errors import CocaError, ConfigError
 from coca.plan import make_plan
 from coca.progress import Progress
 from coca.ranks import Ranks
@@ -41,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
 def run(options: argparse.Namespace, ranks: Ranks) -> int:
     """Plan, simulate and write, as the command line says; the number of runs that failed."""
     config = load_config(options.config, options.set, Config)
+    if config.output.directory is None:
+        raise ConfigError("output.directory: missing, wanted a directory")
     if config.ensemble is None:
         return one_run(config, ranks, options)
     if options.dry_run:

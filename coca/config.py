@@ -145,7 +145,8 @@ class EmulatorConfig(_Section):
 class OutputConfig(_Section):
     """What is written, and where."""
 
-    directory: Path
+    directory: Path | None = None
+    """Needed by run_sim.py; `coca.simulate` writes nothing."""
     redshifts: tuple[Number, ...] = (0.0,)
     """Redshifts of the outputs, from early to late; the run ends at the last."""
     snapshots: Boolean = True
@@ -220,7 +221,7 @@ class Config(_Section):
     """Number of force evaluations, or auto: as few as the tolerance lets."""
     tolerance: Number | None = Field(None, gt=0)
     """Estimated rms position error per component to reach with force_evaluations: auto."""
-    output: OutputConfig
+    output: OutputConfig = OutputConfig()
     reference: ReferenceConfig | None = None
     ensemble: EnsembleConfig | None = None
     threads: Count = "auto"

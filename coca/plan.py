@@ -183,7 +183,8 @@ def _plan(config: Config, ranks: Ranks) -> Plan:
     memory = estimate_memory(config, network, fitted_steps, ranks.size)
     wanted = "fewer particles or a coarser mesh"
     check_memory("particles, mesh", memory, wanted, ranks.node.ranks)
-    check_directory("output.directory", config.output.directory)
+    if config.output.directory is not None:
+        check_directory("output.directory", config.output.directory)
     return Plan(config, ranks, threads, network, methods, memory, tuple(warnings))
 
 
