@@ -18,7 +18,7 @@ from coca.checkpoint import Checkpoints
 from coca.command import in_parallel
 from coca.config import Config, load_config
 from coca.ensemble import finished, members, prepare, run_ensemble
-from coca.errors import CocaError
+from coca.errors import CocaError, ConfigError
 from coca.plan import Plan, make_plan
 from coca.progress import Progress
 from coca.ranks import Ranks
@@ -47,6 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
 def run(options: argparse.Namespace, ranks: Ranks) -> int:
     """Plan, simulate and write, as the command line says; the number of runs that failed."""
     config = load_config(options.config, options.set, Config)
+    if config.output.directory is None:
+        raise ConfigError("output.directory: missing, wanted a directory")
     progress = Progress((options.quiet and not options.dry_run) or ranks.rank > 0)
     if config.ensemble is None:
         return one_run(config, ranks, progress, options)

@@ -1,3 +1,29 @@
-"""COCA: cosmological N-body simulations in the frame of reference of an emulator."""
+"""COCA: cosmological N-body simulations in the frame of reference of an emulator.
+
+What docs/python.md describes is imported when it is first used.
+"""
+
+from importlib import import_module
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "simulate": "coca.api",
+    "initial_conditions": "coca.api",
+    "load_config": "coca.config",
+    "make_config": "coca.config",
+    "Config": "coca.config",
+    "CocaError": "coca.errors",
+    "ConfigError": "coca.errors",
+    "FileError": "coca.errors",
+}
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'coca' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

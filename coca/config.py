@@ -167,7 +167,8 @@ Statistic = Literal[
 class OutputConfig(_Section):
     """What is written, and where."""
 
-    directory: FilePath
+    directory: FilePath | None = None
+    """Needed by run_sim.py; `coca.simulate` writes nothing."""
     redshifts: tuple[Number, ...] = (0.0,)
     """Redshifts of the outputs, from early to late; the run ends at the last."""
     snapshots: Boolean = True
@@ -252,7 +253,7 @@ class Config(_Section):
     """Number of force evaluations, or auto: as few as the tolerance lets."""
     tolerance: Number | None = Field(None, gt=0)
     """Estimated rms position error per component to reach with force_evaluations: auto."""
-    output: OutputConfig
+    output: OutputConfig = OutputConfig()
     reference: ReferenceConfig | None = None
     ensemble: EnsembleConfig | None = None
     threads: Count = "auto"

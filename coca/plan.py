@@ -209,7 +209,8 @@ def _plan(config: Config, ranks: Ranks) -> Plan:
     memory = estimate_memory(config, network, fitted_steps, ranks.size)
     wanted = "fewer particles or a coarser mesh"
     check_memory("particles, mesh", memory, wanted, ranks.node.ranks)
-    if ranks.rank == 0:  # others may see a directory that it makes late
+    # others may see a directory late that the first rank makes
+    if ranks.rank == 0 and config.output.directory is not None:
         check_directory("output.directory", config.output.directory)
     return Plan(config, ranks, threads, network, methods, memory, tuple(warnings))
 

@@ -1,0 +1,129 @@
+"""coca as notebooks use it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+import torch
+
+import coca
+import run_sim
+from coca.plan import make_plan
+from coca.simulation import simulate
+
+ROOT = Path(__file__).parent.parent
+SMALL = {"particles": 32, "frame": "lpt", "force_evaluations": 2, "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def result():
+    return coca.simulate(**SMALL, output={"redshifts": [1.0, 0.0]})
+
+
+def test_import_is_light():
+    code = "import sys, coca; print({'torch', 'numba', 'numpy', 'pydantic'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr
+    assert {"simulate", "load_config"} <= set(dir(coca))
+    with pytest.raises(AttributeError, match="'no_such_thing'"):
+        coca.no_such_thing  # noqa: B018
+
+
+def test_defaults_are_documented(result):
+    config = result.config
+    assert (config.box_size, config.mesh, config.seed) == (64.0, 64, 0)
+    assert config.cosmology.Omega_m == 0.3175
+    assert config.output.directory is None
+
+
+def test_shapes_and_units(result):
+    """The same particles as inside, whose files the readers' tests know."""
+    inside = simulate(make_plan(result.config))
+    assert [output.redshift for output in result.outputs] == pytest.approx([1.0, 0.0], abs=1e-6)
+    for output, snapshot in zip(result.outputs, inside.snapshots, strict=True):
+        assert output.positions.shape == output.velocities.shape == (3, 32**3)
+        assert output.positions.dtype == output.velocities.dtype == np.float32
+        np.testing.assert_array_equal(output.displacement, snapshot.disp)
+        assert output.positions.min() >= 0 and output.positions.max() < 64.0
+        i = np.array([3, 5, 7])
+        particle = (i[0] * 32 + i[1]) * 32 + i[2]
+        offset = output.positions[:, particle] - 2.0 * i - output.displacement[:, particle]
+        # float32 round-off of positions up to 64 Mpc/h
+        np.testing.assert_allclose(offset / 64.0, np.round(offset / 64.0), atol=1e-6)
+        # u = a H dx/dlna: 100 E(a) a f D dx/dD
+        a, cosmology = 1 / (1 + output.redshift), inside.cosmology
+        unit = 100 * cosmology.E(a) * a * cosmology.f1(a) * cosmology.D1(a)
+        np.testing.assert_allclose(output.velocities, unit * snapshot.vel, rtol=1e-5)
+    np.testing.assert_array_equal(result.ids, np.arange(32**3))
+    assert result.positions is result.outputs[-1].positions
+    assert result.spectra.k[0] == pytest.approx(2 * np.pi / 64.0, rel=0.5)
+    assert len(result.evaluations) == 2 and result.trust.error > 0
+    assert "fitted steps" in result.method
+
+
+def test_configuration_with_values_in_place_of_its_own():
+    config = coca.load_config(ROOT / "configs" / "quickstart.yaml")
+    values = SMALL | {"mesh": 64, "box_size": 64.0, "reference": {"force_evaluations": 8}}
+    values["linear_power"] = {"source": "eisenstein_hu"}
+    result = coca.simulate(config, **values, cosmology={"Omega_m": 0.3})
+    assert (result.config.seed, result.config.cosmology.h) == (42, 0.6711)
+    assert result.config.cosmology.Omega_m == 0.3
+    difference = result.displacement - result.last.reference
+    assert 0 < np.sqrt(np.mean(difference**2)) < 1.0  # two forces are within half a cell
+    assert np.all(result.spectra.r[:3] > 0.99)
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"particle": 32}, "^coca.simulate: particle: unknown key"),
+        ({"particles": 31}, "^coca.simulate: particles: found 31, wanted an even number"),
+        ({"particles": "many"}, "^coca.simulate: particles: found 'many'"),
+        ({"tolerance": "small"}, "^coca.simulate: tolerance: found 'small'"),
+        ({"ensemble": {"seeds": [1, 2]}}, "^ensemble: found one, wanted none"),
+    ],
+)
+def test_errors_name_the_key(values, message):
+    with pytest.raises(coca.ConfigError, match=message):
+        coca.simulate(**values)
+
+
+def test_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    coca.simulate(**SMALL, output={"directory": tmp_path / "run"})
+    assert not list(tmp_path.iterdir())
+
+
+def test_runs_are_independent_and_leave_threads_alone(result):
+    """Other runs before, also on other threads and with the network, change nothing."""
+    numba.set_num_threads(2)
+    torch.set_num_threads(2)
+    coca.simulate(**SMALL | {"frame": "emulator", "seed": 5})
+    two = coca.simulate(**SMALL | {"threads": 2}, output={"redshifts": [1.0, 0.0]})
+    one = coca.simulate(**SMALL, output={"redshifts": [1.0, 0.0]})
+    assert (numba.get_num_threads(), torch.get_num_threads()) == (2, 2)
+    np.testing.assert_array_equal(one.displacement, result.displacement)
+    # sums of float32 densities in another order, as in the tests of threads
+    assert np.abs(two.displacement - one.displacement).max() < 1e-3
+
+
+def test_initial_conditions_are_those_of_the_run():
+    """No force moves particles from the 2LPT frame."""
+    values = SMALL | {"force_evaluations": 0}
+    conditions, result = coca.initial_conditions(**values), coca.simulate(**values)
+    lpt = conditions.lpt_frame(result.config.cosmology.build())
+    np.testing.assert_array_equal(lpt.displacement(result.last.D), result.displacement)
+
+
+def test_command_line_wants_a_directory(tmp_path, capsys):
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "cosmology: {Omega_m: 0.3, Omega_b: 0.05, h: 0.7, n_s: 0.96, sigma_8: 0.8}\n"
+        "box_size: 64.0\nparticles: 32\nmesh: 64\nseed: 1\nforce_evaluations: 2\n"
+    )
+    assert run_sim.main([str(path)]) == 2
+    assert "output.directory: missing, wanted a directory" in capsys.readouterr().err
