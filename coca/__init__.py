@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "simulate": "coca.api",
     "initial_conditions": "coca.api",
+    "OwnEmulator": "coca.own",
     "load_config": "coca.config",
     "make_config": "coca.config",
     "Config": "coca.config",

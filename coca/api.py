@@ -20,6 +20,7 @@ from coca.errors import ConfigError
 from coca.initial import InitialConditions
 from coca.integrate import Evaluation
 from coca.output import peculiar_velocities, wrapped_positions
+from coca.own import OwnEmulator
 from coca.plan import make_plan
 from coca.power import linear_power
 from coca.progress import Progress
@@ -125,7 +126,8 @@ def simulate(config: Config | None = None, *, quiet: bool = True, **values: Any)
         Print nothing.
     **values
         Keys of the configuration, which replace its values or the defaults; sections are
-        dictionaries, of which only the keys that are given are replaced.
+        dictionaries, of which only the keys that are given are replaced. `frame` may also be a
+        `coca.OwnEmulator`.
 
     Returns
     -------
@@ -136,8 +138,9 @@ def simulate(config: Config | None = None, *, quiet: bool = True, **values: Any)
     CocaError
         Names the key or file, what was found and what is wanted.
     """
-    config = complete(config, values)
-    plan = make_plan(config)
+    own = values.get("frame") if isinstance(values.get("frame"), OwnEmulator) else None
+    config = complete(config, values | {"frame": "emulator"} if own else values)
+    plan = make_plan(config, own=own)
     with own_threads():
         done = simulation.simulate(plan, Progress(quiet))
         outputs = tuple(_output(done, i, measured) for i, measured in enumerate(measure(done)))

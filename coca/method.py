@@ -100,11 +100,12 @@ class Method:
         return np.full(len(steps), np.inf)
 
 
-def choose_methods(config: Config) -> tuple[Method, ...]:
+def choose_methods(config: Config, own_frame: bool = False) -> tuple[Method, ...]:
     """What to try, in this order: the next where a force refutes the frame.
 
     An emulator that is not what it should be gives way to 2LPT, and so do fitted steps to
-    explicit ones. The last one is never refuted.
+    explicit ones. The last one is never refuted. The user's own frame, for which nothing is fitted,
+    is treated as an emulator's.
 
     Raises
     ------
@@ -123,7 +124,7 @@ def choose_methods(config: Config) -> tuple[Method, ...]:
                 "those of method: residual"
             )
         return (Method(config.frame, options.method, exponent),)
-    table = _table(config)
+    table = _table(config, own_frame)
     fall_back = config.frame == "emulator" and options.kick in ("auto", "fitted")
     gain = options.gain if options.kick == "gain" or fall_back else 0.0
     first = Method(config.frame, "residual", exponent, table, gain)
@@ -139,12 +140,12 @@ def choose_methods(config: Config) -> tuple[Method, ...]:
     return first, Method("lpt", "residual", exponent, lpt), plain
 
 
-def _table(config: Config) -> FittedSteps | None:
+def _table(config: Config, own_frame: bool) -> FittedSteps | None:
     """The fitted steps of this run, if it asks for them or they serve it."""
     kick, path = config.integrator.kick, config.integrator.table
     if kick in ("gain", "explicit"):
         return None
-    own_network = config.emulator.weights is not None and path is None
+    own_network = own_frame or (config.emulator.weights is not None and path is None)
     table = None
     if config.frame == "rest":
         obstacle = "frame: lpt or emulator, found rest"

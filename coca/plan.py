@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from coca.emulator.emulator import Emulator
     from coca.frames import Frame
     from coca.initial import InitialConditions
+    from coca.own import OwnEmulator
 
 OWN_MEMORY, NETWORK_OWN_MEMORY = 250, 205
 """MiB of the libraries, of what numba loads, without the network and for it."""
@@ -80,6 +81,8 @@ class Plan:
     memory: int
     """Estimated peak memory of a rank in bytes."""
     warnings: tuple[str, ...]
+    own: OwnEmulator | None = None
+    """In the network's place."""
 
     def describe(self) -> str:
         """The plan, the memory and the cost, for people."""
@@ -146,7 +149,7 @@ class Plan:
         return f", network on {network.device.type} in {network.precision}{pieces}"
 
 
-def make_plan(config: Config, ranks: Ranks | None = None) -> Plan:
+def make_plan(config: Config, ranks: Ranks | None = None, own: OwnEmulator | None = None) -> Plan:
     """Check a configuration against this machine and its files.
 
     Parameters
@@ -154,6 +157,8 @@ def make_plan(config: Config, ranks: Ranks | None = None) -> Plan:
     config : Config
     ranks : Ranks, optional
         Who shares the run; by default nobody.
+    own : OwnEmulator, optional
+        What gives the frame with frame: emulator, in the place of the network.
 
     Raises
     ------
@@ -162,7 +167,7 @@ def make_plan(config: Config, ranks: Ranks | None = None) -> Plan:
     """
     ranks = ranks or OneRank()
     with ranks.together(CocaError):
-        plan = _plan(config, ranks)
+        plan = _plan(config, ranks, own)
     return _agreed(plan)
 
 
@@ -186,18 +191,20 @@ def _agreed(plan: Plan) -> Plan:
     return replace(plan, network=network, warnings=warnings)
 
 
-def _plan(config: Config, ranks: Ranks) -> Plan:
+def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
     check_ranks(config.particles, ranks.size, f"particles = {config.particles}")
     threads = choose_threads(config.threads, ranks.node)
     power.check_source(config.linear_power.source, config.linear_power.file)
     if config.initial_conditions.file is not None:
         initial.check_file(config.initial_conditions.file, config.particles)
-    network, warnings = _network(config, ranks)
+    network, warnings = _network(config, ranks) if own is None else (None, [])
+    if own is not None:
+        _check_knots(config, own)
     if config.force.deconvolve and config.mesh == 2 * config.particles:
         warnings.append(
             "force.deconvolve multiplies what the lattice leaves on a mesh of twice the particles"
         )
-    methods = choose_methods(config)
+    methods = choose_methods(config, own is not None)
     if methods[0].table is not None:
         warnings += _table_warnings(config, methods[0].table)
     if threads > max(1, math.ceil(ranks.node.cores)) or ranks.node.cores < 1:
@@ -207,12 +214,24 @@ def _plan(config: Config, ranks: Ranks) -> Plan:
         )
     fitted_steps = any(method.table for method in methods)
     memory = estimate_memory(config, network, fitted_steps, ranks.size)
+    memory += 12 * len(own.knots) * config.particles**3 // ranks.size if own else 0
     wanted = "fewer particles or a coarser mesh"
     check_memory("particles, mesh", memory, wanted, ranks.node.ranks)
     # others may see a directory late that the first rank makes
     if ranks.rank == 0 and config.output.directory is not None:
         check_directory("output.directory", config.output.directory)
-    return Plan(config, ranks, threads, network, methods, memory, tuple(warnings))
+    return Plan(config, ranks, threads, network, methods, memory, tuple(warnings), own)
+
+
+def _check_knots(config: Config, own: OwnEmulator) -> None:
+    D_end = float(config.cosmology.build().D1(scale_factor(config.output.redshifts[-1])))
+    if config.frame != "emulator":
+        raise ConfigError(f"frame: found {config.frame}, wanted emulator for one of your own")
+    if own.knots[-1] < D_end - 1e-6:
+        raise ConfigError(
+            f"frame: found knots to D = {own.knots[-1]:g}, wanted them to the last output at "
+            f"{D_end:.4g}"
+        )
 
 
 def _table_warnings(config: Config, table: FittedSteps) -> list[str]:

@@ -205,6 +205,8 @@ def build_frame(problem: Problem, method: Method) -> Frame:
         return rest_frame(problem.conditions.psi1.shape[1])
     if method.frame == "lpt":
         return problem.conditions.lpt_frame(problem.cosmology)
+    if problem.plan.own is not None:
+        return problem.plan.own.frame(problem.cosmology, problem.conditions)
     network = problem.plan.network
     return network.frame(problem.domain, problem.cosmology, problem.conditions)
 
