@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 
 root = Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (root / "coca" / "__init__.py").read_text())[1]
+documentation = ["furo", "myst-parser>=4", "sphinx>=8"]
 
 setup(
     name="coca-nbody",
@@ -40,7 +41,17 @@ setup(
         "analysis": ["colossus>=1.3"],
         "camb": ["camb>=1.5"],
         "mpi": ["mpi4py>=4", "mpich>=4.2"],
-        "test": ["abacusutils", "colossus", "hypothesis", "pynbody", "pytest", "ruff", "yt"],
+        "test": [
+            "abacusutils",
+            "colossus",
+            "hypothesis",
+            "pynbody",
+            "pytest",
+            "ruff",
+            "yt",
+            *documentation,
+        ],
+        "docs": documentation,
         "peers": ["pysco-nbody"],
     },
 )

@@ -1,0 +1,36 @@
+"""Sphinx configuration; CONTRIBUTING.md has the command. Nothing is fetched at build."""
+
+import sys
+from pathlib import Path
+
+here = Path(__file__).parent
+sys.path[:0] = [str(here.parent), str(here / "_ext")]
+
+from coca import __version__  # noqa: E402
+
+project, author, copyright = "coca", "The coca developers", "The coca developers"
+release = version = __version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "api_reference",
+    "plain_docstrings",
+    "benchmark_list",
+    "config_reference",
+]
+exclude_patterns = ["_build"]
+suppress_warnings = ["ref.python"]  # two classes are called Simulation
+nitpicky = False  # numpydoc's words for types (array, sequence of Step) are no references
+
+myst_heading_anchors = 3
+napoleon_google_docstring = False
+napoleon_use_ivar = True
+autodoc_typehints = "none"  # shapes and units stand in the docstrings
+autodoc_default_options = {"members": True, "show-inheritance": True, "member-order": "bysource"}
+autodoc_preserve_defaults = True
+
+html_theme = "furo"
+html_title = f"coca {release}"
