@@ -47,6 +47,8 @@ DENSITIES_BEFORE = np.array([0.6, 1.2, 3, 10, 40], np.float32)
 """Edges in 1 + delta of the density classes a step before."""
 CLASSES = len(DENSITIES_BEFORE) + 1, len(DENSITIES) + 1
 MATRIX = kernels.fitted.TARGETS, kernels.fitted.FEATURES
+SHARPENING = 0.3
+"""Of what keeps each class's mean: with it the power at k = 1 h/Mpc is that of sharp edges."""
 SHIPPED = Path(__file__).parent / "tables"
 
 
@@ -216,16 +218,20 @@ def explicit_matrix(step: Step) -> np.ndarray:
     return np.array([np.array([1.0, 0, 0, 0]) + 0.5 * kick, kick])
 
 
-def sharpened(matrices: np.ndarray) -> np.ndarray:
-    """Matrices (*CLASSES, ...) whose means over each class are `matrices` when they go over from
-    class to class, see `kernels.fitted`."""
-    return np.einsum("bc,kl,cl...->bk...", *unmixing(), matrices)
+def sharpened(matrices: np.ndarray, strength: float = SHARPENING) -> np.ndarray:
+    """Matrices (*CLASSES, ...) that do as `matrices` of classes with sharp edges would when they go
+    over from class to class, see `kernels.fitted`; at strength 1 each class keeps its mean."""
+    return np.einsum("bc,kl,cl...->bk...", *unmixing(strength), matrices)
 
 
-def unmixing() -> tuple[np.ndarray, np.ndarray]:
+def unmixing(strength: float = SHARPENING) -> tuple[np.ndarray, np.ndarray]:
     """What `sharpened` multiplies classes before and now by, square arrays."""
-    before, now = (np.linalg.inv(_mixing(edges)) for edges in (DENSITIES_BEFORE, DENSITIES))
-    return before, now
+
+    def inverse(edges):
+        full = np.linalg.inv(_mixing(edges))
+        return strength * full + (1.0 - strength) * np.eye(len(full))
+
+    return inverse(DENSITIES_BEFORE), inverse(DENSITIES)
 
 
 def _mixing(edges: np.ndarray) -> np.ndarray:

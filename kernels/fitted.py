@@ -13,7 +13,7 @@ from numba import njit, prange
 FEATURES = 4
 TARGETS = 2
 BLOCK = 512
-RAMP = 0.05
+RAMP = 0.06
 """How far from an edge, relative to it, matrices go over from one class to the next."""
 
 
