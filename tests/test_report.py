@@ -27,7 +27,6 @@ CASES = {
     "no frame, reference": {"frame": "rest", "reference": {"force_evaluations": 8}},
     "no forces": {"force_evaluations": 0},
     "no forces, reference": {"force_evaluations": 0, "reference": {"force_evaluations": 8}},
-    "nothing moves": {"frame": "rest", "force_evaluations": 0, "mesh": 32},
     "emulator": {"frame": "emulator", "force_evaluations": 2, "cosmology.Omega_m": 0.6},
 }
 
