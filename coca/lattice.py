@@ -157,7 +157,7 @@ def _displacements(domain: Domain, x: np.ndarray, index: np.ndarray) -> np.ndarr
 def _centred(domain: Domain, path: Path, disp: np.ndarray, u: np.ndarray) -> Displaced:
     """Without the lattice's offset."""
     mean = domain.sum(disp.sum(axis=1, dtype=np.float64)) / domain.particles
-    offset = domain.cell * np.round(mean / domain.cell, OFFSET_DIGITS)
+    offset = domain.cell * np.round(mean / domain.cell, OFFSET_DIGITS) + 0.0  # without -0
     disp -= offset[:, None].astype(np.float32)
     farthest = max(domain.ranks.gather(float(np.abs(disp).max()))) / domain.cell
     if farthest > MOST_CELLS:

@@ -1,6 +1,7 @@
 """Every example runs as its first line says, and saves the figure that it promises."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+PRINTED = {"match_another_code": r"64 BullFrog steps: 0\.00\d Mpc/h rms"}
+"""What they find: another code's particles, to the error of 100 of its time steps."""
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -18,6 +21,7 @@ def test_example(path, tmp_path):
         [sys.executable, path, tmp_path], env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+    assert re.search(PRINTED.get(path.stem, ""), done.stdout)
     assert (tmp_path / f"{path.stem}.png").read_bytes().startswith(b"\x89PNG")
 
 
