@@ -1,9 +1,13 @@
 """Runs that start on the particles of a snapshot, ours and made as other codes make them."""
 
+import json
+
 import h5py
 import numpy as np
 import pytest
+import yaml
 
+import run_sim
 from coca import initial, lattice
 from coca.config import make_config
 from coca.cosmology import scale_factor
@@ -163,6 +167,17 @@ def test_the_start_is_the_snapshots(values):
     assert "z = 49, " in plan.describe() and "start.hdf5" in plan.describe()
     values["initial_conditions"]["redshift"] = 49.00005
     assert make_plan(make_config(values)).redshift == plan.redshift
+
+
+def test_what_is_written_of_it(values, path, tmp_path, capsys):
+    rewrite(path, shift)
+    values["initial_conditions"]["snapshot"] = str(tmp_path / "other")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+    assert run_sim.main([str(tmp_path / "config.yaml")]) == 0
+    assert "warning: initial_conditions.snapshot: its lattice lies" in capsys.readouterr().out
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["start_redshift"] == pytest.approx(49.0, abs=1e-9)
+    assert "<dd>49 to 0</dd>" in (tmp_path / "run" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
