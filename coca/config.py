@@ -50,6 +50,7 @@ def _auto_or_count(least: int, most: int) -> PlainValidator:
 
 
 MOST_EVALUATIONS = 4096
+START_REDSHIFT = 19.0
 LEAST_STEP = 1e-6
 """Relative difference in 1 + z of a run's start and end."""
 Count = Annotated[int | str, _auto_or_count(1, 1024)]
@@ -97,17 +98,32 @@ class LinearPowerConfig(_Section):
 class InitialConditionsConfig(_Section):
     """Where the linear modes come from and when the integration starts."""
 
-    redshift: Number = Field(19.0, ge=0.01, le=1000)
+    redshift: Number | None = Field(None, ge=0.01, le=1000)
+    """Of the start; none: that of the snapshot, and 19 without one."""
     fixed_amplitude: Boolean = False
     paired: Boolean = False
     file: FilePath | None = None
     """HDF5 with /white_noise (n, n, n) or /psi1 (3, n, n, n) [Mpc/h at D = 1]."""
+    snapshot: FilePath | None = None
+    """Gadget HDF5 snapshot of any code, in one file or many, on whose particles the run starts, see
+    `coca.lattice`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_a_snapshot_the_start_is_known(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        unknown = values.get("snapshot") is None and values.get("redshift") is None
+        return values | {"redshift": START_REDSHIFT} if unknown else values
 
     @model_validator(mode="after")
-    def _file_has_its_own_modes(self):
-        if self.file is not None and (self.fixed_amplitude or self.paired):
+    def _files_have_their_own_modes(self):
+        if self.file is not None and self.snapshot is not None:
+            raise ValueError("wanted one of file and snapshot")
+        name = "file" if self.file is not None else "snapshot"
+        if (self.file or self.snapshot) is not None and (self.fixed_amplitude or self.paired):
             raise ValueError(
-                "wanted no fixed_amplitude or paired with file: the file has its modes"
+                f"wanted no fixed_amplitude or paired with {name}: the {name} has its modes"
             )
         return self
 
@@ -221,6 +237,11 @@ class EnsembleConfig(_Section):
         return self
 
 
+def first_output(start: float) -> float:
+    """The highest redshift of an output of a run that starts at redshift `start`."""
+    return start - LEAST_STEP * (1.0 + start)
+
+
 def _check_mesh(particles: int, mesh: int, force: ForceConfig) -> None:
     if particles % 2:
         raise ValueError(f"particles: found {particles}, wanted an even number")
@@ -264,10 +285,10 @@ class Config(_Section):
     @model_validator(mode="after")
     def _consistent(self):
         _check_mesh(self.particles, self.mesh, self.force)
-        start, first = self.initial_conditions.redshift, self.output.redshifts[0]
-        if first > start - LEAST_STEP * (1.0 + start):
+        start = self.initial_conditions.redshift
+        if start is not None and self.output.redshifts[0] > first_output(start):
             raise ValueError(
-                f"output.redshifts: found {first}, wanted all below "
+                f"output.redshifts: found {self.output.redshifts[0]}, wanted all below "
                 f"initial_conditions.redshift = {start}"
             )
         if self.integrator.method != "residual" and self.frame != "rest":

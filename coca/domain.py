@@ -110,6 +110,12 @@ class Domain:
         """Send particles at `x` that are in another rank's slab there, see `coca.travel`."""
         return set_out(self.ranks, x, cells / self.box_size, cells, cloud)
 
+    def send_home(self, rows: np.ndarray, index: np.ndarray, what: str) -> np.ndarray:
+        """Rows (M, c) of particles with Lagrangian indices (M,), each on its particle's rank."""
+        home = index // self.own_particles
+        counts = np.bincount(home, minlength=self.ranks.size)
+        return self.ranks.exchange(rows[np.argsort(home, kind="stable")], counts, None, what).wait()
+
     def edges(
         self, planes: np.ndarray, below: int, above: int, what: str
     ) -> tuple[np.ndarray, np.ndarray]:

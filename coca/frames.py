@@ -74,6 +74,28 @@ class SeparableFrame(Frame):
             kernels.particles.add_terms(self._fields, np.array(weights, np.float32), out)
 
 
+class HeldFrame(Frame):
+    """Particles with displacements and velocities known at one growth factor alone.
+
+    Parameters
+    ----------
+    D : float
+    disp, vel : array (3, N) float32
+        x - q and dx/dD in Mpc/h.
+    """
+
+    def __init__(self, D: float, disp: np.ndarray, vel: np.ndarray):
+        super().__init__(disp.shape[1])
+        self.D, self._fields = D, (disp, vel)
+
+    def add(self, D, derivatives, out):
+        """See `Frame`."""
+        *weights, acceleration = derivatives
+        if D != self.D or acceleration:
+            raise ValueError(f"found D = {D}, wanted displacement or velocity at D = {self.D}")
+        kernels.particles.add_terms(self._fields, np.array(weights, np.float32), out)
+
+
 def rest_frame(n_particles: int) -> Frame:
     """Particles that stay on the lattice; the residual integrator is then a plain PM code."""
     return SeparableFrame(n_particles)

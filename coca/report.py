@@ -23,7 +23,6 @@ from coca.files import whole_file
 from coca.mesh import Mesh
 from coca.page import Drawing, Output, Row, render
 from coca.results import RECORD
-from coca.simulation import growth_factors
 
 if TYPE_CHECKING:
     from coca.integrate import Snapshot
@@ -92,7 +91,7 @@ def run_name(simulation: Simulation) -> str:
 
 
 def _scenes(simulation: Simulation, measurements: list[Measurement]) -> list[Scene]:
-    D_start, _ = growth_factors(simulation.config, simulation.cosmology)
+    D_start = simulation.D_start
     # on a finer mesh a lattice that has hardly moved would show once delta is scaled up
     initial = _projected_density(
         simulation, simulation.lpt.displacement(D_start), simulation.domain.n

@@ -124,6 +124,7 @@ def run_record(plan: Plan, simulation: Simulation, files: list[str] = ()) -> dic
     return {
         "config": plan.config.model_dump(mode="json"),
         "seed": plan.config.seed,
+        "start_redshift": plan.redshift,
         "versions": installed,
         "machine": {
             "system": platform.platform(),

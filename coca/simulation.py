@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -66,7 +67,8 @@ class Simulation:
     """The plan's, and what the forces refuted."""
     clock: Clock
     lpt: Frame
-    """2LPT trajectories, on which the particles started."""
+    """2LPT trajectories; the particles started on them, or near them where on a snapshot."""
+    D_start: float
 
     @property
     def snapshots(self) -> list[Snapshot]:
@@ -118,11 +120,13 @@ def simulate(
     domain = Domain(config.box_size, config.particles, plan.threads, planning, plan.ranks)
     with clock("linear power"):
         power = domain.once(lambda: linear_power(cosmology, source.source, source.file))
+    D_start, outputs = growth_factors(cosmology, plan.redshift, config.output.redshifts)
     with clock("initial conditions"):
-        conditions = initial_conditions(config, domain, power)
+        conditions = initial_conditions(config, domain, power, D_start)
+    for line in conditions.remarks:
+        progress.say(f"  {line}")
     with clock("force"):
         force = ParticleMesh(domain, config.mesh, **config.force.solver)
-    D_start, outputs = growth_factors(config, cosmology)
     checkpoints = checkpoints or NoCheckpoints()
     found = checkpoints.open(domain)
     if found:
@@ -135,19 +139,25 @@ def simulate(
     if config.reference is not None:
         with clock("reference run"):
             reference = run_reference(problem, run.snapshots)
-    warnings = [*plan.warnings, *refuted]
+    warnings = [*plan.warnings, *conditions.remarks, *refuted]
     if config.tolerance is not None and run.trust.error > config.tolerance:
         warnings.append(
             f"tolerance: {run.trust.error:.3g} Mpc/h is left after {len(run.steps)} force "
             f"evaluations, wanted {config.tolerance:g}"
         )
     lpt = conditions.lpt_frame(cosmology)
-    return Simulation(config, domain, cosmology, power, run, reference, warnings, clock, lpt)
+    return Simulation(
+        config, domain, cosmology, power, run, reference, warnings, clock, lpt, D_start
+    )
 
 
-def initial_conditions(config: Config, domain: Domain, power: LinearPower) -> InitialConditions:
-    """Linear modes and LPT displacements, from the seed or the user's file."""
+def initial_conditions(
+    config: Config, domain: Domain, power: LinearPower, D_start: float
+) -> InitialConditions:
+    """Linear modes and LPT displacements, from the seed, the user's file or a snapshot."""
     options = config.initial_conditions
+    if options.snapshot is not None:
+        return initial.from_snapshot(domain, config.cosmology.build(), options.snapshot, D_start)
     if options.file is not None:
         return initial.from_file(domain, power, options.file)
     return initial.from_seed(domain, power, config.seed, options.fixed_amplitude, options.paired)
@@ -301,8 +311,8 @@ def _evolve(problem, frame, force, rule, steps, limits, kept, past: Evolution) -
             problem.checkpoints.step(kept)
 
         if past.state is None:
-            lpt = problem.conditions.lpt_frame(problem.cosmology)
-            past.state = initial_state(lpt, frame, problem.D_start)
+            start = problem.conditions.start_frame(problem.cosmology)
+            past.state = initial_state(start, frame, problem.D_start)
         rule.memory.update(past.memory)
         left, outputs = steps[past.done :], problem.outputs[len(past.snapshots) :]
         with problem.checkpoints.watching():
@@ -322,8 +332,9 @@ def run_reference(problem: Problem, kept: list[Snapshot]) -> list[Snapshot]:
     return evolve(problem, rest, problem.force, VelocityKick(), steps, limits, kept)[0]
 
 
-def growth_factors(config: Config, cosmology: Cosmology) -> tuple[float, list[float]]:
-    """Growth factors of the start and of the outputs."""
-    D_start = float(cosmology.D1(scale_factor(config.initial_conditions.redshift)))
-    outputs = [float(cosmology.D1(scale_factor(z))) for z in config.output.redshifts]
-    return D_start, outputs
+def growth_factors(
+    cosmology: Cosmology, start: float, outputs: Sequence[float]
+) -> tuple[float, list[float]]:
+    """Growth factors of the redshifts of the start and of the outputs."""
+    D_start, *D_outputs = (float(cosmology.D1(scale_factor(z))) for z in (start, *outputs))
+    return D_start, D_outputs
