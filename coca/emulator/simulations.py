@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,7 +103,7 @@ class SimulationSet:
         """Indices of the validation set."""
         return range(self.config.training, len(self.planned))
 
-    def make_missing(self):
+    def make_missing(self) -> Iterator[int]:
         """Make what is missing, yielding the index of each simulation as it is there."""
         force = None
         for i, simulation in enumerate(self.planned):
