@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from reprlib import Repr
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, overload
 
 import yaml
 from pydantic import (
@@ -23,6 +25,9 @@ from pydantic import (
 
 from coca.cosmology import Cosmology
 from coca.errors import ConfigError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Integer = Annotated[int, Strict()]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
@@ -52,8 +57,9 @@ def _auto_or_count(least: int, most: int) -> PlainValidator:
 MOST_EVALUATIONS = 4096
 LEAST_STEP = 1e-6
 """Relative difference in 1 + z of a run's start and end."""
-Count = Annotated[int | str, _auto_or_count(1, 1024)]
-Evaluations = Annotated[int | str, _auto_or_count(0, MOST_EVALUATIONS)]
+Auto = Literal["auto"]
+Count = Annotated[int | Auto, _auto_or_count(1, 1024)]
+Evaluations = Annotated[int | Auto, _auto_or_count(0, MOST_EVALUATIONS)]
 
 
 class _Section(BaseModel):
@@ -70,7 +76,7 @@ class CosmologyConfig(_Section):
     sigma_8: Number = Field(ge=1e-3, lt=5)
 
     @model_validator(mode="after")
-    def _baryons_are_matter(self):
+    def _baryons_are_matter(self) -> Self:
         if self.Omega_b >= self.Omega_m:
             raise ValueError(f"wanted Omega_b below Omega_m = {self.Omega_m}")
         return self
@@ -88,7 +94,7 @@ class LinearPowerConfig(_Section):
     """Text table of k [h/Mpc] and P [(Mpc/h)^3], for source: table."""
 
     @model_validator(mode="after")
-    def _table_has_file(self):
+    def _table_has_file(self) -> Self:
         if (self.source == "table") != (self.file is not None):
             raise ValueError("wanted a file with source: table, and none otherwise")
         return self
@@ -104,7 +110,7 @@ class InitialConditionsConfig(_Section):
     """HDF5 with /white_noise (n, n, n) or /psi1 (3, n, n, n) [Mpc/h at D = 1]."""
 
     @model_validator(mode="after")
-    def _file_has_its_own_modes(self):
+    def _file_has_its_own_modes(self) -> Self:
         if self.file is not None and (self.fixed_amplitude or self.paired):
             raise ValueError(
                 "wanted no fixed_amplitude or paired with file: the file has its modes"
@@ -180,17 +186,29 @@ class OutputConfig(_Section):
     """Of every snapshot, on the first rank, see `coca.analyse`."""
 
     @model_validator(mode="after")
-    def _statistics_have_snapshots(self):
+    def _statistics_have_snapshots(self) -> Self:
         if self.statistics and not self.snapshots:
             raise ValueError("output.statistics: wanted snapshots: true, of which they are")
         return self
 
     @model_validator(mode="after")
-    def _redshifts_in_order(self):
+    def _redshifts_in_order(self) -> Self:
         z = self.redshifts
         if not z or min(z) < 0 or any(late >= early for early, late in itertools.pairwise(z)):
             raise ValueError("output.redshifts: wanted one or more, decreasing, none below 0")
         return self
+
+    def needed_directory(self) -> Path:
+        """The directory of a run with files.
+
+        Raises
+        ------
+        ConfigError
+            There is none.
+        """
+        if self.directory is None:
+            raise ConfigError("output.directory: missing, wanted a directory")
+        return self.directory
 
 
 class ReferenceConfig(_Section):
@@ -213,7 +231,7 @@ class EnsembleConfig(_Section):
     """MPI ranks that share a run; the others do other runs meanwhile."""
 
     @model_validator(mode="after")
-    def _one_source(self):
+    def _one_source(self) -> Self:
         if sum(source is not None for source in (self.seeds, self.realisations, self.table)) != 1:
             raise ValueError("ensemble: wanted one of seeds, realisations and table")
         if self.seeds is not None and len(set(self.seeds)) < max(len(self.seeds), 1):
@@ -262,7 +280,7 @@ class Config(_Section):
     """Of the network; ranks of one machine take turns at its GPUs."""
 
     @model_validator(mode="after")
-    def _consistent(self):
+    def _consistent(self) -> Self:
         _check_mesh(self.particles, self.mesh, self.force)
         start, first = self.initial_conditions.redshift, self.output.redshifts[0]
         if first > start - LEAST_STEP * (1.0 + start):
@@ -297,6 +315,11 @@ class Config(_Section):
             )
         return self
 
+    @property
+    def wanted_error(self) -> float:
+        """The tolerance, Mpc/h; without one infinity, which any error is below."""
+        return math.inf if self.tolerance is None else self.tolerance
+
 
 Range = tuple[Number, Number]
 
@@ -311,7 +334,7 @@ class CosmologyRange(_Section):
     sigma_8: Range
 
     @model_validator(mode="after")
-    def _corners_are_cosmologies(self):
+    def _corners_are_cosmologies(self) -> Self:
         ranges = self.model_dump()
         for name, (low, high) in ranges.items():
             if low > high:
@@ -342,7 +365,7 @@ class SimulationsConfig(_Section):
     force: ForceConfig = ForceConfig()
 
     @model_validator(mode="after")
-    def _mesh_fits(self):
+    def _mesh_fits(self) -> Self:
         _check_mesh(self.particles, self.mesh, self.force)
         return self
 
@@ -356,7 +379,7 @@ class NetworkConfig(_Section):
     time_functions: Integer = Field(5, ge=1, le=10)
 
     @model_validator(mode="after")
-    def _levels_match(self):
+    def _levels_match(self) -> Self:
         if not len(self.channels) == len(self.blocks) == len(self.blocks_up) + 1:
             raise ValueError("wanted as many blocks as channels, and one fewer blocks_up")
         return self
@@ -407,7 +430,7 @@ class FitConfig(_Section):
     threads: Count = "auto"
 
     @model_validator(mode="after")
-    def _possible(self):
+    def _possible(self) -> Self:
         _check_mesh(self.particles, 2 * self.particles, ForceConfig())
         if not 0 < self.spacing[0] <= self.spacing[1]:
             raise ValueError(
@@ -437,7 +460,7 @@ class TrainConfig(_Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     @model_validator(mode="after")
-    def _lattice_divides(self):
+    def _lattice_divides(self) -> Self:
         divisor = 2 ** len(self.network.channels)
         if self.simulations.particles % divisor:
             raise ValueError(
@@ -456,9 +479,13 @@ SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 80
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
 
 
+@overload
+def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config: ...
+@overload
+def load_config(path: Path | str, overrides: Sequence[str], kind: type[AnyConfig]) -> AnyConfig: ...
 def load_config(
-    path: Path | str, overrides: tuple[str, ...] | list[str] = (), kind: type[AnyConfig] = Config
-) -> AnyConfig:
+    path: Path | str, overrides: Sequence[str] = (), kind: type[BaseModel] = Config
+) -> BaseModel:
     """Read a configuration from YAML.
 
     Parameters
@@ -487,7 +514,13 @@ def load_config(
     return make_config(data, kind, str(path))
 
 
-def make_config(data: dict[str, Any], kind: type[AnyConfig] = Config, name="config") -> AnyConfig:
+@overload
+def make_config(data: dict[str, Any], *, name: str = "config") -> Config: ...
+@overload
+def make_config(data: dict[str, Any], kind: type[AnyConfig], name: str = "config") -> AnyConfig: ...
+def make_config(
+    data: dict[str, Any], kind: type[BaseModel] = Config, name: str = "config"
+) -> BaseModel:
     """A configuration from nested dictionaries; errors as in `load_config`."""
     try:
         return kind.model_validate(data)
@@ -510,7 +543,7 @@ class _Loader(yaml.SafeLoader):
 
     level = 0
 
-    def compose_node(self, parent, index):
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()
         line = event.start_mark.line + 1
         if getattr(event, "anchor", None) is not None:
@@ -524,7 +557,7 @@ class _Loader(yaml.SafeLoader):
         self.level -= 1
         return node
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         for key, times in keys.items():
             if times > 1:

@@ -529,7 +529,8 @@ def test_no_configuration_ends_in_a_traceback(broken):
         try:
             config = load_config(path, kind=CONFIGS[name][0])
             if isinstance(config, Config):
-                for member in members(config)[:2] if config.ensemble else [config]:
+                everyone = members(config, config.ensemble) if config.ensemble else [config]
+                for member in everyone[:2]:
                     make_plan(getattr(member, "config", member)).describe()
         except CocaError as error:
             line = str(error)
