@@ -45,6 +45,7 @@ setup(
             "abacusutils",
             "colossus",
             "hypothesis",
+            "mypy",
             "pynbody",
             "pytest",
             "ruff",
