@@ -48,6 +48,7 @@ setup(
             "mypy",
             "pynbody",
             "pytest",
+            "pytest-cov",
             "ruff",
             "yt",
             *documentation,
