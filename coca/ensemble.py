@@ -43,7 +43,8 @@ def members(config: Config, options: EnsembleConfig) -> list[Member]:
     Raises
     ------
     CocaError
-        The table cannot be read or does not fit, or its values are no cosmology.
+        There is no output.directory, the table cannot be read or does not fit, or its values are no
+        cosmology.
     """
     rows = _rows(config.seed, options)
     width = max(4, len(str(len(rows) - 1)))
@@ -54,7 +55,7 @@ def _member(config: Config, name: str, row: dict[str, float]) -> Member:
     values = config.model_dump(exclude={"ensemble"})
     values["seed"] = int(row["seed"])
     values["cosmology"] |= {key: row[key] for key in COSMOLOGY if key in row}
-    values["output"]["directory"] /= name
+    values["output"]["directory"] = config.output.needed_directory() / name
     return Member(name, make_config(values, name=f"ensemble, member {name}"))
 
 

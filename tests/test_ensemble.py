@@ -27,6 +27,11 @@ def test_seeds_and_realisations(config_values):
     assert all(member.config.ensemble is None for member in found)
 
 
+def test_members_need_a_directory(config_values):
+    with pytest.raises(ConfigError, match=r"output\.directory: missing"):
+        ensemble_of(config_values | {"output": {}}, realisations=2)
+
+
 def test_a_table_of_cosmologies(config_values, tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("# sigma_8, Omega_m\n0.7, 0.2\n\n0.9, 0.4\n")
