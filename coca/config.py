@@ -1,4 +1,4 @@
-"""The frozen configuration of a run, a training and a fit, and its reading from YAML."""
+"""The frozen configuration of a run, and the reading of all configurations from YAML."""
 
 from __future__ import annotations
 
@@ -62,11 +62,13 @@ Count = Annotated[int | Auto, _auto_or_count(1, 1024)]
 Evaluations = Annotated[int | Auto, _auto_or_count(0, MOST_EVALUATIONS)]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Keys of a configuration: frozen, and no others."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
-class CosmologyConfig(_Section):
+class CosmologyConfig(Section):
     """Flat LCDM parameters, as in `coca.cosmology.Cosmology`."""
 
     Omega_m: Number = Field(gt=0, le=1)
@@ -86,7 +88,7 @@ class CosmologyConfig(_Section):
         return Cosmology(**self.model_dump())
 
 
-class LinearPowerConfig(_Section):
+class LinearPowerConfig(Section):
     """Source of the linear power spectrum, always normalised to sigma_8 at z = 0."""
 
     source: Literal["camb", "eisenstein_hu", "table"] = "camb"
@@ -100,7 +102,7 @@ class LinearPowerConfig(_Section):
         return self
 
 
-class InitialConditionsConfig(_Section):
+class InitialConditionsConfig(Section):
     """Where the linear modes come from and when the integration starts."""
 
     redshift: Number = Field(19.0, ge=0.01, le=1000)
@@ -118,7 +120,7 @@ class InitialConditionsConfig(_Section):
         return self
 
 
-class ForceConfig(_Section):
+class ForceConfig(Section):
     """Particle-mesh options; docs/force.md has the error and the cost of each."""
 
     assignment: Literal["cic", "tsc"] = "cic"
@@ -136,7 +138,7 @@ class ForceConfig(_Section):
         return self.model_dump(exclude={"fft_planning"})
 
 
-class IntegratorConfig(_Section):
+class IntegratorConfig(Section):
     """How the motion is integrated; see docs of coca.integrate and coca.schemes."""
 
     method: Literal["residual", "bullfrog", "fastpm"] = "residual"
@@ -153,7 +155,7 @@ class IntegratorConfig(_Section):
     """Strength of the gain, see `coca.integrate.ResidualKick`."""
 
 
-class EmulatorConfig(_Section):
+class EmulatorConfig(Section):
     """The emulator's weights and arithmetic."""
 
     weights: FilePath | None = None
@@ -170,7 +172,7 @@ Statistic = Literal[
 """See docs/statistics.md."""
 
 
-class OutputConfig(_Section):
+class OutputConfig(Section):
     """What is written, and where."""
 
     directory: FilePath | None = None
@@ -211,13 +213,13 @@ class OutputConfig(_Section):
         return self.directory
 
 
-class ReferenceConfig(_Section):
+class ReferenceConfig(Section):
     """A converged BullFrog run of the same initial conditions to compare with."""
 
     force_evaluations: Integer = Field(64, ge=8, le=4096)
 
 
-class EnsembleConfig(_Section):
+class EnsembleConfig(Section):
     """Many runs that differ in their seeds, or in what a table says; see `coca.ensemble`."""
 
     seeds: tuple[Annotated[Integer, Field(ge=0, lt=2**63)], ...] | None = None
@@ -239,7 +241,8 @@ class EnsembleConfig(_Section):
         return self
 
 
-def _check_mesh(particles: int, mesh: int, force: ForceConfig) -> None:
+def check_mesh(particles: int, mesh: int, force: ForceConfig) -> None:
+    """Raise ValueError if a mesh, both per dimension, does not suit the particles or the force."""
     if particles % 2:
         raise ValueError(f"particles: found {particles}, wanted an even number")
     if mesh not in (particles, 2 * particles, 3 * particles):
@@ -251,7 +254,7 @@ def _check_mesh(particles: int, mesh: int, force: ForceConfig) -> None:
         )
 
 
-class Config(_Section):
+class Config(Section):
     """Everything that defines a run. Lengths in Mpc/h."""
 
     cosmology: CosmologyConfig
@@ -281,7 +284,7 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        _check_mesh(self.particles, self.mesh, self.force)
+        check_mesh(self.particles, self.mesh, self.force)
         start, first = self.initial_conditions.redshift, self.output.redshifts[0]
         if first > start - LEAST_STEP * (1.0 + start):
             raise ValueError(
@@ -321,155 +324,6 @@ class Config(_Section):
         return math.inf if self.tolerance is None else self.tolerance
 
 
-Range = tuple[Number, Number]
-
-
-class CosmologyRange(_Section):
-    """Box of cosmologies from which training simulations are drawn (Latin hypercube)."""
-
-    Omega_m: Range
-    Omega_b: Range
-    h: Range
-    n_s: Range
-    sigma_8: Range
-
-    @model_validator(mode="after")
-    def _corners_are_cosmologies(self) -> Self:
-        ranges = self.model_dump()
-        for name, (low, high) in ranges.items():
-            if low > high:
-                raise ValueError(f"{name}: found [{low:g}, {high:g}], wanted the lower value first")
-        for corner in itertools.product(*ranges.values()):
-            try:
-                CosmologyConfig(**dict(zip(ranges, corner, strict=True)))
-            except ValidationError as error:
-                raise ValueError(_one_line(error)) from None
-        return self
-
-
-class SimulationsConfig(_Section):
-    """Training simulations: BullFrog runs that the trainer makes for itself."""
-
-    directory: FilePath
-    training: Integer = Field(ge=1)
-    validation: Integer = Field(ge=1)
-    cosmology: CosmologyRange
-    linear_power: Literal["camb", "eisenstein_hu"] = "eisenstein_hu"
-    box_size: BoxSize
-    particles: Integer = Field(ge=8, le=1024)
-    mesh: Integer
-    seed: Integer = Field(ge=0, lt=2**62)
-    redshift: Number = Field(19.0, gt=0, le=1000)
-    """Start of the simulations; they end at z = 0."""
-    force_evaluations: Integer = Field(32, ge=12, le=4096)
-    force: ForceConfig = ForceConfig()
-
-    @model_validator(mode="after")
-    def _mesh_fits(self) -> Self:
-        _check_mesh(self.particles, self.mesh, self.force)
-        return self
-
-
-class NetworkConfig(_Section):
-    """Size of the network and of its output."""
-
-    channels: tuple[Annotated[Integer, Field(ge=1, le=4096)], ...] = (48, 96, 96)
-    blocks: tuple[Annotated[Integer, Field(ge=0, le=100)], ...] = (1, 2, 2)
-    blocks_up: tuple[Annotated[Integer, Field(ge=0, le=100)], ...] = (1, 1)
-    time_functions: Integer = Field(5, ge=1, le=10)
-
-    @model_validator(mode="after")
-    def _levels_match(self) -> Self:
-        if not len(self.channels) == len(self.blocks) == len(self.blocks_up) + 1:
-            raise ValueError("wanted as many blocks as channels, and one fewer blocks_up")
-        return self
-
-
-class OptimiserConfig(_Section):
-    """Length and schedule of the training."""
-
-    iterations: Integer = Field(ge=1)
-    warmup: Integer = Field(100, ge=0)
-    learning_rate: Number = Field(1e-3, gt=0)
-    muon_learning_rate: Number = Field(0.02, gt=0)
-    weight_decay: Number = Field(0.0, ge=0)
-    checkpoint_every: Integer = Field(100, ge=1)
-    seed: Integer = Field(0, ge=0)
-
-
-class FitConfig(_Section):
-    """Everything that defines a fit of steps, see `coca.fitting`."""
-
-    frame: Literal["lpt", "emulator"] = "lpt"
-    emulator: EmulatorConfig = EmulatorConfig()
-    simulations: Integer = Field(ge=2)
-    """Realisations, on a Latin hypercube of cosmologies and spacings."""
-    cosmology: CosmologyRange
-    spacing: Range
-    """Of the particles, Mpc/h; drawn uniformly in the logarithm."""
-    particles: Integer = Field(ge=8, le=512)
-    redshift: Number = Field(19.0, gt=0, le=1000)
-    growth_factors: tuple[Number, ...] = (1.0, 0.7, 0.45)
-    """Growth factors at which runs end."""
-    reference_steps: Integer = Field(96, ge=32)
-    """BullFrog steps of the simulations, uniform in D."""
-    times: Integer = Field(32, ge=8)
-    """Growth factors at which they are kept."""
-    force_evaluations: Integer = Field(12, ge=1, le=64)
-    """Largest number of steps to fit; all from 1."""
-    nodes: Integer = Field(7, ge=2)
-    """Nodes of nonlinearity."""
-    iterations: Integer = Field(120, ge=1)
-    """Of the fit of the last step to the density."""
-    batch: Integer = Field(4, ge=1)
-    """Simulations to each iteration, at one final growth factor each."""
-    learning_rate: Number = Field(0.1, gt=0)
-    seed: Integer = Field(ge=0, lt=2**62)
-    table: FilePath
-    """The safetensors file to write."""
-    threads: Count = "auto"
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        _check_mesh(self.particles, 2 * self.particles, ForceConfig())
-        if not 0 < self.spacing[0] <= self.spacing[1]:
-            raise ValueError(
-                f"spacing: found {self.spacing}, wanted two positive numbers, the lower first"
-            )
-        if not self.growth_factors or not all(0.2 <= D <= 1 for D in self.growth_factors):
-            raise ValueError(
-                f"growth_factors: found {self.growth_factors}, wanted values from 0.2 to 1"
-            )
-        runs = self.simulations * len(self.growth_factors)
-        if self.batch > runs:
-            raise ValueError(
-                f"batch: found {self.batch}, wanted at most {runs}, the runs there are"
-            )
-        return self
-
-
-class TrainConfig(_Section):
-    """Everything that defines a training."""
-
-    simulations: SimulationsConfig
-    network: NetworkConfig = NetworkConfig()
-    optimiser: OptimiserConfig
-    weights: FilePath
-    """The safetensors file to write; its checkpoint lies beside it until the end."""
-    threads: Count = "auto"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-
-    @model_validator(mode="after")
-    def _lattice_divides(self) -> Self:
-        divisor = 2 ** len(self.network.channels)
-        if self.simulations.particles % divisor:
-            raise ValueError(
-                f"simulations.particles: found {self.simulations.particles}, wanted a multiple of "
-                f"{divisor} for {len(self.network.channels)} levels of network.channels"
-            )
-        return self
-
-
 MOST_BYTES, MOST_LEVELS = 2**20, 16
 """Of a file that can be a configuration, and of the nesting in it."""
 
@@ -494,7 +348,7 @@ def load_config(
     overrides : sequence of str
         "dotted.key=value", each value in YAML, applied after the file.
     kind : type
-        Config, TrainConfig or FitConfig.
+        Config, or one of `coca.training_config`.
 
     Raises
     ------
@@ -525,7 +379,7 @@ def make_config(
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"{name}: {_one_line(error)}") from None
+        raise ConfigError(f"{name}: {one_line(error)}") from None
 
 
 def _text(path: Path) -> str:
@@ -592,7 +446,7 @@ def _override(data: dict, override: str) -> None:
     data[last] = value
 
 
-def _one_line(error: ValidationError) -> str:
+def one_line(error: ValidationError) -> str:
     """The first error, as "key: found value, wanted ..."."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])

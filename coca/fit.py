@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from coca.command import run_configured
-from coca.config import FitConfig
 from coca.cosmology import Cosmology, scale_factor
 from coca.errors import ConfigError
 from coca.files import check_directory
 from coca.frames import Frame
 from coca.machine import check_memory, choose_threads
+from coca.training_config import FitConfig
 
 if TYPE_CHECKING:
     from coca.fitting import Truth

@@ -12,7 +12,6 @@ import torch
 import kernels.fitted
 from coca import initial, schemes
 from coca.analysis import density_modes
-from coca.config import FitConfig
 from coca.cosmology import Cosmology, scale_factor
 from coca.domain import Domain
 from coca.fitted import (
@@ -42,6 +41,7 @@ from coca.integrate import (
 from coca.power import linear_power
 from coca.reference import bullfrog_run
 from coca.schemes import Step
+from coca.training_config import FitConfig
 
 SHRINKAGE = 3000.0
 """Particles whose say the coarser fit has in the finer: all classes in one, each density class,

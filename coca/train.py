@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from coca.command import run_configured
-from coca.config import TrainConfig
 from coca.machine import choose_threads
+from coca.training_config import TrainConfig
 
 if TYPE_CHECKING:
     from coca.emulator.training import Trainer

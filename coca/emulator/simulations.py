@@ -11,7 +11,6 @@ import numpy as np
 
 import kernels.particles
 from coca import initial
-from coca.config import SimulationsConfig
 from coca.cosmology import Cosmology, scale_factor
 from coca.domain import Domain
 from coca.emulator.trajectories import TimeFunctions, orthonormal_polynomials
@@ -21,6 +20,7 @@ from coca.force import ParticleMesh
 from coca.hypercube import latin_hypercube
 from coca.power import linear_power
 from coca.reference import bullfrog_run
+from coca.training_config import SimulationsConfig
 
 
 class Simulation(NamedTuple):

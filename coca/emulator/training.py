@@ -13,7 +13,6 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from coca import lpt
-from coca.config import TrainConfig
 from coca.domain import Domain
 from coca.emulator.emulator import Emulator, TrainedRange
 from coca.emulator.features import CHANNELS, features
@@ -23,6 +22,7 @@ from coca.emulator.simulations import SimulationSet
 from coca.emulator.trajectories import TimeFunctions, leading_functions
 from coca.errors import FileError
 from coca.tensors import read_tensors, write_tensors
+from coca.training_config import TrainConfig
 
 SCALE_SIMULATIONS = 16
 """Simulations from which time functions and normalisations are measured."""
