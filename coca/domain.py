@@ -15,7 +15,7 @@ import pyfftw
 
 import kernels.particles
 from coca.errors import CocaError, ConfigError
-from coca.ranks import OneRank, Ranks
+from coca.ranks import OneRank, Ranks, Summed, T
 from coca.transform import Transform, Workers
 from coca.travel import Travel, set_out
 
@@ -126,7 +126,7 @@ class Domain:
         """What the rank `hop` further back hands on, as this one does with `planes`."""
         return self.ranks.shift(planes, hop, what)
 
-    def sum(self, value):
+    def sum(self, value: Summed) -> Summed:
         """Sum of a number or an array over all ranks, the same bits on each."""
         return self.ranks.sum(value)
 
@@ -135,7 +135,7 @@ class Domain:
         squares = np.einsum("cp,cp->", vectors, vectors, dtype=np.float64)
         return float(np.sqrt(self.sum(float(squares)) / self.particles))
 
-    def once(self, work: Callable):
+    def once(self, work: Callable[[], T]) -> T:
         """What `work` gives on the first rank, on every one."""
         return self.ranks.once(work)
 

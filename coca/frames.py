@@ -37,7 +37,7 @@ class Frame(ABC):
         """d2x_F/dD2."""
         return self._new(D, (0.0, 0.0, 1.0))
 
-    def _new(self, D, derivatives):
+    def _new(self, D: float, derivatives: tuple[float, float, float]) -> np.ndarray:
         out = np.zeros((3, self.n_particles), np.float32)
         self.add(D, derivatives, out)
         return out
@@ -65,9 +65,9 @@ class SeparableFrame(Frame):
     def __init__(self, n_particles: int, *terms: Term):
         super().__init__(n_particles)
         self._growths = [term.growth for term in terms]
-        self._fields = tuple(np.require(term.field, np.float32, "CW") for term in terms)
+        self._fields = tuple(np.require(term.field, np.float32, ["C", "W"]) for term in terms)
 
-    def add(self, D, derivatives, out):
+    def add(self, D: float, derivatives: tuple[float, float, float], out: np.ndarray) -> None:
         """See `Frame`."""
         weights = [np.dot(derivatives, growth(D)) for growth in self._growths]
         if weights:
@@ -88,7 +88,7 @@ class HeldFrame(Frame):
         super().__init__(disp.shape[1])
         self.D, self._fields = D, (disp, vel)
 
-    def add(self, D, derivatives, out):
+    def add(self, D: float, derivatives: tuple[float, float, float], out: np.ndarray) -> None:
         """See `Frame`."""
         *weights, acceleration = derivatives
         if D != self.D or acceleration:

@@ -44,7 +44,7 @@ class Displaced(NamedTuple):
     """Of the snapshot's lattice from ours, array (3,), Mpc/h."""
 
 
-def check_header(config: Config) -> Header:
+def check_header(config: Config, path: Path) -> Header:
     """What the snapshot of a configuration says of itself.
 
     Raises
@@ -55,7 +55,7 @@ def check_header(config: Config) -> Header:
         It is of another redshift than the configuration's.
     """
     options, cosmology = config.initial_conditions, config.cosmology
-    path, n, header = options.snapshot, config.particles, read_header(options.snapshot)
+    n, header = config.particles, read_header(path)
     mass = cosmology.Omega_m * RHO_CRIT * (config.box_size / n) ** 3
     if header.particles != n**3:
         raise FileError(f"{KEY}: {path}: found {header.particles} particles, wanted {n}^3")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from coca import initial, lattice, power
-from coca.config import Config, EmulatorConfig, first_output
+from coca.config import START_REDSHIFT, Config, EmulatorConfig, first_output
 from coca.cosmology import Cosmology, scale_factor
 from coca.domain import check_ranks
 from coca.errors import CocaError, ConfigError
@@ -235,8 +235,8 @@ def _start(config: Config) -> float:
     """Redshift of the start, of a snapshot that has been checked where there is one."""
     options = config.initial_conditions
     if options.snapshot is None:
-        return options.redshift
-    redshift = lattice.check_header(config).redshift
+        return START_REDSHIFT if options.redshift is None else options.redshift
+    redshift = lattice.check_header(config, options.snapshot).redshift
     if config.output.redshifts[0] > first_output(redshift):
         raise ConfigError(
             f"output.redshifts: found {config.output.redshifts[0]}, wanted all below "

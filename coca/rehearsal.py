@@ -35,7 +35,7 @@ def compile_kernels(config: Config, ranks: Ranks) -> None:
 
 def _from_the_seed(config: Config) -> InitialConditionsConfig:
     """Without the user's files, and a start before all outputs."""
-    changes = {"file": None, "snapshot": None}
+    changes: dict[str, float | None] = {"file": None, "snapshot": None}
     if config.initial_conditions.redshift is None:
         changes["redshift"] = max(START_REDSHIFT, 2.0 * config.output.redshifts[0])
     return config.initial_conditions.model_copy(update=changes)

@@ -25,6 +25,7 @@ from coca.page import Drawing, Output, Row, render
 from coca.results import RECORD
 
 if TYPE_CHECKING:
+    from coca.analysis import Spectra
     from coca.integrate import Snapshot
     from coca.results import Measurement
     from coca.simulation import Simulation
@@ -178,7 +179,7 @@ def _draw(simulation: Simulation, scene: Scene) -> dict[str, np.ndarray]:
     """The figures of an output by name, as pixels."""
     box_size, m = simulation.domain.box_size, scene.measurement
     curves = [Curve(run_name(simulation), m.run, figures.RUN)]
-    if _has_frame(simulation):
+    if m.frame is not None and _has_frame(simulation):
         curves.append(Curve(frame_name(simulation), m.frame, figures.FRAME))
     nyquist = np.pi / simulation.domain.cell
     return {
@@ -202,7 +203,7 @@ def _output(simulation: Simulation, scene: Scene, drawings: dict[str, Drawing]) 
 
 
 def _rows(m: Measurement) -> list[Row]:
-    def compared(spectra, k):
+    def compared(spectra: Spectra, k: float) -> tuple[float, float]:
         at = spectra.at(k)
         return float(at.ratio), float(at.r)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from coca import initial, schemes
 from coca.checkpoint import Checkpoints, Evolution, NoCheckpoints
-from coca.config import MOST_EVALUATIONS, Config
+from coca.config import MOST_EVALUATIONS, Config, ReferenceConfig
 from coca.cosmology import Cosmology, scale_factor
 from coca.domain import Domain
 from coca.fitted import nonlinearity
@@ -135,15 +136,15 @@ def simulate(
         plan, domain, cosmology, conditions, force, D_start, outputs, checkpoints, clock, progress
     )
     run, refuted = follow_methods(problem)
-    reference = []
+    reference: list[Snapshot] = []
     if config.reference is not None:
         with clock("reference run"):
-            reference = run_reference(problem, run.snapshots)
+            reference = run_reference(problem, config.reference, run.snapshots)
     warnings = [*plan.warnings, *conditions.remarks, *refuted]
-    if config.tolerance is not None and run.trust.error > config.tolerance:
+    if run.trust.excess(config.wanted_error) > 1.0:
         warnings.append(
             f"tolerance: {run.trust.error:.3g} Mpc/h is left after {len(run.steps)} force "
-            f"evaluations, wanted {config.tolerance:g}"
+            f"evaluations, wanted {config.wanted_error:g}"
         )
     lpt = conditions.lpt_frame(cosmology)
     return Simulation(
@@ -166,7 +167,7 @@ def initial_conditions(
 def follow_methods(problem: Problem) -> tuple[Run, list[str]]:
     """The first method that no force refutes, and what was said of those before."""
     *first, last = problem.plan.methods
-    refuted = []
+    refuted: list[str] = []
     for method in first:
         try:
             return follow(problem, method), refuted
@@ -187,21 +188,20 @@ def follow(problem: Problem, method: Method) -> Run:
     config = problem.plan.config
     with problem.clock("network" if method.frame == "emulator" else "frame"):
         frame = build_frame(problem, method)
-    value = None
-    if method.table is not None or method.yardstick is not None:
-        with problem.clock("integration"):
-            value = nonlinearity(problem.domain, problem.conditions.delta_k, problem.outputs[-1])
-    if config.force_evaluations != "auto":
-        return follow_steps(problem, method, frame, config.force_evaluations, value)
-    count = FIRST_TRY
-    if method.table is not None:
-        count = method.table.steps_for(config.tolerance / problem.domain.cell, value)
+    with problem.clock("integration"):
+        value = nonlinearity(problem.domain, problem.conditions.delta_k, problem.outputs[-1])
+    count, tolerance = config.force_evaluations, config.wanted_error
+    if count == "auto":
+        table, error = method.table, tolerance / problem.domain.cell
+        count = FIRST_TRY if table is None else table.steps_for(error, value)
     while True:
         run = follow_steps(problem, method, frame, count, value)
-        if run.trust.error <= config.tolerance or count == MOST_EVALUATIONS:
+        excess = run.trust.excess(tolerance)
+        if excess <= 1.0 or count == MOST_EVALUATIONS:
             return run
         problem.progress.say(f"  estimated error {run.trust.error:.2g} Mpc/h: more steps")
-        count, run = more_steps(count, run.trust.error / config.tolerance), None
+        count = more_steps(count, excess)
+        del run  # its snapshots
 
 
 def more_steps(count: int, excess: float) -> int:
@@ -211,23 +211,23 @@ def more_steps(count: int, excess: float) -> int:
 
 def build_frame(problem: Problem, method: Method) -> Frame:
     """The frame of reference of a method."""
-    if method.frame == "rest":
-        return rest_frame(problem.conditions.psi1.shape[1])
-    if method.frame == "lpt":
-        return problem.conditions.lpt_frame(problem.cosmology)
-    if problem.plan.own is not None:
-        return problem.plan.own.frame(problem.cosmology, problem.conditions)
-    network = problem.plan.network
-    return network.frame(problem.domain, problem.cosmology, problem.conditions)
+    plan, domain = problem.plan, problem.domain
+    of = problem.cosmology, problem.conditions
+    builders: dict[str, Callable[[], Frame]] = {
+        "rest": lambda: rest_frame(domain.own_particles),
+        "lpt": lambda: problem.conditions.lpt_frame(problem.cosmology),
+    }
+    if plan.own is not None:
+        builders["emulator"] = partial(plan.own.frame, *of)
+    elif plan.network is not None:
+        builders["emulator"] = partial(plan.network.frame, domain, *of)
+    return builders[method.frame]()
 
 
 def follow_steps(
-    problem: Problem, method: Method, frame: Frame, count: int, nonlinearity: float | None
+    problem: Problem, method: Method, frame: Frame, count: int, nonlinearity: float
 ) -> Run:
-    """Run a method with `count` force evaluations; errors as in `follow`.
-
-    `nonlinearity` is None for methods without a table.
-    """
+    """Run a method with `count` force evaluations; errors as in `follow`."""
     domain, cosmology = problem.domain, problem.cosmology
     with problem.clock("integration"):
         steps = method.steps(cosmology, problem.D_start, problem.outputs[-1], count)
@@ -251,7 +251,7 @@ def evolve(
     rule: Kick,
     steps: list[Step],
     limits: np.ndarray,
-    kept: list[Snapshot] = (),
+    kept: Sequence[Snapshot] = (),
 ) -> tuple[list[Snapshot], list[Evaluation]]:
     """Integrate through all outputs, or as far as a checkpoint has not come; errors as in `follow`.
 
@@ -284,13 +284,22 @@ def evolve(
     return snapshots, past.evaluations
 
 
-def _evolve(problem, frame, force, rule, steps, limits, kept, past: Evolution) -> None:
+def _evolve(
+    problem: Problem,
+    frame: Frame,
+    force: Force,
+    rule: Kick,
+    steps: list[Step],
+    limits: np.ndarray,
+    kept: Sequence[Snapshot],
+    past: Evolution,
+) -> None:
     """Take an evolution to its end; arguments as for `evolve`."""
     evaluations = past.evaluations
     with problem.progress.count("force evaluations", len(steps)) as bar:
         bar.update(past.done)
 
-        def note(evaluation):
+        def note(evaluation: Evaluation | None) -> None:
             bar.update()
             if evaluation is None:
                 return
@@ -305,26 +314,28 @@ def _evolve(problem, frame, force, rule, steps, limits, kept, past: Evolution) -
                     f"{evaluation.residual_rms:.3g} Mpc/h rms, wanted at most {limit:.3g}"
                 )
 
-        def stepped():
+        def stepped() -> None:
             past.done += 1
             past.memory = rule.memory
-            problem.checkpoints.step(kept)
+            problem.checkpoints.step(state, kept)
 
-        if past.state is None:
-            start = problem.conditions.start_frame(problem.cosmology)
-            past.state = initial_state(start, frame, problem.D_start)
+        state = past.state or initial_state(
+            problem.conditions.start_frame(problem.cosmology), frame, problem.D_start
+        )
         rule.memory.update(past.memory)
         left, outputs = steps[past.done :], problem.outputs[len(past.snapshots) :]
         with problem.checkpoints.watching():
             for snapshot in integrate(
-                problem.domain, frame, force, rule, left, past.state, outputs, note, stepped
+                problem.domain, frame, force, rule, left, state, outputs, note, stepped
             ):
                 past.snapshots.append(snapshot)
 
 
-def run_reference(problem: Problem, kept: list[Snapshot]) -> list[Snapshot]:
+def run_reference(
+    problem: Problem, options: ReferenceConfig, kept: Sequence[Snapshot]
+) -> list[Snapshot]:
     """The BullFrog reference that the configuration asks for; `kept` are the run's snapshots."""
-    count = problem.plan.config.reference.force_evaluations
+    count = options.force_evaluations
     rest = rest_frame(problem.domain.own_particles)
     steps = schemes.bullfrog(problem.cosmology, problem.D_start, problem.outputs[-1], count)
     problem.progress.say("reference run (BullFrog)")

@@ -230,7 +230,7 @@ def _reading(path: Path) -> Iterator[h5py.File]:
         raise FileError(f"snapshot: cannot read {path}: {reason}") from None
 
 
-def _total(attributes) -> int:
+def _total(attributes: h5py.AttributeManager) -> int:
     high = attributes.get("NumPart_Total_HighWord", np.zeros(6, np.uint32))
     return int(attributes["NumPart_Total"][1]) + (int(high[1]) << 32)
 

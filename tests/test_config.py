@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coca.config import Config, FitConfig, TrainConfig, load_config, make_config
+from coca.config import Config, load_config, make_config
 from coca.errors import ConfigError
+from coca.training_config import FitConfig, TrainConfig
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
