@@ -334,6 +334,12 @@ class Config(Section):
                 f"output.redshifts: found {self.output.redshifts[0]}, wanted all below "
                 f"initial_conditions.redshift = {start}"
             )
+        given = self.initial_conditions.file or self.initial_conditions.snapshot
+        if given is not None and self.ensemble is not None and self.ensemble.table is None:
+            raise ValueError(
+                f"ensemble: wanted a table, or no seeds with {given}: whatever the seed, runs from "
+                "its modes are the same"
+            )
         if self.integrator.method != "residual" and self.frame != "rest":
             raise ValueError(
                 f"frame: found {self.frame}, wanted rest with "
