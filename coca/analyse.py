@@ -17,7 +17,7 @@ import numpy as np
 
 from coca.analysis import Spectra, spectra
 from coca.command import in_parallel
-from coca.config import CosmologyConfig, Statistic, make_config
+from coca.config import CosmologyConfig, OutputConfig, PDFConfig, Statistic, make_config
 from coca.cosmology import Cosmology
 from coca.domain import Domain
 from coca.errors import CocaError, ConfigError, FileError
@@ -60,15 +60,21 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--mesh", type=int, metavar="M", help="cells per dimension; default: twice the particles"
     )
+    parser.add_argument(
+        "--pdf-window", default="top_hat", metavar="WINDOW", help="top_hat or gaussian"
+    )
+    parser.add_argument(
+        "--pdf-radii", metavar="LIST", help="Mpc/h; default: 2, 4 and 8 cells of the mesh"
+    )
+    parser.add_argument(
+        "--halo-particles", action="store_true", help="halo catalogues have particles' ids"
+    )
     return parser.parse_args(arguments)
 
 
 def analyse_files(options: argparse.Namespace) -> list[str]:
     """Check everything, then do what a command line says; what to say of it."""
-    statistics = tuple(options.statistics.split(","))
-    unknown = [name for name in statistics if name not in ALL]
-    if unknown:
-        raise ConfigError(f"--statistics: found {unknown[0]}, wanted some of {', '.join(ALL)}")
+    wanted = _wanted(options)
     if options.mesh is not None and (options.mesh < 16 or options.mesh % 2):
         raise ConfigError(f"--mesh: found {options.mesh}, wanted an even number from 16 on")
     out = options.out or options.snapshots[0].parent
@@ -84,13 +90,40 @@ def analyse_files(options: argparse.Namespace) -> list[str]:
     check_memory("--mesh, particles", needed, "a coarser mesh or fewer particles")
     _check_boxes(options.snapshots, [header.box_size for header in headers])
     try:
+        wanted.pdf.check(headers[0].box_size)
+    except ValueError as error:
+        raise ConfigError(f"--pdf-{error}") from None
+    try:
         out.mkdir(parents=True, exist_ok=True)
         return analyse(
-            dict(zip(names, options.snapshots, strict=True)), out, statistics, mesh,
+            dict(zip(names, options.snapshots, strict=True)), out, wanted, mesh,
             choose_threads("auto"),
         )  # fmt: skip
     except OSError as error:
         raise FileError(f"--out: cannot write {out}: {error.strerror or error}") from None
+
+
+def _wanted(options: argparse.Namespace) -> OutputConfig:
+    """What a configuration's `output` would say."""
+    statistics = tuple(options.statistics.split(","))
+    unknown = [name for name in statistics if name not in ALL]
+    if unknown:
+        raise ConfigError(f"--statistics: found {unknown[0]}, wanted some of {', '.join(ALL)}")
+    smoothing = {"window": options.pdf_window}
+    if options.pdf_radii is not None:
+        smoothing["radii"] = _numbers("--pdf-radii", options.pdf_radii)
+    return OutputConfig(
+        statistics=statistics,
+        pdf=make_config(smoothing, PDFConfig, "--pdf"),
+        halo_particles=options.halo_particles,
+    )
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"{option}: found {text}, wanted numbers and commas") from None
 
 
 def default_mesh(particles: int) -> int:
@@ -105,7 +138,7 @@ def _check_boxes(paths: list[Path], sizes: list[float]) -> None:
 
 
 def analyse(
-    snapshots: dict[str, Path], out: Path, statistics: tuple[str, ...], mesh: int, threads: int
+    snapshots: dict[str, Path], out: Path, wanted: OutputConfig, mesh: int, threads: int
 ) -> list[str]:
     """Write the statistics of snapshots of one box, and their correlation with the first.
 
@@ -115,8 +148,8 @@ def analyse(
         By the name with which their files begin.
     out : Path
         An existing directory.
-    statistics : tuple of str
-        Some of `coca.config.Statistic`.
+    wanted : OutputConfig
+        Which statistics, and how.
     mesh : int
         Cells per dimension.
     threads : int
@@ -130,7 +163,7 @@ def analyse(
     for name, path in snapshots.items():
         particles = read_particles(path)
         domain = Domain(particles.header.box_size, mesh, threads, "estimate")
-        lines += OneSnapshot(name, path, particles, domain, out).write(statistics)
+        lines += OneSnapshot(name, path, particles, domain, out, wanted).write()
         if len(snapshots) > 1:
             delta_k = density_modes(domain, particles.x)
             if first is None:
@@ -153,10 +186,20 @@ class OneSnapshot:
         Of one rank, its n the mesh.
     out : Path
         An existing directory.
+    wanted : OutputConfig
+        Which statistics, and how.
     """
 
-    def __init__(self, name: str, path: Path, particles: Particles, domain: Domain, out: Path):
-        self._name, self._path, self._out = name, path, out
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        particles: Particles,
+        domain: Domain,
+        out: Path,
+        wanted: OutputConfig,
+    ):
+        self._name, self._path, self._out, self._wanted = name, path, out, wanted
         self._particles, self._domain = particles, domain
         header = particles.header
         self._title = (
@@ -164,10 +207,10 @@ class OneSnapshot:
             f"{header.particles} particles, mesh {domain.n}"
         )
 
-    def write(self, statistics: tuple[str, ...]) -> list[str]:
-        """Write some statistics; what to say of them."""
+    def write(self) -> list[str]:
+        """Write the statistics; what to say of them."""
         lines = []
-        for statistic in statistics:
+        for statistic in self._wanted.statistics:
             try:
                 lines += getattr(self, f"_{statistic}")()
             except FileError as error:
@@ -218,8 +261,7 @@ class OneSnapshot:
         return [*lines, self._figure("bispectrum", panels)]
 
     def _pdf(self) -> list[str]:
-        radii = density.default_radii(self._domain)
-        found = density.density_pdf(self._domain, self._particles, radii)
+        found = density.density_pdf(self._domain, self._particles, self._wanted.pdf)
         middles = np.sqrt(density.EDGES[1:] * density.EDGES[:-1])
         columns = {"1+delta": ("1", middles)}
         columns |= {f"pdf_{p.radius:.3g}Mpc/h": ("dP/dlog10", p.pdf) for p in found}
@@ -231,14 +273,16 @@ class OneSnapshot:
         curves = [
             Curve(f"R = {p.radius:.3g} Mpc/h", middles[p.pdf > 0], p.pdf[p.pdf > 0]) for p in found
         ]
-        panel = Panel(curves, "1 + δ in spheres", "dP / d log₁₀(1 + δ)")
+        smoothed = {"top_hat": "in spheres", "gaussian": "smoothed by Gaussians"}
+        label = f"1 + δ {smoothed[self._wanted.pdf.window]}"
+        panel = Panel(curves, label, "dP / d log₁₀(1 + δ)")
         return self._files("pdf", columns, [panel], notes)
 
     def _haloes(self) -> list[str]:
         header = self._particles.header
         found = haloes.find_haloes(self._particles)
         catalogue = self._out / f"{self._name}_haloes.hdf5"
-        haloes.write_catalogue(catalogue, header, found)
+        haloes.write_catalogue(catalogue, header, found, self._wanted.halo_particles)
         lines = [f"wrote {catalogue}: {len(found.mass)} haloes"]
         if not len(found.mass):
             return lines

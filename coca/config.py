@@ -188,6 +188,21 @@ Statistic = Literal[
 """See docs/statistics.md."""
 
 
+class PDFConfig(Section):
+    """How the density is smoothed for its distribution, see `coca.statistics.density`."""
+
+    window: Literal["top_hat", "gaussian"] = "top_hat"
+    radii: tuple[Annotated[Number, Field(gt=0)], ...] | None = Field(None, min_length=1)
+    """Mpc/h; none: 2, 4 and 8 cells of the mesh."""
+
+    def check(self, box_size: float) -> None:
+        """Raise ValueError if a radius does not fit into the box."""
+        if self.radii is not None and max(self.radii) >= box_size / 2:
+            raise ValueError(
+                f"radii: found {max(self.radii):g}, wanted less than half the box, {box_size / 2:g}"
+            )
+
+
 class OutputConfig(Section):
     """What is written, and where."""
 
@@ -202,6 +217,9 @@ class OutputConfig(Section):
     """Minutes between checkpoints of a run under way, see `coca.checkpoint`; 0 for every step."""
     statistics: tuple[Statistic, ...] = ()
     """Of every snapshot, on the first rank, see `coca.analyse`."""
+    pdf: PDFConfig = PDFConfig()
+    halo_particles: Boolean = False
+    """Halo catalogues have their particles' ids too."""
 
     @model_validator(mode="after")
     def _statistics_have_snapshots(self) -> Self:
@@ -306,11 +324,21 @@ class Config(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         check_mesh(self.particles, self.mesh, self.force)
+        try:
+            self.output.pdf.check(self.box_size)
+        except ValueError as error:
+            raise ValueError(f"output.pdf.{error}") from None
         start = self.initial_conditions.redshift
         if start is not None and self.output.redshifts[0] > first_output(start):
             raise ValueError(
                 f"output.redshifts: found {self.output.redshifts[0]}, wanted all below "
                 f"initial_conditions.redshift = {start}"
+            )
+        given = self.initial_conditions.file or self.initial_conditions.snapshot
+        if given is not None and self.ensemble is not None and self.ensemble.table is None:
+            raise ValueError(
+                f"ensemble: wanted a table, or no seeds with {given}: whatever the seed, runs from "
+                "its modes are the same"
             )
         if self.integrator.method != "residual" and self.frame != "rest":
             raise ValueError(

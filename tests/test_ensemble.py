@@ -93,6 +93,15 @@ def config_file(config_values, tmp_path):
     return path
 
 
+@pytest.mark.parametrize("key", ["file", "snapshot"])
+def test_members_of_given_modes_differ(config_values, key):
+    """Seeds say nothing where the modes are given; a table of cosmologies may."""
+    config_values["initial_conditions"] = {key: "modes.hdf5"}
+    with pytest.raises(ConfigError, match=r"ensemble: wanted a table, or no seeds with modes.hdf5"):
+        make_config(config_values | {"ensemble": {"seeds": [1, 2]}})
+    make_config(config_values | {"ensemble": {"table": "table.txt"}})
+
+
 def test_dry_run_says_what_is_left(config_file, tmp_path, capsys):
     assert run_sim.main([str(config_file), "--dry-run"]) == 0
     out = capsys.readouterr().out

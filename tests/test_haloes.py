@@ -70,6 +70,24 @@ def test_catalogue_and_mass_function_count_every_halo(tmp_path):
     with h5py.File(tmp_path / "h.hdf5") as file:
         np.testing.assert_array_equal(file["Centre"][:], found.centre.T)
         assert file["Mass"].attrs["Unit"] == "Msun/h"
+        assert "ParticleIDs" not in file
+
+
+def test_catalogue_has_the_particles_of_each_halo(tmp_path):
+    """The mean of their velocities is the halo's."""
+    particles = clumps()
+    shuffled = np.random.default_rng(2).permutation(len(particles.ids))
+    particles = particles._replace(ids=shuffled.astype(np.uint64))
+    found = haloes.find_haloes(particles)
+    haloes.write_catalogue(tmp_path / "h.hdf5", HEADER, found, with_particles=True)
+    row = np.argsort(shuffled)
+    with h5py.File(tmp_path / "h.hdf5") as file:
+        for i, (start, count) in enumerate(zip(file["Offset"][:], file["Particles"], strict=True)):
+            own = row[file["ParticleIDs"][start : start + count]]
+            np.testing.assert_allclose(
+                particles.u[:, own].mean(axis=1), file["Velocity"][i], rtol=1e-3, atol=1e-3
+            )
+        assert len(file["ParticleIDs"]) == found.particles.sum()
 
 
 def test_tinker_is_the_published_fit(cosmology, power):

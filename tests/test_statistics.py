@@ -4,12 +4,13 @@ import itertools
 import json
 import warnings
 
+import h5py
 import numpy as np
 import pytest
 from scipy.special import jv
 
 from coca.analyse import main
-from coca.config import make_config
+from coca.config import PDFConfig, make_config
 from coca.domain import Domain
 from coca.errors import ConfigError, FileError
 from coca.integrate import Snapshot
@@ -153,13 +154,24 @@ def test_bispectrum_is_the_direct_sum():
 def test_pdf_of_random_particles():
     """Counts in spheres of Poisson particles: variance 1/N, third moment 1/N^2, so S3 = 1."""
     particles = made(np.random.default_rng(3).uniform(0, L, (3, 40000)))
-    found = density.density_pdf(Domain(L, 64), particles, [5.0])[0]
+    found = density.density_pdf(Domain(L, 64), particles, PDFConfig(radii=[5.0]))[0]
     N = 40000 / L**3 * 4 / 3 * np.pi * 5.0**3
     # a box holds 500 such spheres; the window's correction leaves a few per cent on small scales
     assert found.variance == pytest.approx(1 / N, rel=0.1)
     assert pytest.approx(1, abs=0.35) == found.S3
     total = np.sum(found.pdf * np.diff(np.log10(density.EDGES))) + found.outside
     assert total == pytest.approx(1)
+
+
+def test_pdf_of_random_particles_smoothed_by_a_gaussian():
+    """Variance 1 / (8 pi^(3/2) R^3 n), the integral of the squared window; S3 = 8 / 3^(3/2)."""
+    particles = made(np.random.default_rng(3).uniform(0, L, (3, 40000)))
+    options = PDFConfig(window="gaussian", radii=[3.0])
+    found = density.density_pdf(Domain(L, 64), particles, options)[0]
+    wanted = 1 / (8 * np.pi**1.5 * 3.0**3 * 40000 / L**3)
+    # some hundred independent volumes
+    assert found.variance == pytest.approx(wanted, rel=0.1)
+    assert pytest.approx(8 / 3**1.5, abs=0.5) == found.S3
 
 
 def test_statistics_of_a_run(config_values, tmp_path):
@@ -192,6 +204,20 @@ def test_command_line(tmp_path, domain, cosmology, conditions, capsys):
     assert {"late_haloes.hdf5", "early_bispectrum.png", "early_with_late.txt"} <= names
     k, _, _, _, _, r, _ = np.loadtxt(tmp_path / "out" / "early_with_late.txt").T
     assert np.all(r[k < 0.3] > 0.9)
+    how = ["--statistics", "pdf,haloes", "--pdf-window", "gaussian", "--pdf-radii", "4,6"]
+    assert main([str(paths[0]), "--out", str(tmp_path / "how"), *how, "--halo-particles"]) == 0
+    assert "pdf_4Mpc/h" in (tmp_path / "how" / "late_pdf.txt").read_text()
+    with h5py.File(tmp_path / "how" / "late_haloes.hdf5") as file:
+        assert len(file["ParticleIDs"]) == file["Particles"][:].sum()
+    for option, value, message in (
+        ("--pdf-radii", "4,far", "--pdf-radii: found 4,far, wanted numbers and commas"),
+        ("--pdf-radii", "4,1e4", "--pdf-radii: found 10000, wanted less than half the box"),
+        ("--pdf-radii", "-1", "--pdf: radii"),
+        ("--pdf-window", "box", "--pdf: window"),
+    ):
+        capsys.readouterr()
+        assert main([str(paths[0]), f"{option}={value}"]) == 2
+        assert message in capsys.readouterr().err
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert main([str(paths[0]), "--statistics", "power,colour"]) == 2

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from coca.config import PDFConfig
 from coca.domain import Domain
 from coca.snapshot import Particles
 from coca.statistics.fields import density_modes, wavenumbers, window
@@ -17,10 +18,10 @@ EDGES = np.logspace(-2.0, 2.0, 81)
 
 
 class DensityPDF(NamedTuple):
-    """Distribution of 1 + delta in spheres around the cells of a mesh."""
+    """Distribution of 1 + delta, smoothed, at the cells of a mesh."""
 
     radius: float
-    """Of the sphere in Mpc/h."""
+    """Of the sphere or the Gaussian in Mpc/h."""
     pdf: np.ndarray
     """dP / d log10(1 + delta) in the bins between EDGES."""
     outside: float
@@ -31,14 +32,27 @@ class DensityPDF(NamedTuple):
     """Mean of delta^3 over the variance's square."""
 
 
-def density_pdf(domain: Domain, particles: Particles, radii: list[float]) -> list[DensityPDF]:
-    """Distribution of 1 + delta after top-hat smoothing, for radii in Mpc/h."""
+def density_pdf(domain: Domain, particles: Particles, options: PDFConfig) -> list[DensityPDF]:
+    """Distribution of 1 + delta after smoothing, for each radius.
+
+    Parameters
+    ----------
+    domain : Domain
+        Its n is the mesh.
+    particles : Particles
+    options : PDFConfig
+        Window and radii; `default_radii` where it has none.
+    """
+    radii = default_radii(domain) if options.radii is None else options.radii
     delta_k = density_modes(domain, particles.x)
     for w in window(domain):
         delta_k /= w
     k = wavenumbers(domain)
     k *= np.float32(domain.kf)
-    return [_one_radius(domain, delta_k, k, radius) for radius in radii]
+    smoothing = WINDOWS[options.window]
+    return [
+        _one_radius(domain, delta_k * smoothing(k * np.float32(radius)), radius) for radius in radii
+    ]
 
 
 def default_radii(domain: Domain) -> list[float]:
@@ -53,8 +67,15 @@ def top_hat(y: np.ndarray) -> np.ndarray:
     return np.where(small, np.float32(1), 3 * (np.sin(y) - y * np.cos(y)) / y**3)
 
 
-def _one_radius(domain: Domain, delta_k: np.ndarray, k: np.ndarray, radius: float) -> DensityPDF:
-    smooth = delta_k * top_hat(k * np.float32(radius))
+def gaussian(y: np.ndarray) -> np.ndarray:
+    """Fourier transform of a Gaussian of unit volume, y = k R: exp(-y^2 / 2)."""
+    return np.exp(np.float32(-0.5) * y**2)
+
+
+WINDOWS = {"top_hat": top_hat, "gaussian": gaussian}
+
+
+def _one_radius(domain: Domain, smooth: np.ndarray, radius: float) -> DensityPDF:
     delta = domain.transform(domain.n).backward(smooth)
     variance, third = (float(np.mean(delta**p, dtype=np.float64)) for p in (2, 3))
     counts, _ = np.histogram(1 + delta, EDGES)

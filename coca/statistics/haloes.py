@@ -35,6 +35,8 @@ class Haloes(NamedTuple):
     """Mean peculiar velocity (3, H) float32 in km/s."""
     particles: np.ndarray
     """Number of particles, (H,) int64."""
+    ids: np.ndarray
+    """Identifiers of the particles, those of the first halo first, uint64."""
 
 
 class MassFunction(NamedTuple):
@@ -59,11 +61,12 @@ def find_haloes(particles: Particles, linking_length: float = LINKING_LENGTH) ->
     linking_length : float
         In units of the mean distance between particles.
     """
-    header, x, u, _ = particles
+    header, x, u, ids = particles
     L = header.box_size
-    length = linking_length * L / len(particles.ids) ** (1 / 3)
+    length = linking_length * L / len(ids) ** (1 / 3)
     member, label, sizes = _members(friends(x, L, length))
     order = np.argsort(-sizes, kind="stable")
+    by_halo = np.argsort(np.argsort(order)[label], kind="stable")
     first = np.zeros(len(sizes), np.int64)
     first[label[::-1]] = member[::-1]
     offset = x[:, member] - x[:, first[label]]
@@ -73,7 +76,13 @@ def find_haloes(particles: Particles, linking_length: float = LINKING_LENGTH) ->
     centre = np.mod(x[:, first] + mean, L).astype(np.float32)
     centre[centre >= L] = 0.0
     velocity = velocity.astype(np.float32)
-    return Haloes(header.mass * sizes[order], centre[:, order], velocity[:, order], sizes[order])
+    return Haloes(
+        header.mass * sizes[order],
+        centre[:, order],
+        velocity[:, order],
+        sizes[order],
+        ids[member[by_halo]],
+    )
 
 
 def friends(x: np.ndarray, box_size: float, length: float) -> np.ndarray:
@@ -173,14 +182,22 @@ def tinker08(cosmology: Cosmology, z: float, mass: np.ndarray) -> np.ndarray:
     return massFunction(mass, z, mdef="200m", model="tinker08", q_out="dndlnM")
 
 
-def write_catalogue(path: Path, header: Header, haloes: Haloes) -> None:
-    """Write haloes as HDF5, with units as attributes of each data set."""
+def write_catalogue(
+    path: Path, header: Header, haloes: Haloes, with_particles: bool = False
+) -> None:
+    """Write haloes as HDF5, with units as attributes of each data set.
+
+    `with_particles` adds /ParticleIDs, halo after halo, and /Offset, where each begins there.
+    """
     columns = {
         "Mass": ("Msun/h", haloes.mass),
         "Centre": ("Mpc/h, comoving", haloes.centre.T),
         "Velocity": ("km/s, peculiar", haloes.velocity.T),
         "Particles": ("count", haloes.particles),
     }
+    if with_particles:
+        offset = np.cumsum(haloes.particles) - haloes.particles
+        columns |= {"Offset": ("count", offset), "ParticleIDs": ("identifier", haloes.ids)}
     with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update(
             {
