@@ -14,11 +14,11 @@ import sys
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from functools import partial
 
-from coca.checkpoint import Checkpoints
+from coca.checkpoint import CheckpointFiles
 from coca.command import in_parallel
 from coca.config import Config, load_config
 from coca.ensemble import finished, members, prepare, run_ensemble
-from coca.errors import CocaError, ConfigError
+from coca.errors import CocaError
 from coca.plan import Plan, make_plan
 from coca.progress import Progress
 from coca.ranks import Ranks
@@ -47,14 +47,13 @@ def main(arguments: list[str] | None = None) -> int:
 def run(options: argparse.Namespace, ranks: Ranks) -> int:
     """Plan, simulate and write, as the command line says; the number of runs that failed."""
     config = load_config(options.config, options.set, Config)
-    if config.output.directory is None:
-        raise ConfigError("output.directory: missing, wanted a directory")
+    directory = config.output.needed_directory()
     progress = Progress((options.quiet and not options.dry_run) or ranks.rank > 0)
     if config.ensemble is None:
         return one_run(config, ranks, progress, options)
-    work = prepare(config, ranks)
+    work = prepare(config, config.ensemble, ranks)
     if options.dry_run:
-        first = (work.todo or members(config))[0]
+        first = (work.todo or members(config, config.ensemble))[0]
         progress.say(
             f"ensemble     {len(work.todo)} runs to do, {len(work.results)} finished; "
             f"{work.groups} at a time, like {first.name}:"
@@ -64,7 +63,7 @@ def run(options: argparse.Namespace, ranks: Ranks) -> int:
         compile_kernels(work.todo[0].config, ranks)
     speaker = ranks.rank % config.ensemble.ranks_per_simulation == 0
     progress = Progress(options.quiet or not speaker)
-    return run_ensemble(config, ranks, work, progress, partial(one_member, options=options))
+    return run_ensemble(directory, ranks, work, progress, partial(one_member, options=options))
 
 
 def one_run(config: Config, ranks: Ranks, progress: Progress, options: argparse.Namespace) -> int:
@@ -90,7 +89,7 @@ def one_member(config: Config, ranks: Ranks, options: argparse.Namespace) -> str
 
 def simulate_and_write(plan: Plan, progress: Progress, resume: bool) -> Simulation:
     """The run, with checkpoints until it is written."""
-    checkpoints = Checkpoints(plan.config, resume)
+    checkpoints = CheckpointFiles(plan.config, resume)
     simulation = simulate(plan, progress, checkpoints)
     write_results(plan, simulation, progress)
     checkpoints.remove()

@@ -4,6 +4,7 @@ What docs/python.md describes is imported when it is first used.
 """
 
 from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -20,7 +21,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'coca' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

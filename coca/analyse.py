@@ -257,7 +257,9 @@ class OneSnapshot:
         panel = Panel(curves, "M [Msun/h]", "dn/dlnM [(h/Mpc)³]")
         return lines + self._files("mass_function", columns, [panel])
 
-    def _files(self, statistic: str, columns: dict, panels: list[Panel], notes="") -> list[str]:
+    def _files(
+        self, statistic: str, columns: dict, panels: list[Panel], notes: str = ""
+    ) -> list[str]:
         return [self._table(statistic, columns, notes), self._figure(statistic, panels)]
 
     def _table(self, statistic: str, columns: dict, notes: str = "") -> str:

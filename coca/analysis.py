@@ -37,7 +37,7 @@ class Spectra(NamedTuple):
 
     def at(self, k: float) -> Spectra:
         """Every column linearly interpolated to wavenumber `k`."""
-        return Spectra(*(float(np.interp(k, self.k, column)) for column in self))
+        return Spectra(*(np.array(np.interp(k, self.k, column)) for column in self))
 
 
 def density_modes(domain: Domain, x: np.ndarray, mesh: int) -> np.ndarray:

@@ -158,11 +158,12 @@ def simulate(config: Config | None = None, *, quiet: bool = True, **values: Any)
 def initial_conditions(config: Config | None = None, **values: Any) -> InitialConditions:
     """The linear modes and displacements that `simulate` starts from, given the same arguments."""
     config = complete(config, values)
-    plan, source = make_plan(config), config.linear_power
+    plan, source, cosmology = make_plan(config), config.linear_power, config.cosmology.build()
+    D_start, _ = simulation.growth_factors(cosmology, plan.redshift, ())
     with own_threads():
         domain = Domain(config.box_size, config.particles, plan.threads, config.force.fft_planning)
-        power = linear_power(config.cosmology.build(), source.source, source.file)
-        return simulation.initial_conditions(config, domain, power)
+        power = linear_power(cosmology, source.source, source.file)
+        return simulation.initial_conditions(config, domain, power, D_start)
 
 
 def complete(config: Config | None, values: dict[str, Any]) -> Config:

@@ -16,10 +16,12 @@ import hashlib
 import json
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 import h5py
 import numpy as np
@@ -46,7 +48,7 @@ class Evolution:
     evaluations: list[Evaluation] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     state: State | None = None
-    """After the last step; None before the first."""
+    """After the last step before the run was killed; None for one that begins."""
     memory: dict[str, np.ndarray] = field(default_factory=dict)
     """Of the kick, see `coca.integrate.Kick`."""
     finished: bool = False
@@ -54,8 +56,64 @@ class Evolution:
     """Why it was given up."""
 
 
-class Checkpoints:
-    """Of one run.
+class Checkpoints(ABC):
+    """What a run tells of its evolutions, and learns of those before it was killed."""
+
+    @abstractmethod
+    def open(self, domain: Domain) -> str | None:
+        """Read what is there, if the run is to go on with it; a line on what was found.
+
+        Raises
+        ------
+        FileError
+            The checkpoint is damaged, or of another configuration or number of ranks.
+        """
+
+    @abstractmethod
+    def begin(self) -> Evolution:
+        """The next evolution of the run, as far as it has come; for a new one, its beginning."""
+
+    @abstractmethod
+    def step(self, state: State, kept: Sequence[Snapshot]) -> None:
+        """To be called after a step, with the evolution up to date: save it if it is time to.
+
+        Parameters
+        ----------
+        state : State
+        kept : sequence of Snapshot
+            Results of the evolution before this one that the run still needs.
+
+        Raises
+        ------
+        Terminated
+            The run was told to end; it is saved.
+        """
+
+    @abstractmethod
+    def watching(self) -> AbstractContextManager[None]:
+        """Inside the block SIGTERM lets the run go on to the end of its step."""
+
+
+class NoCheckpoints(Checkpoints):
+    """Of a run that keeps none."""
+
+    def open(self, domain: Domain) -> None:
+        """See `Checkpoints`, as for all methods."""
+
+    def begin(self) -> Evolution:
+        """See `Checkpoints`."""
+        return Evolution()
+
+    def step(self, state: State, kept: Sequence[Snapshot]) -> None:
+        """See `Checkpoints`."""
+
+    def watching(self) -> AbstractContextManager[None]:
+        """See `Checkpoints`."""
+        return nullcontext()
+
+
+class CheckpointFiles(Checkpoints):
+    """Of a run with an output directory.
 
     Parameters
     ----------
@@ -66,7 +124,7 @@ class Checkpoints:
     """
 
     def __init__(self, config: Config, resume: bool = False):
-        self._directory = config.output.directory
+        self._directory = config.output.needed_directory()
         self._seconds = 60.0 * config.output.checkpoint_minutes
         self._fingerprint, self._resume = fingerprint(config), resume
         self._past: list[Evolution] = []
@@ -74,13 +132,7 @@ class Checkpoints:
         self._last, self._slot, self._terminate = time.monotonic(), 0, False
 
     def open(self, domain: Domain) -> str | None:
-        """Read what is there, if the run is to go on with it; a line on what was found.
-
-        Raises
-        ------
-        FileError
-            The checkpoint is damaged, or of another configuration or number of ranks.
-        """
+        """See `Checkpoints`, as for all methods that it has."""
         self._domain = domain
         if not self._resume:
             return None
@@ -94,29 +146,18 @@ class Checkpoints:
         return f"resumed after {running.done} steps of evolution {len(self._past)}"
 
     def begin(self) -> Evolution:
-        """The next evolution of the run, as far as it has come; for a new one, its beginning."""
+        """See `Checkpoints`."""
         number = len(self._evolutions)
         evolution = self._past[number] if number < len(self._past) else Evolution()
         self._evolutions.append(evolution)
         return evolution
 
-    def step(self, kept: list[Snapshot]) -> None:
-        """To be called after a step, with the evolution up to date: save it if it is time to.
-
-        Parameters
-        ----------
-        kept : list of Snapshot
-            Results of the evolution before this one that the run still needs.
-
-        Raises
-        ------
-        Terminated
-            The run was told to end; it is saved.
-        """
+    def step(self, state: State, kept: Sequence[Snapshot]) -> None:
+        """See `Checkpoints`."""
         due = self._domain.first and time.monotonic() - self._last >= self._seconds
         wish = self._domain.sum(STOP * self._terminate + due)
         if wish:
-            self._write(kept)
+            self._write(state, kept)
         if wish >= STOP:
             raise Terminated(
                 f"terminated; saved in {self._directory}: the same command goes on with --resume"
@@ -125,7 +166,7 @@ class Checkpoints:
     def remove(self) -> None:
         """Remove all files, of a run that has finished, and what killed ones left."""
 
-        def unlink():
+        def unlink() -> None:
             remove_leftovers(self._directory)
             (self._directory / INDEX).unlink(missing_ok=True)
             for path in self._directory.glob("checkpoint-[01].*.hdf5"):
@@ -135,9 +176,9 @@ class Checkpoints:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Inside the block SIGTERM lets the run go on to the end of its step."""
+        """See `Checkpoints`."""
 
-        def note(number, stack):
+        def note(number: int, stack: FrameType | None) -> None:
             self._terminate = True
 
         try:
@@ -174,16 +215,16 @@ class Checkpoints:
             )
         return {"slot": slot, "digests": index["digests"]}
 
-    def _write(self, kept: list[Snapshot]) -> None:
+    def _write(self, state: State, kept: Sequence[Snapshot]) -> None:
         """Write all files, the index last; then remove those of the other slot."""
         domain, slot = self._domain, self._slot
         domain.once(lambda: self._directory.mkdir(parents=True, exist_ok=True))
         with domain.together():
-            digest = _write(self._file(slot), self._evolutions, kept)
+            digest = _write(self._file(slot), self._evolutions, state, kept)
         digests = domain.ranks.gather(digest)
         index = {"fingerprint": self._fingerprint, "slot": slot, "digests": digests}
 
-        def write_index():
+        def write_index() -> None:
             with whole_file(self._directory / INDEX) as temporary:
                 temporary.write_text(json.dumps(index))
             for path in self._directory.glob(f"checkpoint-{1 - slot}.*.hdf5"):
@@ -193,32 +234,6 @@ class Checkpoints:
         self._slot, self._last = 1 - slot, time.monotonic()
 
 
-class NoCheckpoints(Checkpoints):
-    """Of a run that keeps none."""
-
-    def __init__(self):
-        pass
-
-    def open(self, domain):
-        """See `Checkpoints`, as for all methods."""
-        return None
-
-    def begin(self):
-        """See `Checkpoints`."""
-        return Evolution()
-
-    def step(self, kept):
-        """See `Checkpoints`."""
-
-    def remove(self):
-        """See `Checkpoints`."""
-
-    @contextmanager
-    def watching(self):
-        """See `Checkpoints`."""
-        yield
-
-
 def fingerprint(config: Config) -> str:
     """Of everything that changes results: the configuration, and the code's version."""
     values = config.model_dump(mode="json", exclude={"threads", "device", "ensemble"})
@@ -226,11 +241,11 @@ def fingerprint(config: Config) -> str:
     return hashlib.blake2b(json.dumps([__version__, values]).encode()).hexdigest()[:32]
 
 
-def _write(path: Path, evolutions: list[Evolution], kept: list[Snapshot]) -> str:
+def _write(path: Path, evolutions: list[Evolution], state: State, kept: Sequence[Snapshot]) -> str:
     """Write a rank's file; its checksum."""
     running = evolutions[-1]
     arrays = {f"memory/{name}": array for name, array in running.memory.items()}
-    arrays |= {"state/e": running.state.e, "state/w": running.state.w}
+    arrays |= {"state/e": state.e, "state/w": state.w}
     for group, snapshots in (("snapshots", running.snapshots), ("kept", kept)):
         for i, snapshot in enumerate(snapshots):
             arrays[f"{group}/{i}/disp"], arrays[f"{group}/{i}/vel"] = snapshot.disp, snapshot.vel
@@ -244,7 +259,7 @@ def _write(path: Path, evolutions: list[Evolution], kept: list[Snapshot]) -> str
             }
             for evolution in evolutions
         ],
-        "D": running.state.D_e,
+        "D": state.D_e,
         "snapshots": [snapshot.D for snapshot in running.snapshots],
         "kept": [snapshot.D for snapshot in kept],
     }
@@ -283,7 +298,7 @@ def _read(path: Path, digest: str) -> list[Evolution]:
         for row in record["evolutions"]
     ]
 
-    def snapshots(group):
+    def snapshots(group: str) -> list[Snapshot]:
         return [
             Snapshot(D, arrays[f"{group}/{i}/disp"], arrays[f"{group}/{i}/vel"])
             for i, D in enumerate(record[group])

@@ -1,13 +1,15 @@
-"""The frozen configuration of a run, a training and a fit, and its reading from YAML."""
+"""The frozen configuration of a run, and the reading of all configurations from YAML."""
 
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from reprlib import Repr
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, overload
 
 import yaml
 from pydantic import (
@@ -23,6 +25,9 @@ from pydantic import (
 
 from coca.cosmology import Cosmology
 from coca.errors import ConfigError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Integer = Annotated[int, Strict()]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
@@ -50,17 +55,21 @@ def _auto_or_count(least: int, most: int) -> PlainValidator:
 
 
 MOST_EVALUATIONS = 4096
+START_REDSHIFT = 19.0
 LEAST_STEP = 1e-6
 """Relative difference in 1 + z of a run's start and end."""
-Count = Annotated[int | str, _auto_or_count(1, 1024)]
-Evaluations = Annotated[int | str, _auto_or_count(0, MOST_EVALUATIONS)]
+Auto = Literal["auto"]
+Count = Annotated[int | Auto, _auto_or_count(1, 1024)]
+Evaluations = Annotated[int | Auto, _auto_or_count(0, MOST_EVALUATIONS)]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Keys of a configuration: frozen, and no others."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
-class CosmologyConfig(_Section):
+class CosmologyConfig(Section):
     """Flat LCDM parameters, as in `coca.cosmology.Cosmology`."""
 
     Omega_m: Number = Field(gt=0, le=1)
@@ -70,7 +79,7 @@ class CosmologyConfig(_Section):
     sigma_8: Number = Field(ge=1e-3, lt=5)
 
     @model_validator(mode="after")
-    def _baryons_are_matter(self):
+    def _baryons_are_matter(self) -> Self:
         if self.Omega_b >= self.Omega_m:
             raise ValueError(f"wanted Omega_b below Omega_m = {self.Omega_m}")
         return self
@@ -80,7 +89,7 @@ class CosmologyConfig(_Section):
         return Cosmology(**self.model_dump())
 
 
-class LinearPowerConfig(_Section):
+class LinearPowerConfig(Section):
     """Source of the linear power spectrum, always normalised to sigma_8 at z = 0."""
 
     source: Literal["camb", "eisenstein_hu", "table"] = "camb"
@@ -88,31 +97,46 @@ class LinearPowerConfig(_Section):
     """Text table of k [h/Mpc] and P [(Mpc/h)^3], for source: table."""
 
     @model_validator(mode="after")
-    def _table_has_file(self):
+    def _table_has_file(self) -> Self:
         if (self.source == "table") != (self.file is not None):
             raise ValueError("wanted a file with source: table, and none otherwise")
         return self
 
 
-class InitialConditionsConfig(_Section):
+class InitialConditionsConfig(Section):
     """Where the linear modes come from and when the integration starts."""
 
-    redshift: Number = Field(19.0, ge=0.01, le=1000)
+    redshift: Number | None = Field(None, ge=0.01, le=1000)
+    """Of the start; none: that of the snapshot, and 19 without one."""
     fixed_amplitude: Boolean = False
     paired: Boolean = False
     file: FilePath | None = None
     """HDF5 with /white_noise (n, n, n) or /psi1 (3, n, n, n) [Mpc/h at D = 1]."""
+    snapshot: FilePath | None = None
+    """Gadget HDF5 snapshot of any code, in one file or many, on whose particles the run starts, see
+    `coca.lattice`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_a_snapshot_the_start_is_known(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        unknown = values.get("snapshot") is None and values.get("redshift") is None
+        return values | {"redshift": START_REDSHIFT} if unknown else values
 
     @model_validator(mode="after")
-    def _file_has_its_own_modes(self):
-        if self.file is not None and (self.fixed_amplitude or self.paired):
+    def _files_have_their_own_modes(self) -> Self:
+        if self.file is not None and self.snapshot is not None:
+            raise ValueError("wanted one of file and snapshot")
+        name = "file" if self.file is not None else "snapshot"
+        if (self.file or self.snapshot) is not None and (self.fixed_amplitude or self.paired):
             raise ValueError(
-                "wanted no fixed_amplitude or paired with file: the file has its modes"
+                f"wanted no fixed_amplitude or paired with {name}: the {name} has its modes"
             )
         return self
 
 
-class ForceConfig(_Section):
+class ForceConfig(Section):
     """Particle-mesh options; docs/force.md has the error and the cost of each."""
 
     assignment: Literal["cic", "tsc"] = "cic"
@@ -130,7 +154,7 @@ class ForceConfig(_Section):
         return self.model_dump(exclude={"fft_planning"})
 
 
-class IntegratorConfig(_Section):
+class IntegratorConfig(Section):
     """How the motion is integrated; see docs of coca.integrate and coca.schemes."""
 
     method: Literal["residual", "bullfrog", "fastpm"] = "residual"
@@ -147,7 +171,7 @@ class IntegratorConfig(_Section):
     """Strength of the gain, see `coca.integrate.ResidualKick`."""
 
 
-class EmulatorConfig(_Section):
+class EmulatorConfig(Section):
     """The emulator's weights and arithmetic."""
 
     weights: FilePath | None = None
@@ -164,7 +188,7 @@ Statistic = Literal[
 """See docs/statistics.md."""
 
 
-class OutputConfig(_Section):
+class OutputConfig(Section):
     """What is written, and where."""
 
     directory: FilePath | None = None
@@ -180,26 +204,38 @@ class OutputConfig(_Section):
     """Of every snapshot, on the first rank, see `coca.analyse`."""
 
     @model_validator(mode="after")
-    def _statistics_have_snapshots(self):
+    def _statistics_have_snapshots(self) -> Self:
         if self.statistics and not self.snapshots:
             raise ValueError("output.statistics: wanted snapshots: true, of which they are")
         return self
 
     @model_validator(mode="after")
-    def _redshifts_in_order(self):
+    def _redshifts_in_order(self) -> Self:
         z = self.redshifts
         if not z or min(z) < 0 or any(late >= early for early, late in itertools.pairwise(z)):
             raise ValueError("output.redshifts: wanted one or more, decreasing, none below 0")
         return self
 
+    def needed_directory(self) -> Path:
+        """The directory of a run with files.
 
-class ReferenceConfig(_Section):
+        Raises
+        ------
+        ConfigError
+            There is none.
+        """
+        if self.directory is None:
+            raise ConfigError("output.directory: missing, wanted a directory")
+        return self.directory
+
+
+class ReferenceConfig(Section):
     """A converged BullFrog run of the same initial conditions to compare with."""
 
     force_evaluations: Integer = Field(64, ge=8, le=4096)
 
 
-class EnsembleConfig(_Section):
+class EnsembleConfig(Section):
     """Many runs that differ in their seeds, or in what a table says; see `coca.ensemble`."""
 
     seeds: tuple[Annotated[Integer, Field(ge=0, lt=2**63)], ...] | None = None
@@ -213,7 +249,7 @@ class EnsembleConfig(_Section):
     """MPI ranks that share a run; the others do other runs meanwhile."""
 
     @model_validator(mode="after")
-    def _one_source(self):
+    def _one_source(self) -> Self:
         if sum(source is not None for source in (self.seeds, self.realisations, self.table)) != 1:
             raise ValueError("ensemble: wanted one of seeds, realisations and table")
         if self.seeds is not None and len(set(self.seeds)) < max(len(self.seeds), 1):
@@ -221,7 +257,13 @@ class EnsembleConfig(_Section):
         return self
 
 
-def _check_mesh(particles: int, mesh: int, force: ForceConfig) -> None:
+def first_output(start: float) -> float:
+    """The highest redshift of an output of a run that starts at redshift `start`."""
+    return start - LEAST_STEP * (1.0 + start)
+
+
+def check_mesh(particles: int, mesh: int, force: ForceConfig) -> None:
+    """Raise ValueError if a mesh, both per dimension, does not suit the particles or the force."""
     if particles % 2:
         raise ValueError(f"particles: found {particles}, wanted an even number")
     if mesh not in (particles, 2 * particles, 3 * particles):
@@ -233,7 +275,7 @@ def _check_mesh(particles: int, mesh: int, force: ForceConfig) -> None:
         )
 
 
-class Config(_Section):
+class Config(Section):
     """Everything that defines a run. Lengths in Mpc/h."""
 
     cosmology: CosmologyConfig
@@ -262,12 +304,12 @@ class Config(_Section):
     """Of the network; ranks of one machine take turns at its GPUs."""
 
     @model_validator(mode="after")
-    def _consistent(self):
-        _check_mesh(self.particles, self.mesh, self.force)
-        start, first = self.initial_conditions.redshift, self.output.redshifts[0]
-        if first > start - LEAST_STEP * (1.0 + start):
+    def _consistent(self) -> Self:
+        check_mesh(self.particles, self.mesh, self.force)
+        start = self.initial_conditions.redshift
+        if start is not None and self.output.redshifts[0] > first_output(start):
             raise ValueError(
-                f"output.redshifts: found {first}, wanted all below "
+                f"output.redshifts: found {self.output.redshifts[0]}, wanted all below "
                 f"initial_conditions.redshift = {start}"
             )
         if self.integrator.method != "residual" and self.frame != "rest":
@@ -297,156 +339,10 @@ class Config(_Section):
             )
         return self
 
-
-Range = tuple[Number, Number]
-
-
-class CosmologyRange(_Section):
-    """Box of cosmologies from which training simulations are drawn (Latin hypercube)."""
-
-    Omega_m: Range
-    Omega_b: Range
-    h: Range
-    n_s: Range
-    sigma_8: Range
-
-    @model_validator(mode="after")
-    def _corners_are_cosmologies(self):
-        ranges = self.model_dump()
-        for name, (low, high) in ranges.items():
-            if low > high:
-                raise ValueError(f"{name}: found [{low:g}, {high:g}], wanted the lower value first")
-        for corner in itertools.product(*ranges.values()):
-            try:
-                CosmologyConfig(**dict(zip(ranges, corner, strict=True)))
-            except ValidationError as error:
-                raise ValueError(_one_line(error)) from None
-        return self
-
-
-class SimulationsConfig(_Section):
-    """Training simulations: BullFrog runs that the trainer makes for itself."""
-
-    directory: FilePath
-    training: Integer = Field(ge=1)
-    validation: Integer = Field(ge=1)
-    cosmology: CosmologyRange
-    linear_power: Literal["camb", "eisenstein_hu"] = "eisenstein_hu"
-    box_size: BoxSize
-    particles: Integer = Field(ge=8, le=1024)
-    mesh: Integer
-    seed: Integer = Field(ge=0, lt=2**62)
-    redshift: Number = Field(19.0, gt=0, le=1000)
-    """Start of the simulations; they end at z = 0."""
-    force_evaluations: Integer = Field(32, ge=12, le=4096)
-    force: ForceConfig = ForceConfig()
-
-    @model_validator(mode="after")
-    def _mesh_fits(self):
-        _check_mesh(self.particles, self.mesh, self.force)
-        return self
-
-
-class NetworkConfig(_Section):
-    """Size of the network and of its output."""
-
-    channels: tuple[Annotated[Integer, Field(ge=1, le=4096)], ...] = (48, 96, 96)
-    blocks: tuple[Annotated[Integer, Field(ge=0, le=100)], ...] = (1, 2, 2)
-    blocks_up: tuple[Annotated[Integer, Field(ge=0, le=100)], ...] = (1, 1)
-    time_functions: Integer = Field(5, ge=1, le=10)
-
-    @model_validator(mode="after")
-    def _levels_match(self):
-        if not len(self.channels) == len(self.blocks) == len(self.blocks_up) + 1:
-            raise ValueError("wanted as many blocks as channels, and one fewer blocks_up")
-        return self
-
-
-class OptimiserConfig(_Section):
-    """Length and schedule of the training."""
-
-    iterations: Integer = Field(ge=1)
-    warmup: Integer = Field(100, ge=0)
-    learning_rate: Number = Field(1e-3, gt=0)
-    muon_learning_rate: Number = Field(0.02, gt=0)
-    weight_decay: Number = Field(0.0, ge=0)
-    checkpoint_every: Integer = Field(100, ge=1)
-    seed: Integer = Field(0, ge=0)
-
-
-class FitConfig(_Section):
-    """Everything that defines a fit of steps, see `coca.fitting`."""
-
-    frame: Literal["lpt", "emulator"] = "lpt"
-    emulator: EmulatorConfig = EmulatorConfig()
-    simulations: Integer = Field(ge=2)
-    """Realisations, on a Latin hypercube of cosmologies and spacings."""
-    cosmology: CosmologyRange
-    spacing: Range
-    """Of the particles, Mpc/h; drawn uniformly in the logarithm."""
-    particles: Integer = Field(ge=8, le=512)
-    redshift: Number = Field(19.0, gt=0, le=1000)
-    growth_factors: tuple[Number, ...] = (1.0, 0.7, 0.45)
-    """Growth factors at which runs end."""
-    reference_steps: Integer = Field(96, ge=32)
-    """BullFrog steps of the simulations, uniform in D."""
-    times: Integer = Field(32, ge=8)
-    """Growth factors at which they are kept."""
-    force_evaluations: Integer = Field(12, ge=1, le=64)
-    """Largest number of steps to fit; all from 1."""
-    nodes: Integer = Field(7, ge=2)
-    """Nodes of nonlinearity."""
-    iterations: Integer = Field(120, ge=1)
-    """Of the fit of the last step to the density."""
-    batch: Integer = Field(4, ge=1)
-    """Simulations to each iteration, at one final growth factor each."""
-    learning_rate: Number = Field(0.1, gt=0)
-    seed: Integer = Field(ge=0, lt=2**62)
-    table: FilePath
-    """The safetensors file to write."""
-    threads: Count = "auto"
-
-    @model_validator(mode="after")
-    def _possible(self):
-        _check_mesh(self.particles, 2 * self.particles, ForceConfig())
-        if not 0 < self.spacing[0] <= self.spacing[1]:
-            raise ValueError(
-                f"spacing: found {self.spacing}, wanted two positive numbers, the lower first"
-            )
-        if not self.growth_factors or not all(0.2 <= D <= 1 for D in self.growth_factors):
-            raise ValueError(
-                f"growth_factors: found {self.growth_factors}, wanted values from 0.2 to 1"
-            )
-        runs = self.simulations * len(self.growth_factors)
-        if self.batch > runs:
-            raise ValueError(
-                f"batch: found {self.batch}, wanted at most {runs}, the runs there are"
-            )
-        return self
-
-
-class TrainConfig(_Section):
-    """Everything that defines a training."""
-
-    simulations: SimulationsConfig
-    network: NetworkConfig = NetworkConfig()
-    optimiser: OptimiserConfig
-    weights: FilePath
-    """The safetensors file to write; its checkpoint lies beside it until the end."""
-    threads: Count = "auto"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the network's products, as in `EmulatorConfig`; parameters and loss are float32."""
-
-    @model_validator(mode="after")
-    def _lattice_divides(self):
-        divisor = 2 ** len(self.network.channels)
-        if self.simulations.particles % divisor:
-            raise ValueError(
-                f"simulations.particles: found {self.simulations.particles}, wanted a multiple of "
-                f"{divisor} for {len(self.network.channels)} levels of network.channels"
-            )
-        return self
+    @property
+    def wanted_error(self) -> float:
+        """The tolerance, Mpc/h; without one infinity, which any error is below."""
+        return math.inf if self.tolerance is None else self.tolerance
 
 
 MOST_BYTES, MOST_LEVELS = 2**20, 16
@@ -458,9 +354,13 @@ SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 80
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
 
 
+@overload
+def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config: ...
+@overload
+def load_config(path: Path | str, overrides: Sequence[str], kind: type[AnyConfig]) -> AnyConfig: ...
 def load_config(
-    path: Path | str, overrides: tuple[str, ...] | list[str] = (), kind: type[AnyConfig] = Config
-) -> AnyConfig:
+    path: Path | str, overrides: Sequence[str] = (), kind: type[BaseModel] = Config
+) -> BaseModel:
     """Read a configuration from YAML.
 
     Parameters
@@ -469,7 +369,7 @@ def load_config(
     overrides : sequence of str
         "dotted.key=value", each value in YAML, applied after the file.
     kind : type
-        Config, TrainConfig or FitConfig.
+        Config, or one of `coca.training_config`.
 
     Raises
     ------
@@ -489,12 +389,18 @@ def load_config(
     return make_config(data, kind, str(path))
 
 
-def make_config(data: dict[str, Any], kind: type[AnyConfig] = Config, name="config") -> AnyConfig:
+@overload
+def make_config(data: dict[str, Any], *, name: str = "config") -> Config: ...
+@overload
+def make_config(data: dict[str, Any], kind: type[AnyConfig], name: str = "config") -> AnyConfig: ...
+def make_config(
+    data: dict[str, Any], kind: type[BaseModel] = Config, name: str = "config"
+) -> BaseModel:
     """A configuration from nested dictionaries; errors as in `load_config`."""
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"{name}: {_one_line(error)}") from None
+        raise ConfigError(f"{name}: {one_line(error)}") from None
 
 
 def _text(path: Path) -> str:
@@ -512,7 +418,7 @@ class _Loader(yaml.SafeLoader):
 
     level = 0
 
-    def compose_node(self, parent, index):
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()
         line = event.start_mark.line + 1
         if getattr(event, "anchor", None) is not None:
@@ -526,7 +432,7 @@ class _Loader(yaml.SafeLoader):
         self.level -= 1
         return node
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         for key, times in keys.items():
             if times > 1:
@@ -561,7 +467,7 @@ def _override(data: dict, override: str) -> None:
     data[last] = value
 
 
-def _one_line(error: ValidationError) -> str:
+def one_line(error: ValidationError) -> str:
     """The first error, as "key: found value, wanted ..."."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])

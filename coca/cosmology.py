@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from scipy.integrate import solve_ivp
@@ -15,15 +16,17 @@ from scipy.interpolate import CubicSpline
 A_FIRST, A_LAST = 1e-4, 2.0
 """Range of scale factors over which growth is tabulated."""
 
+Real = TypeVar("Real", float, np.ndarray)
+
 _GAUSS_NODES, _GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
-def redshift(a):
+def redshift(a: Real) -> Real:
     """Redshift of scale factor `a`."""
     return 1.0 / a - 1.0
 
 
-def scale_factor(z):
+def scale_factor(z: Real) -> Real:
     """Scale factor at redshift `z`."""
     return 1.0 / (1.0 + z)
 
@@ -50,14 +53,13 @@ class Cosmology:
     n_s: float
     sigma_8: float
 
-    def E(self, a):
+    def E(self, a: Real) -> Real:
         """Hubble rate H(a) / H0."""
-        return np.sqrt(self.Omega_m * np.asarray(a, float) ** -3 + 1.0 - self.Omega_m)
+        return np.sqrt(self.Omega_m * np.power(a, -3.0, dtype=float) + 1.0 - self.Omega_m)
 
-    def Omega_m_a(self, a):
+    def Omega_m_a(self, a: Real) -> Real:
         """Matter density parameter at scale factor `a`."""
-        a = np.asarray(a, float)
-        return self.Omega_m * a**-3 / self.E(a) ** 2
+        return self.Omega_m * np.power(a, -3.0, dtype=float) / self.E(a) ** 2
 
     @cached_property
     def _growth(self) -> CubicSpline:
@@ -67,7 +69,7 @@ class Cosmology:
         D2 - D1^2 for the second order (Bouchet et al. 1995), from Einstein-de Sitter values.
         """
 
-        def derivative(lna, y):
+        def derivative(lna: float, y: np.ndarray) -> list[float]:
             D1, dD1, D2, dD2 = y
             Om = self.Omega_m_a(np.exp(lna))
             friction = 2.0 - 1.5 * Om
@@ -93,34 +95,34 @@ class Cosmology:
         lna = self._growth.x
         return CubicSpline(np.log(self._growth(lna)[0]), lna)
 
-    def D1(self, a):
+    def D1(self, a: Real) -> Real:
         """Linear growth factor."""
         return self._growth(np.log(a))[0]
 
-    def f1(self, a):
+    def f1(self, a: Real) -> Real:
         """Linear growth rate f = dlnD1/dlna."""
         D1, dD1 = self._growth(np.log(a))[:2]
         return dD1 / D1
 
-    def D2(self, a):
+    def D2(self, a: Real) -> Real:
         """Second-order growth factor, -3/7 D1^2 in Einstein-de Sitter."""
         return self._growth(np.log(a))[2]
 
-    def f2(self, a):
+    def f2(self, a: Real) -> Real:
         """Second-order growth rate dlnD2/dlna."""
         D2, dD2 = self._growth(np.log(a))[2:]
         return dD2 / D2
 
-    def a_of_D(self, D):
+    def a_of_D(self, D: Real) -> Real:
         """Scale factor at which the linear growth factor is `D`."""
         return np.exp(self._lna_of_lnD(np.log(D)))
 
-    def c(self, D):
+    def c(self, D: Real) -> Real:
         """Coefficient c(D) = (3/2) Omega_m(a) / (f^2 D^2) of the equation of motion in D."""
         a = self.a_of_D(D)
         return 1.5 * self.Omega_m_a(a) / (self.f1(a) * D) ** 2
 
-    def D2_of_D(self, D):
+    def D2_of_D(self, D: float) -> tuple[float, float, float]:
         """Second-order growth E(D) = D2 and its derivatives dE/dD and d2E/dD2.
 
         The second derivative is the equation of motion in D-time,
@@ -135,17 +137,17 @@ class Cosmology:
         slope = dD2 / dD1
         return D2, slope, self.c(D) * (D2 - D**2 - D * slope)
 
-    def mu(self, D):
+    def mu(self, D: Real) -> Real:
         """Integrating factor mu = a^2 f E(a) D, for which dln mu/dD = c D."""
         a = self.a_of_D(D)
         return a**2 * self.f1(a) * self.E(a) * D
 
-    def integral_mu(self, D0, D1):
+    def integral_mu(self, D0: float, D1: float) -> float:
         """Integral of mu over D from `D0` to `D1` (16-point Gauss-Legendre)."""
         half = 0.5 * (D1 - D0)
         return half * np.dot(_GAUSS_WEIGHTS, self.mu(D0 + half * (1.0 + _GAUSS_NODES)))
 
-    def velocity_unit(self, D):
+    def velocity_unit(self, D: Real) -> Real:
         """Peculiar velocity in km/s of a particle with dx/dD = 1 Mpc/h: 100 E(a) a f D."""
         a = self.a_of_D(D)
         return 100.0 * self.E(a) * a * self.f1(a) * D

@@ -15,7 +15,7 @@ import pyfftw
 
 import kernels.particles
 from coca.errors import CocaError, ConfigError
-from coca.ranks import OneRank, Ranks
+from coca.ranks import OneRank, Ranks, Summed, T
 from coca.transform import Transform, Workers
 from coca.travel import Travel, set_out
 
@@ -110,6 +110,12 @@ class Domain:
         """Send particles at `x` that are in another rank's slab there, see `coca.travel`."""
         return set_out(self.ranks, x, cells / self.box_size, cells, cloud)
 
+    def send_home(self, rows: np.ndarray, index: np.ndarray, what: str) -> np.ndarray:
+        """Rows (M, c) of particles with Lagrangian indices (M,), each on its particle's rank."""
+        home = index // self.own_particles
+        counts = np.bincount(home, minlength=self.ranks.size)
+        return self.ranks.exchange(rows[np.argsort(home, kind="stable")], counts, None, what).wait()
+
     def edges(
         self, planes: np.ndarray, below: int, above: int, what: str
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -120,7 +126,7 @@ class Domain:
         """What the rank `hop` further back hands on, as this one does with `planes`."""
         return self.ranks.shift(planes, hop, what)
 
-    def sum(self, value):
+    def sum(self, value: Summed) -> Summed:
         """Sum of a number or an array over all ranks, the same bits on each."""
         return self.ranks.sum(value)
 
@@ -129,7 +135,7 @@ class Domain:
         squares = np.einsum("cp,cp->", vectors, vectors, dtype=np.float64)
         return float(np.sqrt(self.sum(float(squares)) / self.particles))
 
-    def once(self, work: Callable):
+    def once(self, work: Callable[[], T]) -> T:
         """What `work` gives on the first rank, on every one."""
         return self.ranks.once(work)
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coca.config import Config, make_config
+from coca.config import Config, EnsembleConfig, make_config
 from coca.errors import CocaError, ConfigError, FileError, Terminated
 from coca.output import write_json
 from coca.progress import Progress
@@ -37,15 +37,16 @@ class Member(NamedTuple):
     config: Config
 
 
-def members(config: Config) -> list[Member]:
-    """All runs that a configuration with an ensemble asks for.
+def members(config: Config, options: EnsembleConfig) -> list[Member]:
+    """All runs that an ensemble of a configuration asks for.
 
     Raises
     ------
     CocaError
-        The table cannot be read or does not fit, or its values are no cosmology.
+        There is no output.directory, the table cannot be read or does not fit, or its values are no
+        cosmology.
     """
-    rows = _rows(config)
+    rows = _rows(config.seed, options)
     width = max(4, len(str(len(rows) - 1)))
     return [_member(config, f"{i:0{width}d}", row) for i, row in enumerate(rows)]
 
@@ -54,19 +55,18 @@ def _member(config: Config, name: str, row: dict[str, float]) -> Member:
     values = config.model_dump(exclude={"ensemble"})
     values["seed"] = int(row["seed"])
     values["cosmology"] |= {key: row[key] for key in COSMOLOGY if key in row}
-    values["output"]["directory"] /= name
+    values["output"]["directory"] = config.output.needed_directory() / name
     return Member(name, make_config(values, name=f"ensemble, member {name}"))
 
 
-def _rows(config: Config) -> list[dict[str, float]]:
-    options = config.ensemble
+def _rows(first: int, options: EnsembleConfig) -> list[dict[str, float]]:
     if options.seeds is not None:
         return [{"seed": seed} for seed in options.seeds]
-    if options.realisations is not None:
-        return [{"seed": config.seed + i} for i in range(options.realisations)]
-    names, table = _table(options.table)
-    rows = [dict(zip(names, map(float, row), strict=True)) for row in table]
-    return [{"seed": config.seed + i} | row for i, row in enumerate(rows)]
+    if options.table is not None:
+        names, table = _table(options.table)
+        rows = [dict(zip(names, map(float, row), strict=True)) for row in table]
+        return [{"seed": first + i} | row for i, row in enumerate(rows)]
+    return [{"seed": first + i} for i in range(options.realisations or 0)]
 
 
 def _table(path: Path) -> tuple[list[str], np.ndarray]:
@@ -98,7 +98,7 @@ def _table(path: Path) -> tuple[list[str], np.ndarray]:
 def finished(config: Config) -> bool:
     """Whether the record of a run is there, of the same configuration."""
     try:
-        record = json.loads((config.output.directory / RECORD).read_text())
+        record = json.loads((config.output.needed_directory() / RECORD).read_text())
         return record["config"] == _comparable(record["config"], config)
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -111,7 +111,7 @@ def _comparable(found: dict, config: Config) -> dict:
 
 
 def run_ensemble(
-    config: Config,
+    directory: Path,
     ranks: Ranks,
     work: Work,
     progress: Progress,
@@ -121,7 +121,8 @@ def run_ensemble(
 
     Parameters
     ----------
-    config : Config
+    directory : Path
+        Of the list of what became of them.
     ranks : Ranks
         All there are.
     work : Work
@@ -141,7 +142,7 @@ def run_ensemble(
     for member in work.todo[number :: work.groups]:
         group.sent.clear()
         try:
-            group.once(partial(_make, member.config.output.directory))
+            group.once(partial(_make, member.config.output.needed_directory()))
             results[member.name] = run(member.config, group)
         except Terminated as reason:
             results[member.name] = f"failed: {reason}"
@@ -153,7 +154,7 @@ def run_ensemble(
                 raise
             results[member.name] = f"failed: {type(error).__name__}: {error}"
         progress.say(f"member {member.name}: {results[member.name]}")
-    return _conclude(config, ranks, results, progress)
+    return _conclude(directory, ranks, results, progress)
 
 
 def _make(directory: Path) -> None:
@@ -171,7 +172,7 @@ class Work(NamedTuple):
     """What is known of those that are finished."""
 
 
-def prepare(config: Config, ranks: Ranks) -> Work:
+def prepare(config: Config, options: EnsembleConfig, ranks: Ranks) -> Work:
     """What is left to do.
 
     Raises
@@ -179,13 +180,13 @@ def prepare(config: Config, ranks: Ranks) -> Work:
     CocaError
         The ranks cannot be split so, or see `members`.
     """
-    each = config.ensemble.ranks_per_simulation
+    each = options.ranks_per_simulation
     if ranks.size % each:
         raise ConfigError(
             f"ranks: found {ranks.size}, wanted a multiple of ensemble.ranks_per_simulation = "
             f"{each}"
         )
-    everyone = members(config)
+    everyone = members(config, options)
     done, begun = ranks.once(lambda: _found(everyone))
     todo = [member for member in everyone if member.name not in done]
     todo.sort(key=lambda member: member.name in begun)
@@ -195,17 +196,16 @@ def prepare(config: Config, ranks: Ranks) -> Work:
 def _found(everyone: list[Member]) -> tuple[set[str], set[str]]:
     """Names of members that are finished, and of those whose directories are there."""
     done = {member.name for member in everyone if finished(member.config)}
-    return done, {member.name for member in everyone if member.config.output.directory.is_dir()}
+    return done, {m.name for m in everyone if m.config.output.needed_directory().is_dir()}
 
 
-def _conclude(config: Config, ranks: Ranks, results: dict, progress: Progress) -> int:
+def _conclude(directory: Path, ranks: Ranks, results: dict[str, str], progress: Progress) -> int:
     """Write what became of every member, and say which failed."""
     merged = {name: text for part in ranks.gather(results) for name, text in part.items()}
     merged = dict(sorted(merged.items()))
     failed = {name: text for name, text in merged.items() if text.startswith("failed")}
-    directory = config.output.directory
 
-    def write():
+    def write() -> None:
         directory.mkdir(parents=True, exist_ok=True)
         write_json(directory / LIST, merged)
 

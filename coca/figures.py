@@ -7,10 +7,11 @@ lines differ in style as well; both colour maps keep their order in grey.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
@@ -24,24 +25,28 @@ WIDTH = 7.5
 DPI = 200
 MARGIN = 12
 """Pixels of white above and below."""
-STYLE = {
-    "font.size": 9,
-    "axes.linewidth": 0.7,
-    "lines.linewidth": 1.5,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "xtick.direction": "in",
-    "ytick.direction": "in",
-    "hatch.linewidth": 0.6,
-}
-RUN = {"color": "#0072B2", "ls": "-"}
-FRAME = {"color": "#D55E00", "ls": "--"}
-LINEAR = {"color": "#666666", "ls": ":"}
-REFERENCE = {"color": "#000000", "ls": "-", "lw": 3.0, "alpha": 0.35}
+STYLE = matplotlib.RcParams(
+    {
+        "font.size": 9,
+        "axes.linewidth": 0.7,
+        "lines.linewidth": 1.5,
+        "legend.frameon": False,
+        "legend.fontsize": 8,
+        "xtick.direction": "in",
+        "ytick.direction": "in",
+        "hatch.linewidth": 0.6,
+    }
+)
+RUN: dict[str, Any] = {"color": "#0072B2", "ls": "-"}
+FRAME: dict[str, Any] = {"color": "#D55E00", "ls": "--"}
+LINEAR: dict[str, Any] = {"color": "#666666", "ls": ":"}
+REFERENCE: dict[str, Any] = {"color": "#000000", "ls": "-", "lw": 3.0, "alpha": 0.35}
 DENSITIES = LogNorm(0.1, 30.0, clip=True)
 """Colours of 1 + delta, the same in all figures of all runs."""
 REDSHIFTS = (0, 0.5, 1, 2, 3, 5, 10, 20, 50)
 """What an axis of growth factors is labelled with as well."""
+
+Layout = Literal["constrained", "compressed"] | None
 
 
 class Curve(NamedTuple):
@@ -54,7 +59,7 @@ class Curve(NamedTuple):
 
 
 def picture(
-    draw: Callable[[Figure], None], height: float, layout: str = "constrained"
+    draw: Callable[[Figure], None], height: float, layout: Layout = "constrained"
 ) -> np.ndarray:
     """What `draw` puts on a figure at most `height` inches high, as pixels (rows, columns, 3)
     uint8."""
@@ -87,7 +92,7 @@ def density(
     columns = 2 if count in (2, 4) else 3
     rows = -(-count // columns)
 
-    def draw(figure):
+    def draw(figure: Figure) -> None:
         panels = figure.subplots(
             rows, columns, sharex=True, sharey=True, squeeze=False, subplot_kw={"box_aspect": 1}
         )
@@ -108,7 +113,9 @@ def density(
     return picture(draw, 0.5 + ((WIDTH - 1.4) / columns + 0.3) * rows, layout="compressed")
 
 
-def _draw_difference(figure, panel, row, difference: tuple[str, np.ndarray], how: dict) -> None:
+def _draw_difference(
+    figure: Figure, panel: Axes, row: list[Axes], difference: tuple[str, np.ndarray], how: dict
+) -> None:
     name, values = difference
     most = max(float(np.quantile(np.abs(values), 0.99)), 1e-6)
     norm = Normalize(-most, most, clip=True)
@@ -117,7 +124,7 @@ def _draw_difference(figure, panel, row, difference: tuple[str, np.ndarray], how
     figure.colorbar(image, ax=row, label="difference of $\\delta$", extend="both", aspect=25)
 
 
-def _label_edges(panels, count: int) -> None:
+def _label_edges(panels: np.ndarray, count: int) -> None:
     """Label the axes at the left, and the lowest of each column."""
     columns = panels.shape[1]
     for i, panel in enumerate(panels.flat[:count]):
@@ -146,7 +153,7 @@ def spectra(
     k, main = curves[0].spectra.k, curves[0].spectra
     base, name = (main.P_b, "reference") if reference else (linear, "linear theory")
 
-    def draw(figure):
+    def draw(figure: Figure) -> None:
         heights = [2.2, 1, 1] if reference else [2.2, 1]
         panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
         power, ratio = panels[:2]
@@ -176,7 +183,7 @@ def spectra(
         return picture(draw, 6.2 if reference else 4.8)
 
 
-def _choose_scale(panel) -> None:
+def _choose_scale(panel: Axes) -> None:
     """Logarithmic where values go over a factor of three, labelled at 1, 2 and 5."""
     values = np.concatenate([line.get_ydata() for line in panel.lines])
     values = values[np.isfinite(values)]
@@ -187,10 +194,10 @@ def _choose_scale(panel) -> None:
         panel.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _limits(panel, counted: np.ndarray, least: float) -> tuple[float, float]:
+def _limits(panel: Axes, counted: np.ndarray, least: float) -> tuple[float, float]:
     """Limits that hold one with `least` around it, all of the last curve and of others what is
     `counted`, but no more than 0 to 3."""
-    *others, run = (line.get_ydata() for line in panel.lines)
+    *others, run = (np.asarray(line.get_ydata()) for line in panel.lines)
     values = np.concatenate([run, *(other[counted] for other in others)])
     values = values[np.isfinite(values)]
     low, high = min([1.0 - least, *values]), max([1.0 + least, *values])
@@ -198,7 +205,9 @@ def _limits(panel, counted: np.ndarray, least: float) -> tuple[float, float]:
     return max(0.0, low - room), min(3.0, high + room)
 
 
-def residual(evaluations: Sequence[Evaluation], redshift_to_D: Callable) -> np.ndarray:
+def residual(
+    evaluations: Sequence[Evaluation], redshift_to_D: Callable[[float], float]
+) -> np.ndarray:
     """Residual acceleration, and the displacement it stands for, against the growth factor."""
     D = np.array([evaluation.D for evaluation in evaluations])
     half = np.array([0.5 * evaluation.step for evaluation in evaluations])
@@ -207,7 +216,7 @@ def residual(evaluations: Sequence[Evaluation], redshift_to_D: Callable) -> np.n
         "displacement it stands for": ([e.error_rms for e in evaluations], FRAME, "s"),
     }
 
-    def draw(figure):
+    def draw(figure: Figure) -> None:
         panel = figure.subplots()
         for name, (values, style, marker) in styles.items():
             panel.errorbar(D, values, xerr=half, lw=0, elinewidth=1, color=style["color"])
@@ -221,12 +230,12 @@ def residual(evaluations: Sequence[Evaluation], redshift_to_D: Callable) -> np.n
     return picture(draw, 3.4)
 
 
-def _add_redshifts(panel, redshift_to_D: Callable) -> None:
+def _add_redshifts(panel: Axes, redshift_to_D: Callable[[float], float]) -> None:
     low, high = panel.get_xlim()
     marks = {z: float(redshift_to_D(z)) for z in REDSHIFTS}
     marks = {z: D for z, D in marks.items() if low <= D <= high}
     apart = 0.05 * (high - low)
-    kept = {}
+    kept: dict[float, float] = {}
     for z, D in marks.items():
         if not kept or min(abs(D - other) for other in kept.values()) > apart:
             kept[z] = D
@@ -243,10 +252,10 @@ def time(seconds: dict[str, float], compiled: dict[str, float]) -> np.ndarray:
     values = np.array([seconds[stage] for stage in stages])
     work, rows = np.maximum(values - late, 0.0), np.flatnonzero(late > 0.005 * values)
 
-    def draw(figure):
+    def draw(figure: Figure) -> None:
         panel = figure.subplots()
         panel.barh(range(len(stages)), work, tick_label=stages, color=RUN["color"], label="work")
-        how = {"color": "white", "edgecolor": FRAME["color"], "hatch": "////"}
+        how: dict[str, Any] = {"color": "white", "edgecolor": FRAME["color"], "hatch": "////"}
         if late.sum() > 0.005 * total:
             panel.barh(
                 rows, late[rows], left=work[rows], **how, label="compilation, first run only"
@@ -266,9 +275,9 @@ def time(seconds: dict[str, float], compiled: dict[str, float]) -> np.ndarray:
 def heading(lines: Sequence[str]) -> np.ndarray:
     """Lines of text, the first one larger."""
 
-    def draw(figure):
+    def draw(figure: Figure) -> None:
         for i, line in enumerate(lines):
             y = 1.0 - (i + 0.6) / (len(lines) + 0.2)
             figure.text(0.5, y, line, ha="center", va="center", fontsize=8 if i else 11)
 
-    return picture(draw, 0.2 + 0.2 * len(lines), layout="none")
+    return picture(draw, 0.2 + 0.2 * len(lines), layout=None)

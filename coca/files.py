@@ -9,10 +9,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 
 from coca.errors import ConfigError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 WRITTEN = "snapshot|spectra|checkpoint|report|run|density|residual|time"
 LEFTOVER = re.compile(rf"\.({WRITTEN})[^/]*-[a-z0-9_]{{8}}\.\w+")
@@ -78,13 +82,13 @@ class _Unfailing(io.FileIO):
 
     failure: OSError | None = None
 
-    def write(self, data) -> int:
+    def write(self, data: ReadableBuffer) -> int:
         """All of the data, unless a write has failed."""
-        rest = memoryview(data).cast("B")
+        whole = rest = memoryview(data).cast("B")
         while len(rest) and self.failure is None:
             with self._remembered():
                 rest = rest[super().write(rest) :]
-        return len(data)
+        return len(whole)
 
     def truncate(self, size: int | None = None) -> int:
         """As of any file, unless a write has failed."""

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from coca.command import run_configured
-from coca.config import FitConfig
 from coca.cosmology import Cosmology, scale_factor
 from coca.errors import ConfigError
 from coca.files import check_directory
+from coca.frames import Frame
 from coca.machine import check_memory, choose_threads
+from coca.training_config import FitConfig
+
+if TYPE_CHECKING:
+    from coca.fitting import Truth
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,7 +72,7 @@ def _check_times(config: FitConfig) -> None:
         )
 
 
-def _frame_builder(config: FitConfig):
+def _frame_builder(config: FitConfig) -> Callable[[Truth], Frame]:
     if config.frame == "lpt":
         return lambda truth: truth.conditions.lpt_frame(truth.cosmology)
     from coca.plan import load_network
@@ -75,7 +81,7 @@ def _frame_builder(config: FitConfig):
     for cell in config.spacing:
         network.emulator.check(n, cell * n)
 
-    def frame(truth):
+    def frame(truth: Truth) -> Frame:
         return network.frame(truth.domain, truth.cosmology, truth.conditions)
 
     return frame

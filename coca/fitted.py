@@ -119,7 +119,14 @@ class FittedSteps:
     """
 
     def __init__(
-        self, nodes, matrices, residuals, errors, error_fit, fitted: FittedRange, frame: str
+        self,
+        nodes: np.ndarray,
+        matrices: dict[int, np.ndarray],
+        residuals: dict[int, np.ndarray],
+        errors: dict[int, np.ndarray],
+        error_fit: tuple[float, float],
+        fitted: FittedRange,
+        frame: str,
     ):
         self.nodes = np.asarray(nodes, np.float64)
         self.matrices, self.residuals, self.errors = matrices, residuals, errors
@@ -187,7 +194,11 @@ class FittedSteps:
             nodes = tensors.pop("nodes")
             if nodes.ndim != 1 or not np.all(np.diff(nodes) > 0):
                 raise ValueError("nodes: wanted increasing values")
-            parts = {"matrices": {}, "residuals": {}, "errors": {}}
+            parts: dict[str, dict[int, np.ndarray]] = {
+                "matrices": {},
+                "residuals": {},
+                "errors": {},
+            }
             for name, tensor in tensors.items():
                 part, _, count = name.partition(".")
                 parts[part][int(count)] = tensor
@@ -227,7 +238,7 @@ def sharpened(matrices: np.ndarray, strength: float = SHARPENING) -> np.ndarray:
 def unmixing(strength: float = SHARPENING) -> tuple[np.ndarray, np.ndarray]:
     """What `sharpened` multiplies classes before and now by, square arrays."""
 
-    def inverse(edges):
+    def inverse(edges: np.ndarray) -> np.ndarray:
         full = np.linalg.inv(_mixing(edges))
         return strength * full + (1.0 - strength) * np.eye(len(full))
 

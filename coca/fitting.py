@@ -12,7 +12,6 @@ import torch
 import kernels.fitted
 from coca import initial, schemes
 from coca.analysis import density_modes
-from coca.config import FitConfig
 from coca.cosmology import Cosmology, scale_factor
 from coca.domain import Domain
 from coca.fitted import (
@@ -42,6 +41,7 @@ from coca.integrate import (
 from coca.power import linear_power
 from coca.reference import bullfrog_run
 from coca.schemes import Step
+from coca.training_config import FitConfig
 
 SHRINKAGE = 3000.0
 """Particles whose say the coarser fit has in the finer: all classes in one, each density class,
@@ -55,11 +55,23 @@ BIAS_PRIOR = 0.003
 SHELL = 2.0
 """Width in fundamental wavenumbers of the shells of that fit."""
 
+Moments = list[tuple[np.ndarray, np.ndarray]]
+"""Of all members, see `kernels.fitted.moments`."""
+FrameOf = Callable[["Truth"], Frame]
+Report = Callable[[str], None]
+
 
 class Truth:
     """A converged simulation, known at any growth factor by Hermite interpolation."""
 
-    def __init__(self, domain: Domain, force: ParticleMesh, cosmology, seed, config: FitConfig):
+    def __init__(
+        self,
+        domain: Domain,
+        force: ParticleMesh,
+        cosmology: Cosmology,
+        seed: int,
+        config: FitConfig,
+    ):
         self.domain, self.cosmology, self.force = domain, cosmology, force
         power = linear_power(cosmology, "eisenstein_hu")
         self.conditions = initial.from_seed(domain, power, seed)
@@ -195,7 +207,7 @@ class Member:
         return torch.einsum("pf,fcp->cp", per_particle, features)
 
     @property
-    def _features(self):
+    def _features(self) -> tuple[np.ndarray, ...]:
         return self.state.e, self.state.w, self.s, self.before
 
 
@@ -206,7 +218,7 @@ def _shares(delta: np.ndarray, edges: np.ndarray) -> list[tuple[torch.Tensor, to
     return [(low.long(), 1 - (place - low)), (low.long() + 1, place - low)]
 
 
-def fit(config: FitConfig, threads: int, frame_of: Callable, report=print) -> FittedSteps:
+def fit(config: FitConfig, threads: int, frame_of: FrameOf, report: Report = print) -> FittedSteps:
     """Run the simulations of a configuration and fit all numbers of steps.
 
     Parameters
@@ -224,7 +236,10 @@ def fit(config: FitConfig, threads: int, frame_of: Callable, report=print) -> Fi
     nodes = np.linspace(min(values), max(values), config.nodes)
     for member in members:
         member.weights = hats(nodes, member.nonlinearity).astype(np.float32)
-    matrices, residuals, errors, pairs = {}, {}, {}, []
+    matrices: dict[int, np.ndarray] = {}
+    residuals: dict[int, np.ndarray] = {}
+    errors: dict[int, np.ndarray] = {}
+    pairs: list[tuple[float, float]] = []
     for count in range(1, config.force_evaluations + 1):
         matrices[count], residuals[count] = fit_count(members, count, config)
         left = [member.error(member.D_end) for member in members]
@@ -245,7 +260,9 @@ def fit(config: FitConfig, threads: int, frame_of: Callable, report=print) -> Fi
     return FittedSteps(nodes, matrices, residuals, errors, error_fit, fitted, config.frame)
 
 
-def make_members(config: FitConfig, threads: int, frame_of, report):
+def make_members(
+    config: FitConfig, threads: int, frame_of: FrameOf, report: Report
+) -> list[Member]:
     """Members with their nonlinearities."""
     ranges = {**config.cosmology.model_dump(), "spacing": np.log(config.spacing)}
     members = []
@@ -263,7 +280,9 @@ def make_members(config: FitConfig, threads: int, frame_of, report):
     return members
 
 
-def fit_count(members: list[Member], count: int, config: FitConfig):
+def fit_count(
+    members: list[Member], count: int, config: FitConfig
+) -> tuple[np.ndarray, np.ndarray]:
     """Matrices of all of `count` steps, and the residuals that they met."""
     for member in members:
         member.start(count)
@@ -296,7 +315,7 @@ def node_errors(members: list[Member], left: list[float]) -> np.ndarray:
     return np.maximum(np.linalg.lstsq(weights, errors, rcond=None)[0], errors.min())
 
 
-def least_squares(moments, weights) -> np.ndarray:
+def least_squares(moments: Moments, weights: list[np.ndarray]) -> np.ndarray:
     """Matrices (nodes, *CLASSES, TARGETS, FEATURES) from the moments of all members.
 
     Each finer fit is drawn to the coarser one by `SHRINKAGE` particles.
@@ -339,7 +358,7 @@ def _solve(A: np.ndarray, B: np.ndarray) -> np.ndarray:
 
 
 def fit_density(
-    members: list[Member], moments, matrices: np.ndarray, config: FitConfig
+    members: list[Member], moments: Moments, matrices: np.ndarray, config: FitConfig
 ) -> np.ndarray:
     """The last step's matrices with the row for e fitted to power and correlation."""
     start = matrices[..., 0, :].astype(np.float32)
@@ -348,7 +367,9 @@ def fit_density(
     return fitted
 
 
-def descend(members: list[Member], moments, matrices: np.ndarray, config: FitConfig) -> np.ndarray:
+def descend(
+    members: list[Member], moments: Moments, matrices: np.ndarray, config: FitConfig
+) -> np.ndarray:
     """The row for e (nodes, *CLASSES, FEATURES) of least `density_loss`, by Adam.
 
     The unknowns are the changes of the row's elements in units of what changes positions by
@@ -365,7 +386,7 @@ def descend(members: list[Member], moments, matrices: np.ndarray, config: FitCon
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.iterations)
     for _ in range(config.iterations):
         optimiser.zero_grad()
-        for member in rng.choice(members, config.batch, replace=False):
+        for member in rng.choice(np.array(members), config.batch, replace=False):
             loss = density_loss(member, start + change * unit)
             (loss / config.batch).backward()
         optimiser.step()
@@ -423,7 +444,7 @@ def shell_spectra(member: Member, rows: torch.Tensor) -> tuple[torch.Tensor, tor
     shell, weight = _shells(mesh)
     keep = slice(1, int(domain.n / 2 / SHELL))
 
-    def power(a, b):
+    def power(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         product = ((a.real * b.real + a.imag * b.imag) * weight).reshape(-1)
         sums = torch.zeros(int(shell.max()) + 1).index_add(0, shell, product)
         return sums[keep]

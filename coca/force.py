@@ -20,9 +20,10 @@ class Acceleration(NamedTuple):
 
     g: np.ndarray
     """grad inverse-laplacian delta, array (3, N) float32 in Mpc/h: -D Psi1 in linear theory."""
-    delta: np.ndarray | None
-    """Density contrast, array (N,) float32, where it was asked for: with central differences
-    the Laplacian of the potential over next neighbours, otherwise the density assigned."""
+    delta: np.ndarray
+    """Density contrast, array (N,) float32, or (0,) where it was not asked for: with central
+    differences the Laplacian of the potential over next neighbours, otherwise the density
+    assigned."""
 
 
 class ParticleMesh:
@@ -55,9 +56,9 @@ class ParticleMesh:
     ):
         self.domain, self.mesh, self.gradient = domain, mesh, gradient
         self._fft = domain.transform(mesh)
-        spectral = gradient == "spectral"
-        self._potential = Mesh(domain, mesh, assignment, 0 if spectral else gradient)
-        self._component = Mesh(domain, mesh, assignment) if spectral else None
+        order = 0 if gradient == "spectral" else gradient
+        self._potential = Mesh(domain, mesh, assignment, order)
+        self._component = None if order else Mesh(domain, mesh, assignment)
         self._green = partial(
             kernels.fourier.inverse_laplacian,
             kf=domain.kf,
@@ -86,25 +87,25 @@ class ParticleMesh:
         out = np.empty_like(x) if out is None else out
         travel = self._potential.paint(x)
         delta = np.empty(x.shape[1] if density else 0, np.float32)
-        if self.gradient == "spectral":
-            if density:
-                self._read_density(x, travel, delta)
-            self._spectral(x, travel, out)
-        else:
+        if self._component is None:
             self._fft.convolve(self._potential.modes, self._green)
             self._potential.read_gradient(x, travel, out, delta)
-        return Acceleration(out, delta if density else None)
+        else:
+            if density:
+                self._read_density(x, travel, delta)
+            self._spectral(x, travel, self._component, out)
+        return Acceleration(out, delta)
 
     def _read_density(self, x: np.ndarray, travel: Travel, delta: np.ndarray) -> None:
         self._potential.read(x, travel, delta)
         delta *= np.float32(self.mesh**3 / self.domain.particles)
         delta -= np.float32(1)
 
-    def _spectral(self, x: np.ndarray, travel: Travel, out: np.ndarray) -> None:
+    def _spectral(self, x: np.ndarray, travel: Travel, component: Mesh, out: np.ndarray) -> None:
         """Fill `out` with each component of the gradient, transformed and read in turn."""
-        phi, component = self._potential, self._component
+        phi = self._potential
         self._fft.forward(phi.field, phi.modes, self._green)
-        x = x.copy() if np.shares_memory(x, out, max_work=1) else x
+        x = x.copy() if np.may_share_memory(x, out) else x
         for axis in range(3):
             ik = partial(kernels.fourier.gradient, kf=self.domain.kf, axis=axis, scale=1.0)
             self._fft.backward(phi.modes, component.field, ik, component.modes)

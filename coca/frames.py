@@ -37,7 +37,7 @@ class Frame(ABC):
         """d2x_F/dD2."""
         return self._new(D, (0.0, 0.0, 1.0))
 
-    def _new(self, D, derivatives):
+    def _new(self, D: float, derivatives: tuple[float, float, float]) -> np.ndarray:
         out = np.zeros((3, self.n_particles), np.float32)
         self.add(D, derivatives, out)
         return out
@@ -65,13 +65,35 @@ class SeparableFrame(Frame):
     def __init__(self, n_particles: int, *terms: Term):
         super().__init__(n_particles)
         self._growths = [term.growth for term in terms]
-        self._fields = tuple(np.require(term.field, np.float32, "CW") for term in terms)
+        self._fields = tuple(np.require(term.field, np.float32, ["C", "W"]) for term in terms)
 
-    def add(self, D, derivatives, out):
+    def add(self, D: float, derivatives: tuple[float, float, float], out: np.ndarray) -> None:
         """See `Frame`."""
         weights = [np.dot(derivatives, growth(D)) for growth in self._growths]
         if weights:
             kernels.particles.add_terms(self._fields, np.array(weights, np.float32), out)
+
+
+class HeldFrame(Frame):
+    """Particles with displacements and velocities known at one growth factor alone.
+
+    Parameters
+    ----------
+    D : float
+    disp, vel : array (3, N) float32
+        x - q and dx/dD in Mpc/h.
+    """
+
+    def __init__(self, D: float, disp: np.ndarray, vel: np.ndarray):
+        super().__init__(disp.shape[1])
+        self.D, self._fields = D, (disp, vel)
+
+    def add(self, D: float, derivatives: tuple[float, float, float], out: np.ndarray) -> None:
+        """See `Frame`."""
+        *weights, acceleration = derivatives
+        if D != self.D or acceleration:
+            raise ValueError(f"found D = {D}, wanted displacement or velocity at D = {self.D}")
+        kernels.particles.add_terms(self._fields, np.array(weights, np.float32), out)
 
 
 def rest_frame(n_particles: int) -> Frame:

@@ -8,13 +8,17 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from coca import lpt, modes
+from coca import lattice, lpt, modes
 from coca.cosmology import Cosmology
 from coca.domain import Domain
 from coca.errors import FileError
-from coca.frames import Frame, lpt_frame
+from coca.frames import Frame, HeldFrame, lpt_frame
 from coca.power import LinearPower
 
+LEAST_CORRELATION, MOST_GROWTH = 0.9, 0.3
+"""Of displacements and velocities: beyond, one of them is not what it should be."""
+SAME_GROWTH, SAME_SECOND = 5e-3, 5e-3
+"""Relative differences of velocities and of second orders of which nothing is said."""
 MOST_NOISE = 100.0
 """Beyond this nothing is white noise of unit variance."""
 
@@ -29,6 +33,14 @@ class InitialConditions:
     """First-order displacement (3, N) float32, Mpc/h."""
     psi2: np.ndarray
     """Second-order displacement (3, N) float32, Mpc/h."""
+    held: HeldFrame | None = None
+    """What the particles do at the start where that is not 2LPT to the last bit."""
+    remarks: tuple[str, ...] = ()
+    """Lines on what was found in a snapshot."""
+
+    def start_frame(self, cosmology: Cosmology) -> Frame:
+        """Trajectories on which the particles start."""
+        return self.held or self.lpt_frame(cosmology)
 
     def lpt_frame(self, cosmology: Cosmology) -> Frame:
         """Second-order LPT trajectories of the particles."""
@@ -81,6 +93,87 @@ def from_file(domain: Domain, power: LinearPower, path: Path) -> InitialConditio
     psi1[:] = data.reshape(3, -1)
     delta_k = lpt.density_of_displacement(domain, psi1)
     return InitialConditions(delta_k, psi1, lpt.second_order(domain, delta_k))
+
+
+def from_snapshot(domain: Domain, cosmology: Cosmology, path: Path, D: float) -> InitialConditions:
+    """Initial conditions from another code's snapshot, on whose particles the run starts.
+
+    With x - q = D Psi1 + D2 Psi2 and v = Psi1 + D2' Psi2 (`coca.lpt`),
+
+        (D D2' - D2) Psi1 = D2' (x - q) - D2 v,   (D D2' - D2) Psi2 = D v - (x - q).
+
+    Psi1 is the gradient of the density that its divergence gives, and Psi2 is made from it. What
+    the snapshot has beside, such as third order, decaying modes, Nyquist waves and the round-off of
+    its positions, is kept in the particles at the start, but not in the frame.
+
+    Parameters
+    ----------
+    domain : Domain
+    cosmology : Cosmology
+    path : Path
+        As for `coca.snapshot.read_header`.
+    D : float
+        Growth factor of the snapshot.
+
+    Raises
+    ------
+    FileError
+        See `coca.lattice.read_lattice`; or the velocities are not those of growing modes.
+    """
+    disp, vel, offset = lattice.read_lattice(domain, path)
+    vel /= np.float32(cosmology.velocity_unit(D))
+    growth = _growth(domain, path, disp, vel, D)
+    D2, slope, _ = cosmology.D2_of_D(D)
+    determinant = D * slope - D2
+    psi1 = np.float32(slope / determinant) * disp
+    psi1 -= np.float32(D2 / determinant) * vel
+    delta_k = lpt.density_of_displacement(domain, psi1)
+    psi1, psi2 = lpt.first_order(domain, delta_k), lpt.second_order(domain, delta_k)
+    found = D * _product(domain, vel, psi2) - _product(domain, disp, psi2)
+    second = found / determinant / _product(domain, psi2, psi2)
+    return InitialConditions(
+        delta_k, psi1, psi2, HeldFrame(D, disp, vel), _remarks(offset, growth, second)
+    )
+
+
+def _growth(domain: Domain, path: Path, disp: np.ndarray, vel: np.ndarray, D: float) -> float:
+    """Velocities in those of displacements that grow with D."""
+    moments = [_product(domain, *pair) for pair in ((disp, disp), (disp, vel), (vel, vel))]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        growth = np.float64(D * moments[1]) / moments[0]
+        correlation = np.float64(moments[1]) / np.sqrt(moments[0] * moments[2])
+    if not (correlation > LEAST_CORRELATION and abs(growth - 1) < MOST_GROWTH):
+        raise FileError(
+            f"{lattice.KEY}: {path}: found velocities {growth:.3g} times those of growing "
+            f"displacements from a lattice, correlated by {correlation:.3g}; wanted 1 and 1"
+        )
+    return float(growth)
+
+
+def _product(domain: Domain, a: np.ndarray, b: np.ndarray) -> float:
+    """Sum over all particles of the scalar product of vectors (3, N)."""
+    return domain.sum(float(np.einsum("cp,cp->", a, b, dtype=np.float64)))
+
+
+def _remarks(offset: np.ndarray, growth: float, second: float) -> tuple[str, ...]:
+    remarks = []
+    if offset.any():
+        where = ", ".join(f"{value:.6g}" for value in offset)
+        remarks.append(
+            f"{lattice.KEY}: its lattice lies ({where}) Mpc/h from ours: add this to positions of "
+            "this run to compare with those of the snapshot's code"
+        )
+    if abs(growth - 1) > SAME_GROWTH:
+        remarks.append(
+            f"{lattice.KEY}: velocities are {growth:.4f} times those of growing modes in this "
+            "cosmology, wanted 1; radiation is neglected here"
+        )
+    if abs(second - 1) > SAME_SECOND:
+        remarks.append(
+            f"{lattice.KEY}: second-order displacements are {second:.4f} times those of 2LPT, "
+            "wanted 1; displacements of first order have 0"
+        )
+    return tuple(remarks)
 
 
 def check_file(path: Path, n: int) -> None:

@@ -73,8 +73,10 @@ class Kick(Protocol):
     needs_density: bool
     moves: bool
     """Whether the displacement too is taken to the step's end."""
-    memory: dict[str, np.ndarray]
-    """What it remembers from step to step."""
+
+    @property
+    def memory(self) -> dict[str, np.ndarray]:
+        """What it remembers from step to step."""
 
     def __call__(self, state: State, step: Step, acceleration: Acceleration) -> Evaluation | None:
         """Kick; `kick` stamps the state."""
@@ -86,8 +88,8 @@ class VelocityKick:
     needs_density = False
     moves = False
 
-    def __init__(self):
-        self.memory = {}
+    def __init__(self) -> None:
+        self.memory: dict[str, np.ndarray] = {}
 
     def __call__(self, state: State, step: Step, acceleration: Acceleration) -> None:
         """Kick the velocity."""
@@ -224,7 +226,7 @@ def integrate(
         inside = [D for D in pending if D <= step.D1 or step is steps[-1]]
         pending = pending[len(inside) :]
         between = any(D < step.D1 for D in inside)
-        before = copy.deepcopy(state) if between else None
+        before = copy.deepcopy(state) if between else state
         drift(state, step.D_mid)
         x[:] = state.e
         frame.add(step.D_mid, (1.0, 0.0, 0.0), x)

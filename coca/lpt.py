@@ -13,6 +13,7 @@ import numpy as np
 
 import kernels.fourier
 from coca.domain import Domain
+from coca.transform import Multiply
 
 
 def first_order(domain: Domain, delta_k: np.ndarray) -> np.ndarray:
@@ -40,7 +41,7 @@ def second_order(domain: Domain, delta_k: np.ndarray) -> np.ndarray:
     fft, kf = domain.transform(domain.n), domain.kf
     phi_k, work = _potential(domain, delta_k), fft.empty_k()
 
-    def second_derivative(i, j):
+    def second_derivative(i: int, j: int) -> np.ndarray:
         hessian = partial(kernels.fourier.hessian, kf=kf, axis0=i, axis1=j)
         return fft.backward(phi_k, multiply=hessian, work=work)
 
@@ -64,7 +65,7 @@ def density_of_displacement(domain: Domain, psi1: np.ndarray) -> np.ndarray:
     return delta_k
 
 
-def _green(domain: Domain, cells: int = 1):
+def _green(domain: Domain, cells: int = 1) -> Multiply:
     return partial(kernels.fourier.inverse_laplacian, kf=domain.kf, scale=1.0 / cells, assignment=0)
 
 

@@ -6,6 +6,7 @@ import platform
 import resource
 import sys
 from pathlib import Path
+from typing import Literal
 
 import numba
 import psutil
@@ -14,7 +15,7 @@ from coca.errors import ConfigError
 from coca.ranks import Node, granted_cores
 
 
-def choose_threads(wanted: int | str, node: Node | None = None) -> int:
+def choose_threads(wanted: int | Literal["auto"], node: Node | None = None) -> int:
     """Threads to use: as wanted, or for "auto" the cores granted to this rank, or process.
 
     Raises

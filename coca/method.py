@@ -67,7 +67,7 @@ class Method:
         cosmology: Cosmology,
         frame: Frame,
         steps: list[Step],
-        nonlinearity: float | None,
+        nonlinearity: float,
     ) -> Kick:
         """What a force evaluation does to the particles.
 
@@ -77,8 +77,8 @@ class Method:
         cosmology : Cosmology
         frame : Frame
         steps : list of Step
-        nonlinearity : float or None
-            See `coca.fitted.nonlinearity`; None without tables.
+        nonlinearity : float
+            See `coca.fitted.nonlinearity`.
         """
         if self.integrator != "residual":
             return VelocityKick()
@@ -87,7 +87,7 @@ class Method:
             return ResidualKick(domain, cosmology, frame, self.gain)
         return FittedKick(domain, cosmology, frame, table, steps, nonlinearity)
 
-    def limits(self, domain: Domain, steps: list[Step], nonlinearity: float | None) -> np.ndarray:
+    def limits(self, domain: Domain, steps: list[Step], nonlinearity: float) -> np.ndarray:
         """Rms residual acceleration of each step, Mpc/h, above which the frame is refuted."""
         if not steps:
             return np.empty(0)
@@ -146,7 +146,7 @@ def _table(config: Config, own_frame: bool) -> FittedSteps | None:
     if kick in ("gain", "explicit"):
         return None
     own_network = own_frame or (config.emulator.weights is not None and path is None)
-    table = None
+    table, obstacle = None, None
     if config.frame == "rest":
         obstacle = "frame: lpt or emulator, found rest"
     elif config.frame == "emulator" and own_network:

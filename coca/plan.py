@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from coca import initial, power
-from coca.config import Config, EmulatorConfig
+from coca import initial, lattice, power
+from coca.config import START_REDSHIFT, Config, EmulatorConfig, first_output
 from coca.cosmology import Cosmology, scale_factor
 from coca.domain import check_ranks
 from coca.errors import CocaError, ConfigError
@@ -81,6 +81,8 @@ class Plan:
     memory: int
     """Estimated peak memory of a rank in bytes."""
     warnings: tuple[str, ...]
+    redshift: float
+    """Of the start."""
     own: OwnEmulator | None = None
     """In the network's place."""
 
@@ -90,7 +92,7 @@ class Plan:
         outputs = ", ".join(f"{z:g}" for z in c.output.redshifts)
         lines = [
             f"box          {c.box_size:g} Mpc/h, {c.particles}^3 particles, force mesh {c.mesh}^3",
-            f"start        z = {c.initial_conditions.redshift:g}, seed {c.seed}",
+            f"start        z = {self.redshift:g}, {self._source()}",
             f"method       {self.methods[0].describe(self._count())}",
             f"forces       {c.force_evaluations}{self._tolerance()}, outputs at z = {outputs}",
             f"machine      {self._ranks()}{self.threads} threads{self._network_line()}",
@@ -99,6 +101,11 @@ class Plan:
             f"output       {c.output.directory}",
         ]
         return "\n".join(lines + [f"warning      {line}" for line in self.warnings])
+
+    def _source(self) -> str:
+        options = self.config.initial_conditions
+        path = options.snapshot or options.file
+        return f"seed {self.config.seed}" if path is None else str(path)
 
     def _ranks(self) -> str:
         return f"{self.ranks.size} ranks of " if self.ranks.size > 1 else ""
@@ -197,6 +204,7 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
     power.check_source(config.linear_power.source, config.linear_power.file)
     if config.initial_conditions.file is not None:
         initial.check_file(config.initial_conditions.file, config.particles)
+    redshift = _start(config)
     network, warnings = _network(config, ranks) if own is None else (None, [])
     if own is not None:
         _check_knots(config, own)
@@ -206,7 +214,7 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
         )
     methods = choose_methods(config, own is not None)
     if methods[0].table is not None:
-        warnings += _table_warnings(config, methods[0].table)
+        warnings += _table_warnings(config, methods[0].table, redshift)
     if threads > max(1, math.ceil(ranks.node.cores)) or ranks.node.cores < 1:
         warnings.append(
             f"threads: {threads} for each of {ranks.node.ranks} ranks on a machine that has "
@@ -220,7 +228,21 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
     # others may see a directory late that the first rank makes
     if ranks.rank == 0 and config.output.directory is not None:
         check_directory("output.directory", config.output.directory)
-    return Plan(config, ranks, threads, network, methods, memory, tuple(warnings), own)
+    return Plan(config, ranks, threads, network, methods, memory, tuple(warnings), redshift, own)
+
+
+def _start(config: Config) -> float:
+    """Redshift of the start, of a snapshot that has been checked where there is one."""
+    options = config.initial_conditions
+    if options.snapshot is None:
+        return START_REDSHIFT if options.redshift is None else options.redshift
+    redshift = lattice.check_header(config, options.snapshot).redshift
+    if config.output.redshifts[0] > first_output(redshift):
+        raise ConfigError(
+            f"output.redshifts: found {config.output.redshifts[0]}, wanted all below "
+            f"{redshift:.6g}, that of initial_conditions.snapshot"
+        )
+    return redshift
 
 
 def _check_knots(config: Config, own: OwnEmulator) -> None:
@@ -234,10 +256,10 @@ def _check_knots(config: Config, own: OwnEmulator) -> None:
         )
 
 
-def _table_warnings(config: Config, table: FittedSteps) -> list[str]:
+def _table_warnings(config: Config, table: FittedSteps, start: float) -> list[str]:
     cosmology = config.cosmology.build()
     D_end = float(cosmology.D1(scale_factor(config.output.redshifts[-1])))
-    cell, start = config.box_size / config.particles, config.initial_conditions.redshift
+    cell = config.box_size / config.particles
     warnings = table.fitted.warnings(cell, cosmology, D_end, start)
     if len(config.output.redshifts) > 1:
         warnings.append(
@@ -269,7 +291,8 @@ def stage_memory(
     outputs, references = len(config.output.redshifts), 1 if config.reference else 0
     snapshots = 2 * vectors * outputs
     psi = 2 * vectors
-    conditions = psi + 4 * N
+    held = 2 * vectors if config.initial_conditions.snapshot else 0
+    conditions = psi + 4 * N + held
     terms = len(network.emulator.functions) if network else 0
     frame = psi + vectors * terms
     spectral = config.force.gradient == "spectral"
@@ -284,7 +307,7 @@ def stage_memory(
     statistics = statistics_memory(config.particles**3, config.mesh) if wanted else 0
     return {
         "statistics": kept + statistics,
-        "initial conditions": 56 * N,
+        "initial conditions": 56 * N + held + (lattice.BYTES if held else 0),
         "network": conditions + NETWORK_BYTES[network.precision.itemsize] * N if network else 0,
         "integration": integration + references * snapshots,
         "analysis": kept + alone + vectors + mesh * (1 + references),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.integrate import simpson
 from scipy.interpolate import CubicSpline
 
@@ -27,7 +29,7 @@ class LinearPower:
     P: np.ndarray
     """Power in (Mpc/h)^3."""
 
-    def __call__(self, k):
+    def __call__(self, k: ArrayLike) -> np.ndarray:
         """Power in (Mpc/h)^3 at wavenumber `k` in h/Mpc; zero at k = 0."""
         k = np.asarray(k, float)
         x, y = np.log(self.k), np.log(self.P)
@@ -67,8 +69,11 @@ def linear_power(cosmology: Cosmology, source: str, file: Path | None = None) ->
     FileError
         The table is missing or is not two columns of positive, increasing numbers.
     """
-    shape = {"camb": _camb, "eisenstein_hu": _eisenstein_hu}
-    power = _table(file) if source == "table" else shape[source](cosmology)
+    shapes: dict[str, Callable[[Cosmology], LinearPower]] = {
+        "camb": _camb,
+        "eisenstein_hu": _eisenstein_hu,
+    }
+    power = shapes[source](cosmology) if file is None else _table(file)
     return power.normalised(cosmology.sigma_8)
 
 
@@ -104,7 +109,7 @@ def _eisenstein_hu(cosmology: Cosmology) -> LinearPower:
     return LinearPower(k, k**cosmology.n_s * eisenstein_hu_transfer(k, cosmology) ** 2)
 
 
-def eisenstein_hu_transfer(k, cosmology: Cosmology, T_cmb: float = 2.7255):
+def eisenstein_hu_transfer(k: ArrayLike, cosmology: Cosmology, T_cmb: float = 2.7255) -> np.ndarray:
     """Matter transfer function with baryon oscillations, Eisenstein & Hu 1998 (astro-ph/9709112).
 
     Parameters
@@ -155,7 +160,7 @@ def eisenstein_hu_transfer(k, cosmology: Cosmology, T_cmb: float = 2.7255):
     beta_b = 0.5 + fb + (3 - 2 * fb) * np.sqrt((17.2 * om) ** 2 + 1)  # eq. 24
     beta_node = 8.41 * om**0.435  # eq. 23
 
-    def T0(alpha, beta):  # eqs. 19, 20
+    def T0(alpha: float, beta: float) -> np.ndarray:  # eqs. 19, 20
         L = np.log(np.e + 1.8 * beta * q)
         C = 14.2 / alpha + 386 / (1 + 69.9 * q**1.08)
         return L / (L + C * q**2)
@@ -192,7 +197,7 @@ def _table(file: Path) -> LinearPower:
 
 def check_source(source: str, file: Path | None) -> None:
     """Raise the errors of `linear_power` that can be told without computing a spectrum."""
-    if source == "table":
+    if file is not None:
         _table(file)
     if source == "camb" and find_spec("camb") is None:
         raise ConfigError(

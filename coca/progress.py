@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any, TypeVar
 
 from numba.core.event import TimingListener, register
 from tqdm import tqdm
+
+T = TypeVar("T")
 
 
 class Clock:
@@ -18,7 +21,7 @@ class Clock:
     is not in numba's cache yet.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self.compiled: dict[str, float] = {}
         """Seconds of each stage in which numba compiled."""
@@ -37,10 +40,10 @@ class Clock:
             self._charge()
             self._stack.pop()
 
-    def timed(self, stage: str, function):
+    def timed(self, stage: str, function: Callable[..., T]) -> Callable[..., T]:
         """The same function, its time counted as `stage`."""
 
-        def run(*arguments):
+        def run(*arguments: Any) -> T:
             with self(stage):
                 return function(*arguments)
 

@@ -27,6 +27,7 @@ CARRY = 0.5
 """Seconds for the launcher to carry a message on; it loses what is under way at an abort."""
 
 T = TypeVar("T")
+Summed = TypeVar("Summed", int, float, np.ndarray)
 
 
 class Node(NamedTuple):
@@ -74,7 +75,7 @@ class Ranks(ABC):
         """The first rank's value."""
 
     @abstractmethod
-    def sum(self, values):
+    def sum(self, values: Summed) -> Summed:
         """Sum over ranks of a number or an array, the same bits on every rank."""
 
     @abstractmethod
@@ -124,11 +125,11 @@ class Ranks(ABC):
 
     def once(self, work: Callable[[], T]) -> T:
         """Do `work` on the first rank; its result, or its CocaError or OSError, on every one."""
-        result = None
+        results: list[T] = []
         with self.together(CocaError, OSError):
             if self.rank == 0:
-                result = work()
-        return self.broadcast(result)
+                results.append(work())
+        return self.broadcast(results)[0]
 
     def partners(self) -> Iterator[int]:
         """Every other rank once, in an order in which all ranks come in pairs."""
@@ -166,46 +167,48 @@ class _Here(Arrivals):
 class OneRank(Ranks):
     """A run of one process."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.rank, self.size, self.sent = 0, 1, Counter()
         self.node = Node(0, 1, len(granted_cores()))
 
-    def gather(self, value):
+    def gather(self, value: T) -> list[T]:
         """See `Ranks`, as for all methods."""
         return [value]
 
-    def broadcast(self, value):
+    def broadcast(self, value: T) -> T:
         """See `Ranks`."""
         return value
 
-    def sum(self, values):
+    def sum(self, values: Summed) -> Summed:
         """See `Ranks`."""
         return values
 
-    def shift(self, array, hop, what):
+    def shift(self, array: np.ndarray, hop: int, what: str) -> np.ndarray:
         """See `Ranks`."""
         return array
 
-    def swap(self, array, partner, out, what):
+    def swap(self, array: np.ndarray, partner: int, out: np.ndarray, what: str) -> None:
         """See `Ranks`."""
         out[...] = array
 
-    def exchange(self, rows, counts, expected, what):
+    def exchange(
+        self, rows: np.ndarray, counts: np.ndarray, expected: np.ndarray | None, what: str
+    ) -> Arrivals:
         """See `Ranks`."""
         return _Here(rows, counts)
 
-    def split(self, groups):
+    def split(self, groups: int) -> Ranks:
         """See `Ranks`."""
         return self
 
-    def fail(self, message, status):
+    def fail(self, message: str, status: int) -> int:
         """See `Ranks`."""
         print(message, file=sys.stderr)
         return status
 
 
 class _OnTheWay(Arrivals):
-    def __init__(self, request, kept, rows: np.ndarray, counts: np.ndarray):
+    def __init__(self, request: Any, kept: Any, rows: np.ndarray, counts: np.ndarray):
         self._request, self._kept, self._rows, self.counts = request, kept, rows, counts
 
     def wait(self) -> np.ndarray:
@@ -229,7 +232,7 @@ class MPIRanks(Ranks):
         self.rank, self.size, self.sent = comm.rank, comm.size, Counter()
         self.node = node or _node(comm)
 
-    def gather(self, value):
+    def gather(self, value: T) -> list[T]:
         """See `Ranks`, as for all methods. Waits asleep, not to take a core from those at work."""
         everybody, pause = self._comm.Ibarrier(), 1e-5
         while not everybody.Test():
@@ -237,11 +240,11 @@ class MPIRanks(Ranks):
             pause = min(2 * pause, 0.01)
         return self._comm.allgather(value)
 
-    def broadcast(self, value):
+    def broadcast(self, value: T) -> T:
         """See `Ranks`."""
         return self._comm.bcast(value)
 
-    def sum(self, values):
+    def sum(self, values: Summed) -> Summed:
         """See `Ranks`."""
         own = np.array(values)
         total = np.empty_like(own)
@@ -249,7 +252,7 @@ class MPIRanks(Ranks):
         self._comm.Bcast(total)
         return total if isinstance(values, np.ndarray) else total.item()
 
-    def shift(self, array, hop, what):
+    def shift(self, array: np.ndarray, hop: int, what: str) -> np.ndarray:
         """See `Ranks`."""
         to, source = (self.rank + hop) % self.size, (self.rank - hop) % self.size
         if to == self.rank:
@@ -259,12 +262,14 @@ class MPIRanks(Ranks):
         self._comm.Sendrecv(array, to, recvbuf=received, source=source)
         return received
 
-    def swap(self, array, partner, out, what):
+    def swap(self, array: np.ndarray, partner: int, out: np.ndarray, what: str) -> None:
         """See `Ranks`."""
         self.sent[what] += array.nbytes
         self._comm.Sendrecv(array, partner, recvbuf=out, source=partner)
 
-    def exchange(self, rows, counts, expected, what):
+    def exchange(
+        self, rows: np.ndarray, counts: np.ndarray, expected: np.ndarray | None, what: str
+    ) -> Arrivals:
         """See `Ranks`."""
         if expected is None:
             expected = np.empty_like(counts)
@@ -276,11 +281,11 @@ class MPIRanks(Ranks):
         request = self._comm.Ialltoallv([rows, counts * width], [received, expected * width])
         return _OnTheWay(request, (rows, counts * width), received, expected)
 
-    def split(self, groups):
+    def split(self, groups: int) -> Ranks:
         """See `Ranks`."""
         return MPIRanks(self._comm.Split(self.rank * groups // self.size, self.rank), self.node)
 
-    def fail(self, message, status):
+    def fail(self, message: str, status: int) -> int:
         """See `Ranks`.
 
         Where every rank fails, the first says so and all go home. Otherwise those that fail tell

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from coca import schemes
 from coca.cosmology import Cosmology
 from coca.domain import Domain
@@ -19,10 +21,10 @@ def bullfrog_run(
     force: Force,
     D_start: float,
     steps: int,
-    outputs: Sequence[float],
+    outputs: Sequence[float] | np.ndarray,
 ) -> Iterator[Snapshot]:
     """Snapshots at the growth factors `outputs` of BullFrog with steps uniform in D to the last."""
     rest = rest_frame(domain.own_particles)
     state = initial_state(conditions.lpt_frame(cosmology), rest, D_start)
     plan = schemes.bullfrog(cosmology, D_start, outputs[-1], steps)
-    return integrate(domain, rest, force, VelocityKick(), plan, state, outputs)
+    return integrate(domain, rest, force, VelocityKick(), plan, state, list(outputs))

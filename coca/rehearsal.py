@@ -13,7 +13,7 @@ import numpy as np
 
 import kernels.travel
 from coca import lpt
-from coca.config import Config
+from coca.config import START_REDSHIFT, Config, InitialConditionsConfig
 from coca.errors import CocaError
 from coca.mesh import CLOUDS
 from coca.plan import make_plan
@@ -33,6 +33,14 @@ def compile_kernels(config: Config, ranks: Ranks) -> None:
                 _rehearse(config)
 
 
+def _from_the_seed(config: Config) -> InitialConditionsConfig:
+    """Without the user's files, and a start before all outputs."""
+    changes: dict[str, float | None] = {"file": None, "snapshot": None}
+    if config.initial_conditions.redshift is None:
+        changes["redshift"] = max(START_REDSHIFT, 2.0 * config.output.redshifts[0])
+    return config.initial_conditions.model_copy(update=changes)
+
+
 def _rehearse(config: Config) -> None:
     """The same run with few particles, without files, and what only several ranks do."""
     scale = PARTICLES / config.particles
@@ -43,7 +51,7 @@ def _rehearse(config: Config) -> None:
         "force_evaluations": min(2, config.force_evaluations)
         if config.force_evaluations != "auto"
         else "auto",
-        "initial_conditions": config.initial_conditions.model_copy(update={"file": None}),
+        "initial_conditions": _from_the_seed(config),
         "emulator": config.emulator.model_copy(update={"slabs": "auto"}),
     }
     small = config.model_copy(update=changes)

@@ -23,9 +23,9 @@ from coca.files import whole_file
 from coca.mesh import Mesh
 from coca.page import Drawing, Output, Row, render
 from coca.results import RECORD
-from coca.simulation import growth_factors
 
 if TYPE_CHECKING:
+    from coca.analysis import Spectra
     from coca.integrate import Snapshot
     from coca.results import Measurement
     from coca.simulation import Simulation
@@ -92,7 +92,7 @@ def run_name(simulation: Simulation) -> str:
 
 
 def _scenes(simulation: Simulation, measurements: list[Measurement]) -> list[Scene]:
-    D_start, _ = growth_factors(simulation.config, simulation.cosmology)
+    D_start = simulation.D_start
     # on a finer mesh a lattice that has hardly moved would show once delta is scaled up
     initial = _projected_density(
         simulation, simulation.lpt.displacement(D_start), simulation.domain.n
@@ -179,7 +179,7 @@ def _draw(simulation: Simulation, scene: Scene) -> dict[str, np.ndarray]:
     """The figures of an output by name, as pixels."""
     box_size, m = simulation.domain.box_size, scene.measurement
     curves = [Curve(run_name(simulation), m.run, figures.RUN)]
-    if _has_frame(simulation):
+    if m.frame is not None and _has_frame(simulation):
         curves.append(Curve(frame_name(simulation), m.frame, figures.FRAME))
     nyquist = np.pi / simulation.domain.cell
     return {
@@ -203,7 +203,7 @@ def _output(simulation: Simulation, scene: Scene, drawings: dict[str, Drawing]) 
 
 
 def _rows(m: Measurement) -> list[Row]:
-    def compared(spectra, k):
+    def compared(spectra: Spectra, k: float) -> tuple[float, float]:
         at = spectra.at(k)
         return float(at.ratio), float(at.r)
 

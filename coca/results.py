@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -58,7 +59,7 @@ def write_results(plan: Plan, simulation: Simulation, progress: Progress) -> Non
         The output directory cannot be written.
     """
     config, clock, domain = plan.config, simulation.clock, simulation.domain
-    directory = config.output.directory
+    directory = config.output.needed_directory()
     try:
         domain.once(lambda: _prepare(directory))
         with clock("analysis"):
@@ -93,7 +94,7 @@ def measure(simulation: Simulation) -> list[Measurement]:
     """Power spectra of every output, of the frame alone and against the reference."""
     domain, mesh = simulation.domain, simulation.config.mesh
 
-    def modes(disp):
+    def modes(disp: np.ndarray) -> np.ndarray:
         return density_modes(domain, domain.add_lattice(disp), mesh)
 
     measurements = []
@@ -110,11 +111,11 @@ def measure(simulation: Simulation) -> list[Measurement]:
     return measurements
 
 
-def run_record(plan: Plan, simulation: Simulation, files: list[str] = ()) -> dict:
+def run_record(plan: Plan, simulation: Simulation, files: Sequence[str] = ()) -> dict:
     """Everything known of a run, as plain values; all ranks have a say."""
     ranks = plan.ranks
     peaks, sent = ranks.gather(peak_memory()), ranks.gather(dict(ranks.sent))
-    installed = {"coca": __version__, "python": platform.python_version()}
+    installed: dict[str, str | None] = {"coca": __version__, "python": platform.python_version()}
     for name in LIBRARIES:
         try:
             installed[name] = version(name)
@@ -124,6 +125,7 @@ def run_record(plan: Plan, simulation: Simulation, files: list[str] = ()) -> dic
     return {
         "config": plan.config.model_dump(mode="json"),
         "seed": plan.config.seed,
+        "start_redshift": plan.redshift,
         "versions": installed,
         "machine": {
             "system": platform.platform(),

@@ -7,6 +7,7 @@ are D_start + (D_end - D_start) (i/n)^exponent: uniform in D by default, shorter
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -40,7 +41,7 @@ def bullfrog(
 ) -> list[Step]:
     """BullFrog weights on (v, g), 2LPT-consistent (Rampf, List & Hahn 2024, arXiv:2409.19049)."""
 
-    def weights(D0, D_mid, D1):
+    def weights(D0: float, D_mid: float, D1: float) -> tuple[float, float]:
         E0, slope0, _ = cosmology.D2_of_D(D0)
         slope1 = cosmology.D2_of_D(D1)[1]
         F = (E0 + slope0 * (D_mid - D0)) / D_mid - D_mid
@@ -55,7 +56,7 @@ def fastpm(
 ) -> list[Step]:
     """FastPM weights on (v, g), Zel'dovich-consistent (Feng et al. 2016, arXiv:1603.00476)."""
 
-    def weights(D0, D_mid, D1):
+    def weights(D0: float, D_mid: float, D1: float) -> tuple[float, float]:
         alpha = cosmology.mu(D0) / cosmology.mu(D1)
         return alpha, (1.0 - alpha) / D_mid
 
@@ -67,14 +68,16 @@ def residual(
 ) -> list[Step]:
     """Weights on (w, s) that integrate dw/dD = -c D w - s with s constant over the step."""
 
-    def weights(D0, D_mid, D1):
+    def weights(D0: float, D_mid: float, D1: float) -> tuple[float, float]:
         mu1 = cosmology.mu(D1)
         return cosmology.mu(D0) / mu1, cosmology.integral_mu(D0, D1) / mu1
 
     return _steps(times(D_start, D_end, steps, exponent), weights)
 
 
-def _steps(edges, weights):
+def _steps(
+    edges: list[tuple[float, float]], weights: Callable[[float, float, float], tuple[float, float]]
+) -> list[Step]:
     rows = []
     for D0, D1 in edges:
         D_mid = 0.5 * (D0 + D1)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from coca import initial, schemes
 from coca.checkpoint import Checkpoints, Evolution, NoCheckpoints
-from coca.config import MOST_EVALUATIONS, Config
+from coca.config import MOST_EVALUATIONS, Config, ReferenceConfig
 from coca.cosmology import Cosmology, scale_factor
 from coca.domain import Domain
 from coca.fitted import nonlinearity
@@ -66,7 +68,8 @@ class Simulation:
     """The plan's, and what the forces refuted."""
     clock: Clock
     lpt: Frame
-    """2LPT trajectories, on which the particles started."""
+    """2LPT trajectories; the particles started on them, or near them where on a snapshot."""
+    D_start: float
 
     @property
     def snapshots(self) -> list[Snapshot]:
@@ -118,11 +121,13 @@ def simulate(
     domain = Domain(config.box_size, config.particles, plan.threads, planning, plan.ranks)
     with clock("linear power"):
         power = domain.once(lambda: linear_power(cosmology, source.source, source.file))
+    D_start, outputs = growth_factors(cosmology, plan.redshift, config.output.redshifts)
     with clock("initial conditions"):
-        conditions = initial_conditions(config, domain, power)
+        conditions = initial_conditions(config, domain, power, D_start)
+    for line in conditions.remarks:
+        progress.say(f"  {line}")
     with clock("force"):
         force = ParticleMesh(domain, config.mesh, **config.force.solver)
-    D_start, outputs = growth_factors(config, cosmology)
     checkpoints = checkpoints or NoCheckpoints()
     found = checkpoints.open(domain)
     if found:
@@ -131,23 +136,29 @@ def simulate(
         plan, domain, cosmology, conditions, force, D_start, outputs, checkpoints, clock, progress
     )
     run, refuted = follow_methods(problem)
-    reference = []
+    reference: list[Snapshot] = []
     if config.reference is not None:
         with clock("reference run"):
-            reference = run_reference(problem, run.snapshots)
-    warnings = [*plan.warnings, *refuted]
-    if config.tolerance is not None and run.trust.error > config.tolerance:
+            reference = run_reference(problem, config.reference, run.snapshots)
+    warnings = [*plan.warnings, *conditions.remarks, *refuted]
+    if run.trust.excess(config.wanted_error) > 1.0:
         warnings.append(
             f"tolerance: {run.trust.error:.3g} Mpc/h is left after {len(run.steps)} force "
-            f"evaluations, wanted {config.tolerance:g}"
+            f"evaluations, wanted {config.wanted_error:g}"
         )
     lpt = conditions.lpt_frame(cosmology)
-    return Simulation(config, domain, cosmology, power, run, reference, warnings, clock, lpt)
+    return Simulation(
+        config, domain, cosmology, power, run, reference, warnings, clock, lpt, D_start
+    )
 
 
-def initial_conditions(config: Config, domain: Domain, power: LinearPower) -> InitialConditions:
-    """Linear modes and LPT displacements, from the seed or the user's file."""
+def initial_conditions(
+    config: Config, domain: Domain, power: LinearPower, D_start: float
+) -> InitialConditions:
+    """Linear modes and LPT displacements, from the seed, the user's file or a snapshot."""
     options = config.initial_conditions
+    if options.snapshot is not None:
+        return initial.from_snapshot(domain, config.cosmology.build(), options.snapshot, D_start)
     if options.file is not None:
         return initial.from_file(domain, power, options.file)
     return initial.from_seed(domain, power, config.seed, options.fixed_amplitude, options.paired)
@@ -156,7 +167,7 @@ def initial_conditions(config: Config, domain: Domain, power: LinearPower) -> In
 def follow_methods(problem: Problem) -> tuple[Run, list[str]]:
     """The first method that no force refutes, and what was said of those before."""
     *first, last = problem.plan.methods
-    refuted = []
+    refuted: list[str] = []
     for method in first:
         try:
             return follow(problem, method), refuted
@@ -177,21 +188,20 @@ def follow(problem: Problem, method: Method) -> Run:
     config = problem.plan.config
     with problem.clock("network" if method.frame == "emulator" else "frame"):
         frame = build_frame(problem, method)
-    value = None
-    if method.table is not None or method.yardstick is not None:
-        with problem.clock("integration"):
-            value = nonlinearity(problem.domain, problem.conditions.delta_k, problem.outputs[-1])
-    if config.force_evaluations != "auto":
-        return follow_steps(problem, method, frame, config.force_evaluations, value)
-    count = FIRST_TRY
-    if method.table is not None:
-        count = method.table.steps_for(config.tolerance / problem.domain.cell, value)
+    with problem.clock("integration"):
+        value = nonlinearity(problem.domain, problem.conditions.delta_k, problem.outputs[-1])
+    count, tolerance = config.force_evaluations, config.wanted_error
+    if count == "auto":
+        table, error = method.table, tolerance / problem.domain.cell
+        count = FIRST_TRY if table is None else table.steps_for(error, value)
     while True:
         run = follow_steps(problem, method, frame, count, value)
-        if run.trust.error <= config.tolerance or count == MOST_EVALUATIONS:
+        excess = run.trust.excess(tolerance)
+        if excess <= 1.0 or count == MOST_EVALUATIONS:
             return run
         problem.progress.say(f"  estimated error {run.trust.error:.2g} Mpc/h: more steps")
-        count, run = more_steps(count, run.trust.error / config.tolerance), None
+        count = more_steps(count, excess)
+        del run  # its snapshots
 
 
 def more_steps(count: int, excess: float) -> int:
@@ -201,23 +211,23 @@ def more_steps(count: int, excess: float) -> int:
 
 def build_frame(problem: Problem, method: Method) -> Frame:
     """The frame of reference of a method."""
-    if method.frame == "rest":
-        return rest_frame(problem.conditions.psi1.shape[1])
-    if method.frame == "lpt":
-        return problem.conditions.lpt_frame(problem.cosmology)
-    if problem.plan.own is not None:
-        return problem.plan.own.frame(problem.cosmology, problem.conditions)
-    network = problem.plan.network
-    return network.frame(problem.domain, problem.cosmology, problem.conditions)
+    plan, domain = problem.plan, problem.domain
+    of = problem.cosmology, problem.conditions
+    builders: dict[str, Callable[[], Frame]] = {
+        "rest": lambda: rest_frame(domain.own_particles),
+        "lpt": lambda: problem.conditions.lpt_frame(problem.cosmology),
+    }
+    if plan.own is not None:
+        builders["emulator"] = partial(plan.own.frame, *of)
+    elif plan.network is not None:
+        builders["emulator"] = partial(plan.network.frame, domain, *of)
+    return builders[method.frame]()
 
 
 def follow_steps(
-    problem: Problem, method: Method, frame: Frame, count: int, nonlinearity: float | None
+    problem: Problem, method: Method, frame: Frame, count: int, nonlinearity: float
 ) -> Run:
-    """Run a method with `count` force evaluations; errors as in `follow`.
-
-    `nonlinearity` is None for methods without a table.
-    """
+    """Run a method with `count` force evaluations; errors as in `follow`."""
     domain, cosmology = problem.domain, problem.cosmology
     with problem.clock("integration"):
         steps = method.steps(cosmology, problem.D_start, problem.outputs[-1], count)
@@ -241,7 +251,7 @@ def evolve(
     rule: Kick,
     steps: list[Step],
     limits: np.ndarray,
-    kept: list[Snapshot] = (),
+    kept: Sequence[Snapshot] = (),
 ) -> tuple[list[Snapshot], list[Evaluation]]:
     """Integrate through all outputs, or as far as a checkpoint has not come; errors as in `follow`.
 
@@ -274,13 +284,22 @@ def evolve(
     return snapshots, past.evaluations
 
 
-def _evolve(problem, frame, force, rule, steps, limits, kept, past: Evolution) -> None:
+def _evolve(
+    problem: Problem,
+    frame: Frame,
+    force: Force,
+    rule: Kick,
+    steps: list[Step],
+    limits: np.ndarray,
+    kept: Sequence[Snapshot],
+    past: Evolution,
+) -> None:
     """Take an evolution to its end; arguments as for `evolve`."""
     evaluations = past.evaluations
     with problem.progress.count("force evaluations", len(steps)) as bar:
         bar.update(past.done)
 
-        def note(evaluation):
+        def note(evaluation: Evaluation | None) -> None:
             bar.update()
             if evaluation is None:
                 return
@@ -295,26 +314,28 @@ def _evolve(problem, frame, force, rule, steps, limits, kept, past: Evolution) -
                     f"{evaluation.residual_rms:.3g} Mpc/h rms, wanted at most {limit:.3g}"
                 )
 
-        def stepped():
+        def stepped() -> None:
             past.done += 1
             past.memory = rule.memory
-            problem.checkpoints.step(kept)
+            problem.checkpoints.step(state, kept)
 
-        if past.state is None:
-            lpt = problem.conditions.lpt_frame(problem.cosmology)
-            past.state = initial_state(lpt, frame, problem.D_start)
+        state = past.state or initial_state(
+            problem.conditions.start_frame(problem.cosmology), frame, problem.D_start
+        )
         rule.memory.update(past.memory)
         left, outputs = steps[past.done :], problem.outputs[len(past.snapshots) :]
         with problem.checkpoints.watching():
             for snapshot in integrate(
-                problem.domain, frame, force, rule, left, past.state, outputs, note, stepped
+                problem.domain, frame, force, rule, left, state, outputs, note, stepped
             ):
                 past.snapshots.append(snapshot)
 
 
-def run_reference(problem: Problem, kept: list[Snapshot]) -> list[Snapshot]:
+def run_reference(
+    problem: Problem, options: ReferenceConfig, kept: Sequence[Snapshot]
+) -> list[Snapshot]:
     """The BullFrog reference that the configuration asks for; `kept` are the run's snapshots."""
-    count = problem.plan.config.reference.force_evaluations
+    count = options.force_evaluations
     rest = rest_frame(problem.domain.own_particles)
     steps = schemes.bullfrog(problem.cosmology, problem.D_start, problem.outputs[-1], count)
     problem.progress.say("reference run (BullFrog)")
@@ -322,8 +343,9 @@ def run_reference(problem: Problem, kept: list[Snapshot]) -> list[Snapshot]:
     return evolve(problem, rest, problem.force, VelocityKick(), steps, limits, kept)[0]
 
 
-def growth_factors(config: Config, cosmology: Cosmology) -> tuple[float, list[float]]:
-    """Growth factors of the start and of the outputs."""
-    D_start = float(cosmology.D1(scale_factor(config.initial_conditions.redshift)))
-    outputs = [float(cosmology.D1(scale_factor(z))) for z in config.output.redshifts]
-    return D_start, outputs
+def growth_factors(
+    cosmology: Cosmology, start: float, outputs: Sequence[float]
+) -> tuple[float, list[float]]:
+    """Growth factors of the redshifts of the start and of the outputs."""
+    D_start, *D_outputs = (float(cosmology.D1(scale_factor(z))) for z in (start, *outputs))
+    return D_start, D_outputs

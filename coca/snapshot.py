@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from coca.errors import FileError
-from coca.output import UNITS
+from coca.output import BLOCK, UNITS
 
 TYPE = "PartType1"
 DAMAGE = (OSError, RuntimeError, LookupError, TypeError, ValueError, AttributeError)
@@ -91,31 +91,93 @@ def read_header(path: Path) -> Header:
         )
 
 
+class Files(NamedTuple):
+    """The files of a snapshot, found and counted."""
+
+    header: Header
+    paths: list[Path]
+    counts: list[int]
+    """Dark-matter particles in each."""
+
+
+def find_files(path: Path) -> Files:
+    """The files of a snapshot; path and errors as for `read_header`, and for fewer particles than
+    the header says."""
+    header, paths = read_header(path), _files(path)
+    counts = list(map(_particles_in, paths))
+    if sum(counts) != header.particles:
+        raise FileError(
+            f"snapshot: {path}: found {sum(counts)} particles, wanted {header.particles}"
+        )
+    return Files(header, paths, counts)
+
+
 def read_particles(path: Path) -> Particles:
-    """All dark-matter particles; path and errors as for `read_header`, and for values that are not
-    finite, or fewer than the header says."""
-    header, files = read_header(path), _files(path)
-    found = sum(map(_particles_in, files))
-    if found != header.particles:
-        raise FileError(f"snapshot: {path}: found {found} particles, wanted {header.particles}")
-    x, u = (np.empty((3, header.particles), np.float32) for _ in range(2))
-    ids, low = np.empty(header.particles, np.uint64), 0
-    for name in files:
-        with _reading(name) as file:
-            length, _, speed = _units(name, file)
-            group = file.get(TYPE, {})
-            if not group:
-                continue
-            high = low + len(group["ParticleIDs"])
-            x[:, low:high] = length * group["Coordinates"][:].T
-            u[:, low:high] = (speed * np.sqrt(header.a)) * group["Velocities"][:].T
-            ids[low:high] = group["ParticleIDs"][:]
-            low = high
+    """All dark-matter particles; path and errors as for `find_files`, and for values that are not
+    finite."""
+    files = find_files(path)
+    header, N = files.header, files.header.particles
+    x, u = (np.empty((3, N), np.float32) for _ in range(2))
+    ids = np.empty(N, np.uint64)
+    for low in range(0, N, BLOCK):
+        part = slice(low, min(N, low + BLOCK))
+        x[:, part], u[:, part], ids[part] = read_rows(files, part.start, part.stop)
     if not (np.isfinite(x).all() and np.isfinite(u).all()):
         raise FileError(f"snapshot: {path}: values that are not finite")
     np.mod(x, np.float32(header.box_size), out=x)
     x[x >= header.box_size] = 0.0
     return Particles(header, x, u, ids)
+
+
+def read_rows(files: Files, low: int, high: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Some particles, numbered through all files.
+
+    Parameters
+    ----------
+    files : Files
+    low, high : int
+        The first of them and the one after the last, M apart.
+
+    Returns
+    -------
+    x : array (3, M) float64
+        Positions in Mpc/h as they are in the file, perhaps outside the box or not finite.
+    u : array (3, M) float64
+        Peculiar velocities in km/s.
+    ids : array (M,) uint64
+
+    Raises
+    ------
+    FileError
+        They cannot be read.
+    """
+    x, u = np.empty((3, high - low)), np.empty((3, high - low))
+    for path, rows, here in _parts(files, low, high):
+        with _reading(path) as file:
+            length, _, speed = _units(path, file)
+            x[:, here] = length * file[f"{TYPE}/Coordinates"][rows].astype(np.float64).T
+            u[:, here] = file[f"{TYPE}/Velocities"][rows].T
+            u[:, here] *= speed * np.sqrt(files.header.a)
+    return x, u, read_ids(files, low, high)
+
+
+def read_ids(files: Files, low: int, high: int) -> np.ndarray:
+    """Identifiers (M,) uint64 of some particles; parameters and errors as for `read_rows`."""
+    ids = np.empty(high - low, np.uint64)
+    for path, rows, here in _parts(files, low, high):
+        with _reading(path) as file:
+            ids[here] = file[f"{TYPE}/ParticleIDs"][rows]
+    return ids
+
+
+def _parts(files: Files, low: int, high: int) -> Iterator[tuple[Path, slice, slice]]:
+    """Files with the rows of theirs that are among `low` to `high`, and where these belong."""
+    start = 0
+    for path, count in zip(files.paths, files.counts, strict=True):
+        first, last = max(low, start), min(high, start + count)
+        if first < last:
+            yield path, slice(first - start, last - start), slice(first - low, last - low)
+        start += count
 
 
 def _particles_in(path: Path) -> int:
@@ -168,7 +230,7 @@ def _reading(path: Path) -> Iterator[h5py.File]:
         raise FileError(f"snapshot: cannot read {path}: {reason}") from None
 
 
-def _total(attributes) -> int:
+def _total(attributes: h5py.AttributeManager) -> int:
     high = attributes.get("NumPart_Total_HighWord", np.zeros(6, np.uint32))
     return int(attributes["NumPart_Total"][1]) + (int(high[1]) << 32)
 

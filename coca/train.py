@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from coca.command import run_configured
-from coca.config import TrainConfig
 from coca.machine import choose_threads
+from coca.training_config import TrainConfig
+
+if TYPE_CHECKING:
+    from coca.emulator.training import Trainer
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,13 +51,13 @@ def train(config: TrainConfig) -> None:
     print(f"wrote {config.weights}")
 
 
-def _fit(trainer, config: TrainConfig) -> None:
+def _fit(trainer: Trainer, config: TrainConfig) -> None:
     """Run the schedule with a progress bar on a terminal, plain lines otherwise."""
-    start, recent = time.monotonic(), []
-    total = config.optimiser.iterations
+    start, total = time.monotonic(), config.optimiser.iterations
+    recent: list[float] = []
     with tqdm(total=total, initial=trainer.iteration, disable=None, unit="it") as bar:
 
-        def report(iteration, loss, validation):
+        def report(iteration: int, loss: float, validation: float | None) -> None:
             recent.append(loss)
             bar.update()
             bar.set_postfix_str(f"left {loss:.3f}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from itertools import count
 
 import numpy as np
@@ -44,7 +45,7 @@ class Workers:
         """Call work(worker, piece) for every piece; `work` must release the interpreter lock."""
         pending = count()
 
-        def loop(worker):
+        def loop(worker: int) -> None:
             while (piece := next(pending)) < pieces:
                 work(worker, piece)
 
@@ -207,7 +208,7 @@ class Transform:
                 self._copy(received[: len(piece)], piece)
 
     def _copy(self, source: np.ndarray, target: np.ndarray) -> None:
-        def piece(worker, i):
+        def piece(worker: int, i: int) -> None:
             target[i] = source[i]
 
         self._workers.share(piece, len(source))
@@ -232,14 +233,16 @@ class Transform:
                 planes[place] = first if source == start else planes[source]
                 place = source
 
-    def _over_columns(self, source, target, steps) -> None:
+    def _over_columns(
+        self, source: np.ndarray, target: np.ndarray, steps: tuple[str | Multiply | None, ...]
+    ) -> None:
         """Take all columns of `source` through the steps, a block at a time, into `target`; both
         (ranks, planes, columns)."""
         parts, planes, columns = source.shape
         offset = self.first * self.shape_k[2]
         blocks = [block.reshape(parts, planes, self._width) for block in self._blocks]
 
-        def piece(worker, number):
+        def piece(worker: int, number: int) -> None:
             first = number * self._width
             width = min(self._width, columns - first)
             blocks[worker][..., :width] = source[..., first : first + width]
@@ -262,7 +265,7 @@ class Transform:
         source, target = (field, modes) if direction == "FFTW_FORWARD" else (modes, field)
         aligned = _aligned(field) and _aligned(modes)
 
-        def piece(worker, i):
+        def piece(worker: int, i: int) -> None:
             plan, scratch = plans[worker]
             if aligned:
                 plan.update_arrays(source[i], target[i])
@@ -276,10 +279,12 @@ class Transform:
         for plan, scratch in plans:
             plan.update_arrays(*scratch)  # a plan keeps its arrays alive
 
-    def _plane_plans(self, field, modes, direction) -> list[tuple[pyfftw.FFTW, tuple]]:
+    def _plane_plans(
+        self, field: np.ndarray, modes: np.ndarray, direction: str
+    ) -> list[tuple[pyfftw.FFTW, tuple]]:
         """A plan for each worker, for planes with these strides, in place or not; and the arrays
         it was made with."""
-        in_place = np.shares_memory(field, modes, max_work=1)
+        in_place = np.may_share_memory(field, modes)
         key = (direction, field.strides[1:], in_place)
         if key not in self._planes:
             with self._wisdom():
@@ -289,7 +294,9 @@ class Transform:
                 ]
         return self._planes[key]
 
-    def _plane_plan(self, shape, shape_k, direction, in_place) -> tuple[pyfftw.FFTW, tuple]:
+    def _plane_plan(
+        self, shape: tuple[int, ...], shape_k: tuple[int, ...], direction: str, in_place: bool
+    ) -> tuple[pyfftw.FFTW, tuple]:
         modes = pyfftw.empty_aligned(shape_k, "complex64")
         if in_place:
             field = modes.view(np.float32)[:, : shape[1]]
@@ -298,11 +305,13 @@ class Transform:
         ends = (field, modes) if direction == "FFTW_FORWARD" else (modes, field)
         return self._plan(*ends, (0, 1), direction), ends
 
-    def _plan(self, source, target, axes, direction) -> pyfftw.FFTW:
+    def _plan(
+        self, source: np.ndarray, target: np.ndarray, axes: tuple[int, ...], direction: str
+    ) -> pyfftw.FFTW:
         flags = [f"FFTW_{self._planning.upper()}"]
         return pyfftw.FFTW(source, target, axes=axes, direction=direction, flags=flags, threads=1)
 
-    def _wisdom(self):
+    def _wisdom(self) -> AbstractContextManager[None]:
         return wisdom.kept(self._planning == "measure", self._ranks)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 import kernels.travel
@@ -28,14 +30,11 @@ class Travel:
     def __init__(self, ranks: Ranks, rows: np.ndarray, counts: np.ndarray, indices: np.ndarray):
         self._ranks, self._counts, self._indices = ranks, counts, indices
         self._arrivals = ranks.exchange(rows, counts, None, OUT)
-        self._x = None
 
-    @property
+    @cached_property
     def guests(self) -> np.ndarray:
         """Positions (3, G) float32 of the guests; waits for them."""
-        if self._x is None:
-            self._x = np.ascontiguousarray(self._arrivals.wait().T)
-        return self._x
+        return np.ascontiguousarray(self._arrivals.wait().T)
 
     def send_back(self, *values: np.ndarray) -> None:
         """Begin to return values (G,) of the guests."""

@@ -21,6 +21,10 @@ class Trust(NamedTuple):
     """Estimated rms position error per component that is left, Mpc/h; None if unknown."""
     statement: str
 
+    def excess(self, tolerance: float) -> float:
+        """The error over a tolerance, Mpc/h; 0 if it is unknown."""
+        return 0.0 if self.error is None else self.error / tolerance
+
 
 def estimate_error(evaluations: list[Evaluation], table: FittedSteps | None) -> Trust:
     """Estimate the rms position error, against converged steps, that is left after a run.

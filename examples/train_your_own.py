@@ -13,8 +13,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 import coca
-from coca.config import TrainConfig
 from coca.train import train
+from coca.training_config import TrainConfig
 
 RANGES = {
     "Omega_m": [0.25, 0.4], "Omega_b": [0.045, 0.055], "h": [0.62, 0.75],

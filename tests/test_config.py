@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coca.config import Config, FitConfig, TrainConfig, load_config, make_config
+from coca.config import Config, load_config, make_config
 from coca.errors import ConfigError
+from coca.training_config import FitConfig, TrainConfig
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -62,6 +63,16 @@ def test_every_shipped_config_is_valid(path):
         ("output.directory", 3, r"output\.directory: found 3"),
         ("linear_power.source", "table", "linear_power: wanted a file with source: table"),
         ("initial_conditions.file", "x.h5", None),
+        (
+            "initial_conditions",
+            {"file": "x.h5", "snapshot": "y.hdf5"},
+            "initial_conditions: wanted one of file and snapshot",
+        ),
+        (
+            "initial_conditions",
+            {"snapshot": "y.hdf5", "paired": True},
+            "wanted no fixed_amplitude or paired with snapshot: the snapshot has its modes",
+        ),
         ("force.gradient", 5, r"force\.gradient: found 5, wanted: .*4, 6 or 'spectral'"),
         ("force.gradient", 4.5, r"force\.gradient: found 4\.5"),
         ("force.assignment", "ngp", r"force\.assignment: found 'ngp', wanted: .*'cic' or 'tsc'"),
@@ -80,6 +91,18 @@ def test_bad_values_are_one_line_that_names_the_key(config_values, key, value, m
     with pytest.raises(ConfigError, match=message) as caught:
         make_config(config_values)
     assert "\n" not in str(caught.value)
+
+
+def test_the_start_is_known_but_for_snapshots(config_values):
+    assert make_config(config_values).initial_conditions.redshift == 19.0
+    set_(config_values, "initial_conditions.redshift", None)
+    assert make_config(config_values).initial_conditions.redshift == 19.0
+    set_(config_values, "initial_conditions.snapshot", "x.hdf5")
+    set_(config_values, "output.redshifts", [30.0, 0.0])  # checked with the snapshot's header
+    assert make_config(config_values).initial_conditions.redshift is None
+    set_(config_values, "initial_conditions.redshift", 25.0)
+    with pytest.raises(ConfigError, match=r"wanted all below initial_conditions\.redshift = 25"):
+        make_config(config_values)
 
 
 def test_missing_key_is_named(config_values):

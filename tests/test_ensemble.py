@@ -12,13 +12,14 @@ from coca.errors import ConfigError, FileError
 
 
 def ensemble_of(config_values, **options):
-    return make_config(config_values | {"ensemble": options})
+    config = make_config(config_values | {"ensemble": options})
+    return members(config, config.ensemble)
 
 
 def test_seeds_and_realisations(config_values):
-    found = members(ensemble_of(config_values, seeds=[5, 2, 9]))
+    found = ensemble_of(config_values, seeds=[5, 2, 9])
     assert [member.config.seed for member in found] == [5, 2, 9]
-    found = members(ensemble_of(config_values, realisations=3))
+    found = ensemble_of(config_values, realisations=3)
     assert [member.config.seed for member in found] == [3, 4, 5]
     assert [member.name for member in found] == ["0000", "0001", "0002"]
     base = make_config(config_values).output.directory
@@ -26,16 +27,21 @@ def test_seeds_and_realisations(config_values):
     assert all(member.config.ensemble is None for member in found)
 
 
+def test_members_need_a_directory(config_values):
+    with pytest.raises(ConfigError, match=r"output\.directory: missing"):
+        ensemble_of(config_values | {"output": {}}, realisations=2)
+
+
 def test_a_table_of_cosmologies(config_values, tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("# sigma_8, Omega_m\n0.7, 0.2\n\n0.9, 0.4\n")
-    found = members(ensemble_of(config_values, table=str(path)))
+    found = ensemble_of(config_values, table=str(path))
     values = [(m.config.cosmology.sigma_8, m.config.cosmology.Omega_m) for m in found]
     assert values == [(0.7, 0.2), (0.9, 0.4)]
     assert [member.config.seed for member in found] == [3, 4]
     assert {member.config.cosmology.h for member in found} == {0.6711}
     path.write_text("seed h\n11 0.7\n")
-    (only,) = members(ensemble_of(config_values, table=str(path)))
+    (only,) = ensemble_of(config_values, table=str(path))
     assert (only.config.seed, only.config.cosmology.h) == (11, 0.7)
 
 
@@ -57,9 +63,9 @@ def test_bad_tables_name_the_file(config_values, tmp_path, text, error, message)
     path = tmp_path / "table.txt"
     path.write_text(text)
     with pytest.raises(error, match=message):
-        members(ensemble_of(config_values, table=str(path)))
+        ensemble_of(config_values, table=str(path))
     with pytest.raises(FileError, match="cannot read"):
-        members(ensemble_of(config_values, table=str(tmp_path / "absent.txt")))
+        ensemble_of(config_values, table=str(tmp_path / "absent.txt"))
 
 
 @pytest.mark.parametrize(
@@ -101,9 +107,10 @@ def test_dry_run_says_what_is_left(config_file, tmp_path, capsys):
 def test_a_member_of_another_configuration_is_not_finished(config_values, config_file):
     assert run_sim.main([str(config_file), "--quiet"]) == 0
     values = yaml.safe_load(config_file.read_text())
-    assert all(finished(m.config) for m in members(make_config(values)))
-    assert all(finished(m.config) for m in members(make_config(values | {"threads": "auto"})))
-    other = members(make_config(values | {"force_evaluations": 2}))
+    options = values.pop("ensemble")
+    assert all(finished(m.config) for m in ensemble_of(values, **options))
+    assert all(finished(m.config) for m in ensemble_of(values | {"threads": "auto"}, **options))
+    other = ensemble_of(values | {"force_evaluations": 2}, **options)
     assert not any(finished(member.config) for member in other)
     member = other[0].config.output.directory / "run.json"
     member.write_text(json.dumps({"config": 3}))

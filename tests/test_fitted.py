@@ -11,7 +11,7 @@ import kernels.fitted
 from coca import fit as fit_command
 from coca import schemes
 from coca.analysis import density_modes, particle_spectra
-from coca.config import FitConfig, load_config, make_config
+from coca.config import load_config, make_config
 from coca.errors import FileError
 from coca.fitted import (
     CLASSES,
@@ -29,6 +29,7 @@ from coca.force import Acceleration
 from coca.integrate import initial_state, integrate
 from coca.plan import make_plan
 from coca.simulation import simulate
+from coca.training_config import FitConfig
 
 FEATURES, TARGETS = kernels.fitted.FEATURES, kernels.fitted.TARGETS
 

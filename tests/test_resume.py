@@ -91,14 +91,14 @@ class Stopped(Exception):
 
 def stop_after(monkeypatch, steps):
     """Let the run fail when it has saved so many steps."""
-    write, count = checkpoint.Checkpoints._write, iter(range(steps))
+    write, count = checkpoint.CheckpointFiles._write, iter(range(steps))
 
-    def stopping(self, kept):
-        write(self, kept)
+    def stopping(self, *what):
+        write(self, *what)
         if next(count, None) is None:
             raise Stopped
 
-    monkeypatch.setattr(checkpoint.Checkpoints, "_write", stopping)
+    monkeypatch.setattr(checkpoint.CheckpointFiles, "_write", stopping)
 
 
 METHODS = {

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 import run_sim
-from coca.config import Config, FitConfig, TrainConfig, load_config, make_config
+from coca.config import Config, load_config, make_config
 from coca.emulator.emulator import SHIPPED_WEIGHTS, Emulator
 from coca.emulator.simulations import SimulationSet
 from coca.ensemble import members
@@ -39,6 +39,7 @@ from coca.results import write_results
 from coca.simulation import simulate
 from coca.snapshot import read_particles
 from coca.tensors import read_tensors, write_tensors
+from coca.training_config import FitConfig, TrainConfig
 
 ROOT = Path(__file__).parent.parent
 KINDS = {"train": TrainConfig, "fit": FitConfig}
@@ -529,7 +530,8 @@ def test_no_configuration_ends_in_a_traceback(broken):
         try:
             config = load_config(path, kind=CONFIGS[name][0])
             if isinstance(config, Config):
-                for member in members(config)[:2] if config.ensemble else [config]:
+                everyone = members(config, config.ensemble) if config.ensemble else [config]
+                for member in everyone[:2]:
                     make_plan(getattr(member, "config", member)).describe()
         except CocaError as error:
             line = str(error)

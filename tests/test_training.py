@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from coca import train
-from coca.config import TrainConfig, make_config
+from coca.config import make_config
 from coca.emulator.emulator import Emulator
 from coca.emulator.simulations import SimulationSet, planned_simulations
 from coca.emulator.training import Symmetry, Trainer, domain_of
 from coca.errors import FileError
+from coca.training_config import TrainConfig
 
 
 @pytest.fixture(scope="module")

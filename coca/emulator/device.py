@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 
 from coca.emulator.network import HALO
@@ -47,7 +49,9 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
     return bool(supported and supported())
 
 
-def choose_slabs(wanted: int | str, device: torch.device, planes: int, needed: int) -> int:
+def choose_slabs(
+    wanted: int | Literal["auto"], device: torch.device, planes: int, needed: int
+) -> int:
     """In how many slabs the network is done.
 
     Parameters

@@ -85,7 +85,14 @@ class Emulator:
     trained : TrainedRange
     """
 
-    def __init__(self, network, functions, input_scale, output_scale, trained: TrainedRange):
+    def __init__(
+        self,
+        network: UNet,
+        functions: TimeFunctions,
+        input_scale: np.ndarray,
+        output_scale: np.ndarray,
+        trained: TrainedRange,
+    ):
         self.network, self.functions, self.trained = network, functions, trained
         self.input_scale = np.asarray(input_scale, np.float32)
         self.output_scale = np.asarray(output_scale, np.float32)
@@ -197,7 +204,7 @@ class Emulator:
         the host's memory; the result is the same.
         """
         torch.set_num_threads(domain.threads)
-        network = self.network.to(device).to(memory_format=torch.channels_last_3d).eval()
+        network = self.network.on(device).eval()
         inputs = features(domain, conditions.delta_k, conditions.psi1, conditions.psi2)
         inputs /= self.input_scale[:, None, None, None]
         style = torch.full((1, 1), style_of(Omega_m), device=device)
@@ -225,7 +232,8 @@ def edges_of(domain: Domain) -> Edges:
         by_planes = x[0].permute(1, 2, 3, 0).contiguous().cpu()
         found = domain.edges(by_planes.view(torch.uint8).numpy(), planes, planes, "network")
         tensors = (torch.from_numpy(edge).view(x.dtype).to(x.device) for edge in found)
-        return tuple(tensor.permute(3, 0, 1, 2)[None] for tensor in tensors)
+        before, after = (tensor.permute(3, 0, 1, 2)[None] for tensor in tensors)
+        return before, after
 
     return edges
 

@@ -13,6 +13,7 @@ import numpy as np
 
 import kernels.fourier
 from coca.domain import Domain
+from coca.transform import Multiply
 
 DISPLACEMENT_RADII = (4.0, 12.0)
 DENSITY_RADII = (2.0, 4.0, 8.0, 16.0)
@@ -53,5 +54,5 @@ def features(domain: Domain, delta_k: np.ndarray, psi1: np.ndarray, psi2: np.nda
     return out
 
 
-def _gaussian(kf: float, radius: float):
+def _gaussian(kf: float, radius: float) -> Multiply:
     return partial(kernels.fourier.gaussian_filter, kf=kf, radius=radius, scale=1.0)

@@ -114,10 +114,8 @@ class Block(nn.Module):
         self.conv0 = nn.Conv3d(channels, channels, 3)
         self.conv1 = nn.Conv3d(channels, channels, 3)
         self.style = nn.Linear(1, 2 * channels)
-        nn.init.zeros_(self.conv1.weight)
-        nn.init.zeros_(self.conv1.bias)
-        nn.init.zeros_(self.style.weight)
-        nn.init.zeros_(self.style.bias)
+        _zero(self.conv1)
+        _zero(self.style)
 
     def forward(self, x: Tensor, style: Tensor, edges: Edges | None = own_edges) -> Tensor:
         """Both fields (B, channels, X, Y, Z); style (B, 1). A field without edges comes with
@@ -171,14 +169,14 @@ class Slabs:
         """See the class; `halo` planes are given at either end to an operation that takes
         `edges`."""
         operation = partial(operation, edges=None) if halo else operation
-        out, where = None, fields[0].device
+        out, where = torch.empty(0), fields[0].device
         ends = [self.edges(field, halo) if halo else (field[:, :, :0],) * 2 for field in fields]
         for number in range(self.count):
             part = operation(
                 *(self._slab(x, e, number, halo) for x, e in zip(fields, ends, strict=True))
             )
             b, c, planes, *shape = part.shape
-            if out is None:
+            if number == 0:
                 size = (b, c, planes * self.count, *shape)
                 layout = torch.channels_last_3d
                 out = torch.empty(size, dtype=part.dtype, device=where, memory_format=layout)
@@ -208,8 +206,7 @@ class UNet(nn.Module):
         self.encode = nn.ModuleList(map(_blocks, a.channels, a.blocks))
         self.decode = nn.ModuleList(map(_blocks, a.channels, a.blocks_up))
         self.head = Pointwise(a.channels[0] + 8 * a.inputs, 8 * a.outputs)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        _zero(self.head)
 
     def forward(self, features: Tensor, style: Tensor, apply: Callable | None = None) -> Tensor:
         """See the class; `apply` is a `Whole`, the default, or `Slabs`."""
@@ -226,14 +223,24 @@ class UNet(nn.Module):
             x = self._pass(self.decode[level], x, style, apply)
         return apply(self._end, x, features)
 
+    def on(self, device: torch.device) -> UNet:
+        """The network moved to a device, with kernels laid out as the fields are."""
+        layout = torch.channels_last_3d
+        return self.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch has it
+
     @staticmethod
-    def _pass(blocks: nn.ModuleList, x: Tensor, style: Tensor, apply: Callable) -> Tensor:
-        for block in blocks:
+    def _pass(blocks: nn.Module, x: Tensor, style: Tensor, apply: Callable) -> Tensor:
+        for block in blocks.children():
             x = apply(partial(block, style=style), x, halo=HALO)
         return x
 
     def _end(self, x: Tensor, features: Tensor) -> Tensor:
         return unfold(self.head(torch.cat([F.silu(x), fold(features)], dim=1)))
+
+
+def _zero(layer: nn.Module) -> None:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
 
 
 def _blocks(channels: int, count: int) -> nn.ModuleList:

@@ -32,10 +32,12 @@ class Optimiser:
         Of Muon and of Adam.
     """
 
-    def __init__(self, network: nn.Module, momentum: float = 0.95, betas=(0.9, 0.98)):
+    def __init__(
+        self, network: nn.Module, momentum: float = 0.95, betas: tuple[float, float] = (0.9, 0.98)
+    ):
         self.parameters = dict(network.named_parameters())
         self.momentum, self.betas = momentum, betas
-        self.state = {}
+        self.state: dict[str, Tensor] = {}
         for name, p in self.parameters.items():
             self.state[f"{name}.m"] = torch.zeros_like(p)
             if not self._is_hidden(name, p):
@@ -49,25 +51,26 @@ class Optimiser:
     def step(self, iteration: int, muon_rate: float, adam_rate: float, decay: float) -> None:
         """One step; `iteration` counts from 0, `decay` is the decoupled weight decay."""
         for name, p in self.parameters.items():
-            rate = muon_rate if self._is_hidden(name, p) else adam_rate
-            update = (
-                self._muon(name, p) if self._is_hidden(name, p) else self._adam(name, p, iteration)
-            )
+            if p.grad is None:  # as for torch's optimisers
+                continue
+            hidden = self._is_hidden(name, p)
+            rate = muon_rate if hidden else adam_rate
+            update = self._muon(name, p.grad) if hidden else self._adam(name, p.grad, iteration)
             if p.ndim > 1:
                 p.mul_(1.0 - rate * decay)
             p.add_(update, alpha=-rate)
             p.grad = None
 
-    def _muon(self, name: str, p: Tensor) -> Tensor:
+    def _muon(self, name: str, gradient: Tensor) -> Tensor:
         m = self.state[f"{name}.m"]
-        m.mul_(self.momentum).add_(p.grad)
-        G = (p.grad + self.momentum * m).reshape(p.shape[0], -1)
-        return orthogonalise(G).reshape(p.shape) * max(1.0, G.shape[0] / G.shape[1]) ** 0.5
+        m.mul_(self.momentum).add_(gradient)
+        G = (gradient + self.momentum * m).flatten(1)
+        return orthogonalise(G).reshape(m.shape) * max(1.0, G.shape[0] / G.shape[1]) ** 0.5
 
-    def _adam(self, name: str, p: Tensor, iteration: int) -> Tensor:
+    def _adam(self, name: str, gradient: Tensor, iteration: int) -> Tensor:
         m, v = self.state[f"{name}.m"], self.state[f"{name}.v"]
         b1, b2 = self.betas
-        m.lerp_(p.grad, 1 - b1)
-        v.lerp_(p.grad**2, 1 - b2)
+        m.lerp_(gradient, 1 - b1)
+        v.lerp_(gradient**2, 1 - b2)
         t = iteration + 1
         return m / (1 - b1**t) / ((v / (1 - b2**t)).sqrt() + 1e-8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,6 @@ import numpy as np
 
 import kernels.particles
 from coca import initial
-from coca.config import SimulationsConfig
 from coca.cosmology import Cosmology, scale_factor
 from coca.domain import Domain
 from coca.emulator.trajectories import TimeFunctions, orthonormal_polynomials
@@ -20,6 +20,7 @@ from coca.force import ParticleMesh
 from coca.hypercube import latin_hypercube
 from coca.power import linear_power
 from coca.reference import bullfrog_run
+from coca.training_config import SimulationsConfig
 
 
 class Simulation(NamedTuple):
@@ -102,7 +103,7 @@ class SimulationSet:
         """Indices of the validation set."""
         return range(self.config.training, len(self.planned))
 
-    def make_missing(self):
+    def make_missing(self) -> Iterator[int]:
         """Make what is missing, yielding the index of each simulation as it is there."""
         force = None
         for i, simulation in enumerate(self.planned):

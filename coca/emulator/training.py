@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,6 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from coca import lpt
-from coca.config import TrainConfig
 from coca.domain import Domain
 from coca.emulator.device import choose_precision
 from coca.emulator.emulator import Emulator, TrainedRange
@@ -21,9 +20,10 @@ from coca.emulator.features import CHANNELS, features
 from coca.emulator.network import Architecture, UNet, style_of
 from coca.emulator.optimiser import Optimiser
 from coca.emulator.simulations import SimulationSet
-from coca.emulator.trajectories import leading_functions
+from coca.emulator.trajectories import TimeFunctions, leading_functions
 from coca.errors import FileError
 from coca.tensors import read_tensors, write_tensors
+from coca.training_config import TrainConfig
 
 SCALE_SIMULATIONS = 16
 """Simulations from which time functions and normalisations are measured."""
@@ -44,7 +44,9 @@ class Trainer:
     device : torch.device
     """
 
-    def __init__(self, config: TrainConfig, simulations: SimulationSet, domain, device):
+    def __init__(
+        self, config: TrainConfig, simulations: SimulationSet, domain: Domain, device: torch.device
+    ):
         self.config, self.simulations, self.domain = config, simulations, domain
         self.device, self.iteration = device, 0
         self.precision = choose_precision(config.precision, device)
@@ -59,7 +61,7 @@ class Trainer:
             config.network.blocks,
             config.network.blocks_up,
         )
-        network = UNet(architecture).to(device).to(memory_format=torch.channels_last_3d)
+        network = UNet(architecture).on(device)
         trained = TrainedRange(
             sims.box_size / sims.particles,
             sims.cosmology.Omega_m,
@@ -140,7 +142,7 @@ class Trainer:
             raise FileError(
                 f"{self.checkpoint}: of another configuration; remove it or restore its config"
             )
-        parts = {"network": {}, "optimiser": {}}
+        parts: dict[str, dict[str, torch.Tensor]] = {"network": {}, "optimiser": {}}
         for name, value in tensors.items():
             part, _, key = name.partition(".")
             parts[part][key] = value
@@ -157,10 +159,11 @@ class Trainer:
         values["optimiser"].pop("checkpoint_every")
         return json.dumps(values)
 
-    def _measure_scales(self):
+    def _measure_scales(self) -> tuple[TimeFunctions, np.ndarray, np.ndarray, np.ndarray]:
         """Time functions, their rotation, and the rms of features and coefficients."""
         count = min(SCALE_SIMULATIONS, len(self.simulations.training))
-        covariance, squares = 0.0, 0.0
+        J = len(self.simulations.basis)
+        covariance, squares = np.zeros((J, J)), np.zeros(CHANNELS)
         for i in range(count):
             psi1, psi2, rows = self.simulations.load(i)
             covariance = covariance + rows @ rows.T / (rows.shape[1] * count)
@@ -217,13 +220,14 @@ class Symmetry:
         Cells of translation; odd ones break up the network's folding.
     """
 
-    def __init__(self, axes, signs, shift):
+    def __init__(self, axes: Sequence[int], signs: Sequence[int], shift: Sequence[int]):
         self.axes, self.signs, self.shift = axes, signs, shift
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> Symmetry:
         """One of the 48 rotations and reflections, with a shift of 0 or 1 along each axis."""
-        return cls(rng.permutation(3), rng.choice([1, -1], 3), rng.integers(0, 2, 3))
+        draws = rng.permutation(3), rng.choice([1, -1], 3), rng.integers(0, 2, 3)
+        return cls(*(draw.tolist() for draw in draws))
 
     def __call__(self, field: np.ndarray) -> np.ndarray:
         """The image of a vector field (3, n, n, n)."""

@@ -8,6 +8,8 @@ training, so that the squared error of coefficients is the mean squared error of
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.polynomial import Polynomial
 
@@ -33,14 +35,14 @@ class TimeFunctions:
     def __len__(self) -> int:
         return len(self._b)
 
-    def __call__(self, D) -> np.ndarray:
+    def __call__(self, D: float | np.ndarray) -> np.ndarray:
         """Values b_k(D), shape (K, *D.shape)."""
         return np.array([b(D) for b in self._b])
 
-    def growth(self, k: int):
+    def growth(self, k: int) -> Callable[[float], tuple[float, float, float]]:
         """The function D -> (b_k, db_k/dD, d2b_k/dD2), for a frame's term."""
-        derivatives = self._derivatives[k]
-        return lambda D: tuple(float(d(D)) for d in derivatives)
+        b, db, d2b = self._derivatives[k]
+        return lambda D: (float(b(D)), float(db(D)), float(d2b(D)))
 
 
 def orthonormal_polynomials(D: np.ndarray) -> TimeFunctions:

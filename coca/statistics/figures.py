@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from coca.files import whole_file
 
-STYLES = (
+STYLES: tuple[dict[str, Any], ...] = (
     {"color": "#0072B2", "ls": "-"},
     {"color": "#D55E00", "ls": "--"},
     {"color": "#009E73", "ls": "-."},
@@ -54,7 +55,7 @@ def write_figure(path: Path, panels: list[Panel], title: str) -> None:
             figure.savefig(temporary, dpi=200, format="png")
 
 
-def _draw(axes, panel: Panel) -> None:
+def _draw(axes: Axes, panel: Panel) -> None:
     for style, curve in zip(STYLES, panel.curves, strict=False):
         if curve.error is None:
             axes.plot(curve.x, curve.y, label=curve.name, **style)

@@ -98,7 +98,9 @@ def friends(x: np.ndarray, box_size: float, length: float) -> np.ndarray:
     return connected_components(graph, directed=False)[1]
 
 
-def _links(x, order, sorted_x, low: int, L: float, length: float) -> np.ndarray:
+def _links(
+    x: np.ndarray, order: np.ndarray, sorted_x: np.ndarray, low: int, L: float, length: float
+) -> np.ndarray:
     """Pairs (2, E) of particles, one for each that a slab joins to others, with which it joins."""
     N, high = len(order), min(low + PIECE, len(order))
     reach = sorted_x[high - 1] + length

@@ -144,5 +144,5 @@ def redshift_distortion(header: Header) -> float:
 
 def _summed(parts: list[Spectra]) -> Spectra:
     """Spectra of a vector from those of its components."""
-    P = sum(part.P_a for part in parts)
+    P = np.sum([part.P_a for part in parts], axis=0)
     return Spectra(parts[0].k, parts[0].modes, P, P, P)

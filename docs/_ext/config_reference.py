@@ -72,13 +72,14 @@ def docstrings(model: type[BaseModel]) -> dict[str, str]:
 
 
 class ConfigReference(SphinxDirective):
-    """The keys of the class of `coca.config` that is its argument."""
+    """The keys of the class that is its argument, with its module."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         """The sections as nodes of the page."""
-        model = getattr(importlib.import_module("coca.config"), self.arguments[0])
+        module, _, name = self.arguments[0].rpartition(".")
+        model = getattr(importlib.import_module(module), name)
         lines = [line for section in sections(model) for line in _lines(*section)]
         container = nodes.container()
         self.state.nested_parse(StringList(lines, f"<{model.__name__}>"), 0, container)

@@ -11,7 +11,7 @@ import torch
 import run_sim
 from coca.config import make_config
 from coca.ensemble import LIST
-from coca.output import wrapped_positions
+from coca.output import wrapped_positions, write_snapshot
 from coca.plan import make_plan
 from coca.results import RECORD, measure
 from coca.simulation import simulate
@@ -59,6 +59,20 @@ def test_runs_give_the_same_particles(ranks, values, whole, method):
         np.testing.assert_allclose(a.run.at(0.5).P_a, b.run.at(0.5).P_a, rtol=1e-5)
         if found.reference:
             np.testing.assert_allclose(a.run.r, b.run.r, atol=1e-4)
+
+
+def test_a_run_from_a_snapshot(ranks, values, whole, shared_path):
+    """A run of ours, ended early, is gone on with."""
+    values |= {"frame": "lpt", "reference": {"force_evaluations": 8}}
+    early = make_config(values | {"output": {"redshifts": [9.0]}, "integrator": {"kick": "gain"}})
+    done, path = simulate(make_plan(early, ranks)), shared_path / "start.hdf5"
+    write_snapshot(path, done.domain, done.cosmology, done.snapshots[0], {})
+    config = make_config(values | {"initial_conditions": {"snapshot": str(path)}})
+    found, wanted = simulate(make_plan(config, ranks)), simulate(make_plan(config))
+    for a, b in ((found.snapshots, wanted.snapshots), (found.reference, wanted.reference)):
+        assert rms(whole(a[0].disp, 1) - b[0].disp) < 1e-5  # float32 sums in another order
+    assert found.warnings[-1] == wanted.warnings[-1]
+    assert found.warnings[-1].startswith("initial_conditions.snapshot: second-order displacements")
 
 
 @pytest.fixture

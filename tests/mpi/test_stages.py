@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import kernels.fourier
-from coca import initial, modes
+from coca import initial, lattice, modes
 from coca.analysis import particle_spectra
 from coca.domain import Domain
 from coca.emulator.emulator import Emulator, TrainedRange
@@ -18,6 +18,8 @@ from coca.emulator.trajectories import TimeFunctions
 from coca.errors import ConfigError, FileError
 from coca.fitted import nonlinearity
 from coca.force import ParticleMesh
+from coca.integrate import Snapshot
+from coca.output import part_names, write_snapshot
 from coca.power import linear_power
 
 CPU = torch.device("cpu")
@@ -123,6 +125,63 @@ def test_files_are_read_by_every_rank(ranks, parted, alone, power, there, whole,
         np.testing.assert_allclose(
             whole(getattr(found, field), 1), expected, atol=3e-6 * np.abs(expected).max()
         )
+
+
+@pytest.fixture
+def start(parted, here, cosmology, shared_path):
+    """A snapshot of 2LPT at D = 0.05, a file a rank."""
+    frame, path = here.lpt_frame(cosmology), shared_path / "start.hdf5"
+    snapshot = Snapshot(0.05, frame.displacement(0.05), frame.velocity(0.05))
+    write_snapshot(path, parted, cosmology, snapshot, {})
+    return path
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_snapshots_are_read_by_all_ranks(
+    ranks, parted, alone, cosmology, whole, start, shuffled, monkeypatch
+):
+    """The same particles, bit by bit, wherever they stand in the files, on any number of ranks."""
+    monkeypatch.setattr(lattice, "EACH", 5000)
+    if shuffled:
+        ranks.once(lambda: shuffle(start))
+    found, wanted = (initial.from_snapshot(d, cosmology, start, 0.05) for d in (parted, alone))
+    for of in ("displacement", "velocity"):
+        own, all_ = (getattr(c.start_frame(cosmology), of)(0.05) for c in (found, wanted))
+        np.testing.assert_array_equal(whole(own, 1), all_)
+    for field in ("psi1", "psi2"):
+        expected = getattr(wanted, field)
+        np.testing.assert_allclose(
+            whole(getattr(found, field), 1), expected, atol=3e-6 * np.abs(expected).max()
+        )
+    assert found.remarks == wanted.remarks == ()
+    assert ranks.size == 1 or parted.ranks.sent["initial conditions"] > 0 or not shuffled
+
+
+def shuffle(path):
+    """Any order of particles in one file."""
+    with h5py.File(path) as file:
+        header = dict(file["Header"].attrs)
+        data = {name: values[:] for name, values in file["PartType1"].items()}
+    order = np.random.default_rng(4).permutation(len(data["ParticleIDs"]))
+    with h5py.File(path, "w") as file:
+        file.create_group("Header").attrs.update(header)
+        for name, values in data.items():
+            file[f"PartType1/{name}"] = values[order]
+
+
+def test_particles_that_are_missing_on_one_rank_stop_all(ranks, parted, cosmology, start):
+    def repeat():
+        last = path_of_last(start, ranks.size)
+        with h5py.File(last, "r+") as file:
+            file["PartType1/ParticleIDs"][-2] = parted.particles - 1
+
+    ranks.once(repeat)
+    with pytest.raises(FileError, match=f"found no ParticleIDs {parted.particles - 2}"):
+        initial.from_snapshot(parted, cosmology, start, 0.05)
+
+
+def path_of_last(path, size):
+    return path.with_name(part_names(path, size)[-1]) if size > 1 else path
 
 
 def test_a_bad_value_in_one_ranks_part_of_a_file_stops_all(ranks, parted, power, shared_path):
