@@ -161,6 +161,8 @@ class TrainConfig(Section):
     """The safetensors file to write; its checkpoint lies beside it until the end."""
     threads: Count = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the network's products, as in `EmulatorConfig`; parameters and loss are float32."""
 
     @model_validator(mode="after")
     def _lattice_divides(self) -> Self:

@@ -1,7 +1,9 @@
 """Train a small emulator and run in its frame: python examples/train_your_own.py [directory].
 
-Saves train_your_own.png, the weights and the training simulations there. It is far too short a
-training for use; configs/train.yaml has the shipped emulator's.
+Saves train_your_own.png, the weights and the training simulations there, in under a minute on two
+cores with bfloat16 products; a second argument is the number of iterations, 400 otherwise. The
+emulator halves 2LPT's error in phases that it has not seen, and has the power of large scales only:
+a larger network and box, configs/train.yaml, do better, and forces correct what is left.
 """
 
 import sys
@@ -11,6 +13,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
 
 import coca
 from coca.train import train
@@ -22,32 +25,53 @@ RANGES = {
 }  # fmt: skip
 
 
-def main(directory: Path) -> None:
-    """Seven simulations of 32^3 particles, then runs with no force in both frames."""
+def train_small(directory: Path, iterations: int) -> Path:
+    """Weights trained on twelve simulations of 32^3 particles."""
     weights = directory / "small.safetensors"
     config = {
         "simulations": {
-            "directory": directory / "training", "training": 6, "validation": 1,
+            "directory": directory / "training", "training": 12, "validation": 2,
             "cosmology": RANGES, "box_size": 64.0, "particles": 32, "mesh": 64, "seed": 1000,
             "force_evaluations": 16,
         },
-        "network": {"channels": [12, 24], "blocks": [1, 1], "blocks_up": [1], "time_functions": 3},
-        "optimiser": {"iterations": 24, "warmup": 3, "checkpoint_every": 12},
+        "network": {"channels": [32, 64], "blocks": [1, 1], "blocks_up": [1], "time_functions": 3},
+        "optimiser": {
+            "iterations": iterations, "warmup": iterations // 8, "checkpoint_every": 100
+        },
         "weights": weights,
+        "threads": 1,  # work on 32^3 cells is too short to share
     }  # fmt: skip
     train(coca.make_config(config, TrainConfig))
+    return weights
+
+
+def main(directory: Path, iterations: int = 400) -> None:
+    """Runs without forces, of phases and a cosmology not trained on, beside a converged run."""
+    weights = train_small(directory, iterations)
     box = {"particles": 32, "box_size": 64.0, "seed": 7, "force_evaluations": 0}
     own = coca.simulate(**box, emulator={"weights": weights}, reference={"force_evaluations": 32})
-    lpt = coca.simulate(**box, frame="lpt")
-    figure, axes = plt.subplots(figsize=(5, 4), layout="constrained")
-    wanted, k = own.spectra.P_b, own.spectra.k
-    axes.plot(k, lpt.spectra.P_a / wanted, "s--", ms=3, label="2LPT")
-    axes.plot(k, own.spectra.P_a / wanted, "o-", ms=3, label="emulator, 24 iterations")
-    axes.axhline(1.0, color="grey", lw=0.8)
-    axes.set(xlabel="k [h/Mpc]", ylabel="P / P of the reference", title="no force evaluations")
-    axes.legend(frameon=False)
+    runs = {"2LPT": coca.simulate(**box, frame="lpt"), f"emulator, {iterations} iterations": own}
+    reference = own.outputs[-1].reference
+    figure, (power, distance) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+    for (name, run), style in zip(runs.items(), ("s--", "o-"), strict=True):
+        off = run.displacement - reference
+        rms = np.sqrt(np.mean(off**2))
+        print(f"{name}: {rms:.2f} Mpc/h rms per component from the reference")
+        power.plot(run.spectra.k, run.spectra.P_a / own.spectra.P_b, style, ms=3, label=name)
+        distance.hist(
+            np.sqrt((off**2).sum(axis=0)), np.linspace(0, 8, 81), histtype="step", ls=style[1:],
+            density=True, label=f"rms per component {rms:.2f} Mpc/h",
+        )  # fmt: skip
+    power.axhline(1.0, color="grey", lw=0.8)
+    power.set(xlabel="k [h/Mpc]", ylabel="P / P of the reference")
+    distance.set(
+        xlabel="distance from the reference [Mpc/h]", ylabel="share of particles per Mpc/h"
+    )
+    for axes in (power, distance):
+        axes.legend(frameon=False)
+    figure.suptitle("no force evaluations")
     figure.savefig(directory / "train_your_own.png", dpi=120)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "."))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "."), *map(int, sys.argv[2:3]))

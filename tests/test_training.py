@@ -69,6 +69,20 @@ def test_training_learns_and_writes_weights_that_load(values, capsys):
     assert float(last.split("training")[1].split()[0]) < 0.9 * before
 
 
+def test_products_in_bfloat16_train_float32_parameters(values):
+    """The loss differs by what bfloat16 rounds, 2^-8, and by more than float32 does."""
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        trainer = trainer_of(values | {"precision": precision})
+        for _ in range(4):
+            loss = trainer.step()
+        losses[precision] = loss
+        kinds = {p.dtype for p in trainer.emulator.network.parameters()}
+        assert kinds == {torch.float32}
+    difference = abs(losses["bfloat16"] / losses["float32"] - 1)
+    assert 1e-7 < difference < 2**-8
+
+
 def test_a_killed_training_goes_on_as_if_it_had_not_been(values, tmp_path):
     values = values | {"weights": str(tmp_path / "weights.safetensors")}
     unbroken = trainer_of(values)

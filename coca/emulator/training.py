@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from coca import lpt
 from coca.domain import Domain
+from coca.emulator.device import choose_precision
 from coca.emulator.emulator import Emulator, TrainedRange
 from coca.emulator.features import CHANNELS, features
 from coca.emulator.network import Architecture, UNet, style_of
@@ -48,6 +49,7 @@ class Trainer:
     ):
         self.config, self.simulations, self.domain = config, simulations, domain
         self.device, self.iteration = device, 0
+        self.precision = choose_precision(config.precision, device)
         torch.set_num_threads(domain.threads)
         sims = config.simulations
         functions, self._rotation, input_scale, output_scale = self._measure_scales()
@@ -193,11 +195,11 @@ class Trainer:
         targets = np.concatenate([symmetry(C) for C in targets])
         variance = float((targets**2).sum(axis=0).mean())
         style = style_of(self.simulations.planned[i].cosmology.Omega_m)
-        outputs = emulator.network(
-            self._tensor(inputs), torch.full((1, 1), style, device=self.device)
-        )
+        styles, low = torch.full((1, 1), style, device=self.device), self.precision != torch.float32
+        with torch.autocast(self.device.type, self.precision, enabled=low):
+            outputs = emulator.network(self._tensor(inputs), styles)
         scale = self._tensor(np.repeat(emulator.output_scale, 3)[:, None, None, None])
-        errors = outputs * scale - self._tensor(targets)
+        errors = outputs.float() * scale - self._tensor(targets)
         return (errors**2).sum(dim=1).mean() / variance
 
     def _tensor(self, field: np.ndarray) -> torch.Tensor:
