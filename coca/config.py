@@ -258,7 +258,7 @@ class EnsembleConfig(Section):
 
     seeds: tuple[Annotated[Integer, Field(ge=0, lt=2**63)], ...] | None = None
     """One run each."""
-    realisations: Integer | None = Field(None, ge=1)
+    realisations: Integer | None = Field(None, ge=1, le=100_000)
     """This many runs with seeds from `seed` on."""
     table: FilePath | None = None
     """Text with a line of names, of cosmology's keys and seed, and a line of numbers for each run;

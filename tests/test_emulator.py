@@ -12,7 +12,7 @@ from coca.emulator.device import choose_device, choose_precision, choose_slabs, 
 from coca.emulator.emulator import SHIPPED_WEIGHTS, Emulator, TrainedRange
 from coca.emulator.features import CHANNELS, features
 from coca.emulator.network import Architecture, Slabs, UNet, fold, periodic_pad, unfold
-from coca.emulator.optimiser import orthogonalise
+from coca.emulator.optimiser import Optimiser, orthogonalise
 from coca.emulator.trajectories import TimeFunctions, leading_functions, orthonormal_polynomials
 from coca.errors import ConfigError, FileError
 
@@ -296,3 +296,12 @@ def test_orthogonalise_gives_singular_values_near_one(shape):
     torch.manual_seed(0)
     values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
     assert values.min() > 0.4 and values.max() < 1.4
+
+
+def test_a_parameter_without_gradient_stays():
+    layer = torch.nn.Linear(2, 1)
+    layer(torch.ones(1, 2)).sum().backward()
+    layer.bias.grad = None
+    weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
+    Optimiser(layer).step(0, 0.1, 0.1, 0.0)
+    assert (layer.weight != weight).all() and (layer.bias == bias).all()

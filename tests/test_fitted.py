@@ -17,6 +17,7 @@ from coca.fitted import (
     CLASSES,
     DENSITIES,
     DENSITIES_BEFORE,
+    MATRIX,
     FittedKick,
     FittedSteps,
     nonlinearity,
@@ -221,6 +222,30 @@ def test_table_survives_its_file(table, tmp_path):
         FittedSteps.load(path)
     with pytest.raises(FileError, match=r"integrator\.table: cannot use"):
         FittedSteps.load(tmp_path / "absent.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"nodes": [1.0, 0.0]}, "nodes: wanted increasing values"),
+        ({"nodes": [0.0, np.nan]}, "values that are not finite"),
+        ({"matrices": {}}, "no matrices"),
+        ({"matrices": {1: np.zeros((2, 2))}}, r"matrices\.1: \(2, 2\), wanted"),
+        ({"residuals": {1: np.zeros(3)}}, r"residuals\.1: wanted \(1, 2\)"),
+        ({"errors": {1: np.zeros(3)}}, r"errors\.1: wanted \(2,\)"),
+    ],
+)
+def test_tables_that_are_none_say_why(table, tmp_path, changes, message):
+    parts = {
+        "nodes": [0.0, 1.0],
+        "matrices": {1: np.zeros((1, 2, *CLASSES, *MATRIX))},
+        "residuals": {1: np.zeros((1, 2))},
+        "errors": {1: np.zeros(2)},
+    } | changes
+    bad = FittedSteps(**parts, error_fit=(1.0, 1.0), fitted=table.fitted, frame="lpt")
+    bad.save(tmp_path / "table.safetensors")
+    with pytest.raises(FileError, match=rf"integrator\.table: .*{message}"):
+        FittedSteps.load(tmp_path / "table.safetensors")
 
 
 @pytest.mark.parametrize("count", [1, 3, 8])
