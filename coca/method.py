@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,7 +68,7 @@ class Method:
         cosmology: Cosmology,
         frame: Frame,
         steps: list[Step],
-        nonlinearity: float,
+        nonlinearity: Callable[[], float],
     ) -> Kick:
         """What a force evaluation does to the particles.
 
@@ -77,26 +78,29 @@ class Method:
         cosmology : Cosmology
         frame : Frame
         steps : list of Step
-        nonlinearity : float
-            See `coca.fitted.nonlinearity`.
+        nonlinearity : callable
+            Gives that of `coca.fitted.nonlinearity`, for which methods with a table ask.
         """
         if self.integrator != "residual":
             return VelocityKick()
         table = self.fitted(len(steps))
         if table is None:
             return ResidualKick(domain, cosmology, frame, self.gain)
-        return FittedKick(domain, cosmology, frame, table, steps, nonlinearity)
+        return FittedKick(domain, cosmology, frame, table, steps, nonlinearity())
 
-    def limits(self, domain: Domain, steps: list[Step], nonlinearity: float) -> np.ndarray:
-        """Rms residual acceleration of each step, Mpc/h, above which the frame is refuted."""
+    def limits(
+        self, domain: Domain, steps: list[Step], nonlinearity: Callable[[], float]
+    ) -> np.ndarray:
+        """Rms residual acceleration of each step, Mpc/h, above which the frame is refuted;
+        `nonlinearity` as for `rule`."""
         if not steps:
             return np.empty(0)
         table = self.fitted(len(steps))
         if table is not None:
-            return DISTRUST * table.residual(steps, nonlinearity, len(steps)) * domain.cell
+            return DISTRUST * table.residual(steps, nonlinearity(), len(steps)) * domain.cell
         if self.yardstick is not None:
             most = self.yardstick.counts[-1]
-            return USELESS * self.yardstick.residual(steps, nonlinearity, most) * domain.cell
+            return USELESS * self.yardstick.residual(steps, nonlinearity(), most) * domain.cell
         return np.full(len(steps), np.inf)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -92,6 +93,11 @@ class Problem:
     checkpoints: Checkpoints
     clock: Clock
     progress: Progress
+
+    @cached_property
+    def nonlinearity(self) -> float:
+        """That of the last output, a pass over the modes; see `coca.fitted.nonlinearity`."""
+        return nonlinearity(self.domain, self.conditions.delta_k, self.outputs[-1])
 
 
 def simulate(
@@ -188,14 +194,15 @@ def follow(problem: Problem, method: Method) -> Run:
     config = problem.plan.config
     with problem.clock("network" if method.frame == "emulator" else "frame"):
         frame = build_frame(problem, method)
-    with problem.clock("integration"):
-        value = nonlinearity(problem.domain, problem.conditions.delta_k, problem.outputs[-1])
     count, tolerance = config.force_evaluations, config.wanted_error
     if count == "auto":
-        table, error = method.table, tolerance / problem.domain.cell
-        count = FIRST_TRY if table is None else table.steps_for(error, value)
+        count = FIRST_TRY
+        if method.table is not None:
+            with problem.clock("integration"):
+                error = tolerance / problem.domain.cell
+                count = method.table.steps_for(error, problem.nonlinearity)
     while True:
-        run = follow_steps(problem, method, frame, count, value)
+        run = follow_steps(problem, method, frame, count)
         excess = run.trust.excess(tolerance)
         if excess <= 1.0 or count == MOST_EVALUATIONS:
             return run
@@ -224,15 +231,13 @@ def build_frame(problem: Problem, method: Method) -> Frame:
     return builders[method.frame]()
 
 
-def follow_steps(
-    problem: Problem, method: Method, frame: Frame, count: int, nonlinearity: float
-) -> Run:
+def follow_steps(problem: Problem, method: Method, frame: Frame, count: int) -> Run:
     """Run a method with `count` force evaluations; errors as in `follow`."""
     domain, cosmology = problem.domain, problem.cosmology
     with problem.clock("integration"):
         steps = method.steps(cosmology, problem.D_start, problem.outputs[-1], count)
-        rule = method.rule(domain, cosmology, frame, steps, nonlinearity)
-        limits = method.limits(domain, steps, nonlinearity)
+        rule = method.rule(domain, cosmology, frame, steps, lambda: problem.nonlinearity)
+        limits = method.limits(domain, steps, lambda: problem.nonlinearity)
         force = problem.clock.timed("force", problem.force)
         try:
             snapshots, evaluations = evolve(problem, frame, force, rule, steps, limits)
@@ -273,46 +278,15 @@ def evolve(
         raise FrameRefuted(past.failure)
     if past.finished:
         return past.snapshots, past.evaluations
-    try:
-        _evolve(problem, frame, force, rule, steps, limits, kept, past)
-    except (FrameRefuted, FloatingPointError) as reason:
-        past.failure = str(reason)
-        past.snapshots = []
-        raise
-    snapshots, past.snapshots = past.snapshots, []  # not kept beyond the caller's use
-    past.finished, past.state, past.memory = True, None, {}
-    return snapshots, past.evaluations
-
-
-def _evolve(
-    problem: Problem,
-    frame: Frame,
-    force: Force,
-    rule: Kick,
-    steps: list[Step],
-    limits: np.ndarray,
-    kept: Sequence[Snapshot],
-    past: Evolution,
-) -> None:
-    """Take an evolution to its end; arguments as for `evolve`."""
-    evaluations = past.evaluations
-    with problem.progress.count("force evaluations", len(steps)) as bar:
+    with _failure_kept(past), problem.progress.count("force evaluations", len(steps)) as bar:
         bar.update(past.done)
 
         def note(evaluation: Evaluation | None) -> None:
             bar.update()
-            if evaluation is None:
-                return
-            limit = limits[len(evaluations)]
-            evaluations.append(evaluation)
-            problem.progress.say(
-                f"  D = {evaluation.D:.3f}  residual {evaluation.residual_rms:.3f} Mpc/h"
-            )
-            if evaluation.residual_rms > limit:
-                raise FrameRefuted(
-                    f"the residual acceleration at D = {evaluation.D:.2f} is "
-                    f"{evaluation.residual_rms:.3g} Mpc/h rms, wanted at most {limit:.3g}"
-                )
+            if evaluation is not None:
+                limit = limits[len(past.evaluations)]
+                past.evaluations.append(evaluation)
+                _judge(problem.progress, evaluation, limit)
 
         def stepped() -> None:
             past.done += 1
@@ -329,6 +303,30 @@ def _evolve(
                 problem.domain, frame, force, rule, left, state, outputs, note, stepped
             ):
                 past.snapshots.append(snapshot)
+    snapshots, past.snapshots = past.snapshots, []  # not kept beyond the caller's use
+    past.finished, past.state, past.memory = True, None, {}
+    return snapshots, past.evaluations
+
+
+@contextmanager
+def _failure_kept(past: Evolution) -> Iterator[None]:
+    """Inside the block, a failure that another method may mend is noted in the evolution."""
+    try:
+        yield
+    except (FrameRefuted, FloatingPointError) as reason:
+        past.failure = str(reason)
+        past.snapshots = []
+        raise
+
+
+def _judge(progress: Progress, evaluation: Evaluation, limit: float) -> None:
+    """Say what a force evaluation showed, and whether it refutes the frame."""
+    progress.say(f"  D = {evaluation.D:.3f}  residual {evaluation.residual_rms:.3f} Mpc/h")
+    if evaluation.residual_rms > limit:
+        raise FrameRefuted(
+            f"the residual acceleration at D = {evaluation.D:.2f} is "
+            f"{evaluation.residual_rms:.3g} Mpc/h rms, wanted at most {limit:.3g}"
+        )
 
 
 def run_reference(
