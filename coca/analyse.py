@@ -90,9 +90,9 @@ def analyse_files(options: argparse.Namespace) -> list[str]:
     check_memory("--mesh, particles", needed, "a coarser mesh or fewer particles")
     _check_boxes(options.snapshots, [header.box_size for header in headers])
     try:
-        wanted.pdf.check(headers[0].box_size)
+        wanted.pdf.check("--pdf-radii", headers[0].box_size)
     except ValueError as error:
-        raise ConfigError(f"--pdf-{error}") from None
+        raise ConfigError(str(error)) from None
     try:
         out.mkdir(parents=True, exist_ok=True)
         return analyse(

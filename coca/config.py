@@ -56,6 +56,7 @@ def _auto_or_count(least: int, most: int) -> PlainValidator:
 
 MOST_EVALUATIONS = 4096
 START_REDSHIFT = 19.0
+START_RANGE = 0.01, 1000.0
 LEAST_STEP = 1e-6
 """Relative difference in 1 + z of a run's start and end."""
 Auto = Literal["auto"]
@@ -106,7 +107,7 @@ class LinearPowerConfig(Section):
 class InitialConditionsConfig(Section):
     """Where the linear modes come from and when the integration starts."""
 
-    redshift: Number | None = Field(None, ge=0.01, le=1000)
+    redshift: Number | None = Field(None, ge=START_RANGE[0], le=START_RANGE[1])
     """Of the start; none: that of the snapshot, and 19 without one."""
     fixed_amplitude: Boolean = False
     paired: Boolean = False
@@ -129,11 +130,16 @@ class InitialConditionsConfig(Section):
         if self.file is not None and self.snapshot is not None:
             raise ValueError("wanted one of file and snapshot")
         name = "file" if self.file is not None else "snapshot"
-        if (self.file or self.snapshot) is not None and (self.fixed_amplitude or self.paired):
+        if self.given is not None and (self.fixed_amplitude or self.paired):
             raise ValueError(
                 f"wanted no fixed_amplitude or paired with {name}: the {name} has its modes"
             )
         return self
+
+    @property
+    def given(self) -> Path | None:
+        """Where the modes come from, if not from the seed."""
+        return self.file or self.snapshot
 
 
 class ForceConfig(Section):
@@ -195,11 +201,11 @@ class PDFConfig(Section):
     radii: tuple[Annotated[Number, Field(gt=0)], ...] | None = Field(None, min_length=1)
     """Mpc/h; none: 2, 4 and 8 cells of the mesh."""
 
-    def check(self, box_size: float) -> None:
-        """Raise ValueError if a radius does not fit into the box."""
+    def check(self, key: str, box_size: float) -> None:
+        """Raise ValueError, which names the radii by `key`, if one does not fit into the box."""
         if self.radii is not None and max(self.radii) >= box_size / 2:
             raise ValueError(
-                f"radii: found {max(self.radii):g}, wanted less than half the box, {box_size / 2:g}"
+                f"{key}: found {max(self.radii):g}, wanted less than half the box, {box_size / 2:g}"
             )
 
 
@@ -324,17 +330,14 @@ class Config(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         check_mesh(self.particles, self.mesh, self.force)
-        try:
-            self.output.pdf.check(self.box_size)
-        except ValueError as error:
-            raise ValueError(f"output.pdf.{error}") from None
+        self.output.pdf.check("output.pdf.radii", self.box_size)
         start = self.initial_conditions.redshift
         if start is not None and self.output.redshifts[0] > first_output(start):
             raise ValueError(
                 f"output.redshifts: found {self.output.redshifts[0]}, wanted all below "
                 f"initial_conditions.redshift = {start}"
             )
-        given = self.initial_conditions.file or self.initial_conditions.snapshot
+        given = self.initial_conditions.given
         if given is not None and self.ensemble is not None and self.ensemble.table is None:
             raise ValueError(
                 f"ensemble: wanted a table, or no seeds with {given}: whatever the seed, runs from "

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coca.config import Config
+from coca.config import START_RANGE, Config
 from coca.domain import Domain
 from coca.errors import ConfigError, FileError
 from coca.output import RHO_CRIT
@@ -67,8 +67,11 @@ def check_header(config: Config, path: Path) -> Header:
     ):
         if not np.isclose(found, wanted, rtol=same, atol=0):
             raise FileError(f"{KEY}: {path}: {name}: found {found:.7g}, wanted {wanted:.7g}")
-    if not 0.01 <= 1.0 / max(header.a, 1e-9) - 1.0 <= 1000:
-        raise FileError(f"{KEY}: {path}: found a = {header.a:g}, wanted redshifts 0.01 to 1000")
+    first, last = START_RANGE
+    if not first <= 1.0 / max(header.a, 1e-9) - 1.0 <= last:
+        raise FileError(
+            f"{KEY}: {path}: found a = {header.a:g}, wanted redshifts {first:g} to {last:g}"
+        )
     if options.redshift is not None and abs(options.redshift - header.redshift) > SAME_REDSHIFT:
         raise ConfigError(
             f"initial_conditions.redshift: found {options.redshift:g}, wanted none, or "

@@ -103,8 +103,7 @@ class Plan:
         return "\n".join(lines + [f"warning      {line}" for line in self.warnings])
 
     def _source(self) -> str:
-        options = self.config.initial_conditions
-        path = options.snapshot or options.file
+        path = self.config.initial_conditions.given
         return f"seed {self.config.seed}" if path is None else str(path)
 
     def _ranks(self) -> str:

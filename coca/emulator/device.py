@@ -41,6 +41,11 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     return getattr(torch, name)
 
 
+def products(device: torch.device, precision: torch.dtype) -> torch.autocast:
+    """A block whose products are done in a precision; the parameters stay float32."""
+    return torch.autocast(device.type, precision, enabled=precision != torch.float32)
+
+
 def _multiplies_bfloat16(device: torch.device) -> bool:
     """Whether the hardware has bfloat16 products; emulated ones are slower than float32."""
     if device.type == "cuda":

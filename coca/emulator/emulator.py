@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from coca.cosmology import Cosmology
 from coca.domain import Domain, check_ranks
+from coca.emulator.device import products
 from coca.emulator.features import CHANNELS, features
 from coca.emulator.network import (
     Architecture,
@@ -208,8 +209,7 @@ class Emulator:
         inputs = features(domain, conditions.delta_k, conditions.psi1, conditions.psi2)
         inputs /= self.input_scale[:, None, None, None]
         style = torch.full((1, 1), style_of(Omega_m), device=device)
-        low = precision != torch.float32
-        with torch.inference_mode(), torch.autocast(device.type, precision, enabled=low):
+        with torch.inference_mode(), products(device, precision):
             fields, edges = torch.from_numpy(inputs)[None], edges_of(domain)
             if slabs == 1:
                 outputs = network(fields.to(device), style, Whole(edges))[0]

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from coca import lpt
 from coca.domain import Domain
-from coca.emulator.device import choose_precision
+from coca.emulator.device import choose_precision, products
 from coca.emulator.emulator import Emulator, TrainedRange
 from coca.emulator.features import CHANNELS, features
 from coca.emulator.network import Architecture, UNet, style_of
@@ -195,8 +195,8 @@ class Trainer:
         targets = np.concatenate([symmetry(C) for C in targets])
         variance = float((targets**2).sum(axis=0).mean())
         style = style_of(self.simulations.planned[i].cosmology.Omega_m)
-        styles, low = torch.full((1, 1), style, device=self.device), self.precision != torch.float32
-        with torch.autocast(self.device.type, self.precision, enabled=low):
+        styles = torch.full((1, 1), style, device=self.device)
+        with products(self.device, self.precision):
             outputs = emulator.network(self._tensor(inputs), styles)
         scale = self._tensor(np.repeat(emulator.output_scale, 3)[:, None, None, None])
         errors = outputs.float() * scale - self._tensor(targets)
