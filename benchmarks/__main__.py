@@ -25,6 +25,7 @@ NAMES = (
     "scaling_model",
     "network",
     "runs",
+    "statistics",
     "accuracy",
     "gain",
     "trust",

@@ -51,20 +51,7 @@ def measure(options: argparse.Namespace) -> list[dict]:
 def run(options: argparse.Namespace, method: str, n: int) -> dict:
     """One run in a process of its own."""
     with tempfile.TemporaryDirectory() as directory:
-        values = METHODS[method] | {
-            "particles": n,
-            "mesh": 2 * n,
-            "box_size": 2.0 * n,
-            "force_evaluations": options.force_evaluations,
-            "linear_power.source": "eisenstein_hu",
-            "reference": "null",
-            "output.directory": directory,
-            "threads": options.threads or "auto",
-        }
-        command = [sys.executable, "run_sim.py", "configs/quickstart.yaml", "--quiet"]
-        for key, value in values.items():
-            command += ["--set", f"{key}={value}"]
-        subprocess.run(command, cwd=ROOT, check=True, env=os.environ | {"MPLBACKEND": "Agg"})
+        launch(options, method, n, directory)
         record = json.loads((Path(directory) / "run.json").read_text())
     return {
         "method": method,
@@ -73,6 +60,24 @@ def run(options: argparse.Namespace, method: str, n: int) -> dict:
         "seconds": record["timings"],
         "memory": record["memory"],
     } | machine_record(record["machine"]["threads"])
+
+
+def launch(options: argparse.Namespace, method: str, n: int, directory: str) -> None:
+    """run_sim.py with its output in a directory."""
+    values = METHODS[method] | {
+        "particles": n,
+        "mesh": 2 * n,
+        "box_size": 2.0 * n,
+        "force_evaluations": options.force_evaluations,
+        "linear_power.source": "eisenstein_hu",
+        "reference": "null",
+        "output.directory": directory,
+        "threads": options.threads or "auto",
+    }
+    command = [sys.executable, "run_sim.py", "configs/quickstart.yaml", "--quiet"]
+    for key, value in values.items():
+        command += ["--set", f"{key}={value}"]
+    subprocess.run(command, cwd=ROOT, check=True, env=os.environ | {"MPLBACKEND": "Agg"})
 
 
 def table(rows: list[dict]) -> str:
