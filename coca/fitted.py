@@ -35,10 +35,10 @@ from coca.errors import FileError
 from coca.force import Acceleration
 from coca.frames import Frame
 from coca.integrate import Evaluation, State, evaluation_of
-from coca.schemes import Step, times
+from coca.schemes import Step, edges
 from coca.tensors import read_tensors, write_tensors
 
-FORMAT = "coca-steps-1"
+FORMAT = "coca-steps-2"
 DENSITIES = np.array(
     [0.3, 0.5, 0.75, 1, 1.5, 2.5, 4, 7, 12, 20, 35, 70, 150], np.float32
 )  # fmt: skip
@@ -50,14 +50,6 @@ MATRIX = kernels.fitted.TARGETS, kernels.fitted.FEATURES
 SHARPENING = 0.3
 """Of what keeps each class's mean: with it the power at k = 1 h/Mpc is that of sharp edges."""
 SHIPPED = Path(__file__).parent / "tables"
-
-
-def step_exponent(count: int) -> float:
-    """Exponent of the edges of `count` fitted steps, see `coca.schemes`.
-
-    Few steps are best shorter late, where haloes are; many are best uniform.
-    """
-    return min(max(0.7, 0.1 + 0.075 * count), 1.0)
 
 
 def shipped(frame: str) -> Path:
@@ -105,6 +97,8 @@ class FittedSteps:
     ----------
     nodes : array (K,)
         Increasing values of ln(D_end sigma).
+    fractions : dict of int to array (steps + 1,)
+        Edges of the steps, see `coca.schemes.edges`.
     matrices : dict of int to array (steps, K, *CLASSES, TARGETS, FEATURES) float32
         M_fit.
     residuals : dict of int to array (steps, K)
@@ -121,6 +115,7 @@ class FittedSteps:
     def __init__(
         self,
         nodes: np.ndarray,
+        fractions: dict[int, np.ndarray],
         matrices: dict[int, np.ndarray],
         residuals: dict[int, np.ndarray],
         errors: dict[int, np.ndarray],
@@ -129,6 +124,7 @@ class FittedSteps:
         frame: str,
     ):
         self.nodes = np.asarray(nodes, np.float64)
+        self.fractions = fractions
         self.matrices, self.residuals, self.errors = matrices, residuals, errors
         self.error_fit, self.fitted, self.frame = tuple(error_fit), fitted, frame
 
@@ -157,14 +153,15 @@ class FittedSteps:
         nonlinearity : float
         count : int
         """
-        D0, D1 = np.array(times(steps[0].D0, steps[-1].D1, count, step_exponent(count))).T
-        s = self.residuals[count] @ self.weights(nonlinearity) / (D1 - D0) ** 2
-        return np.interp([step.D_mid for step in steps], 0.5 * (D0 + D1), s)
+        own = edges(steps[0].D0, steps[-1].D1, self.fractions[count])
+        s = self.residuals[count] @ self.weights(nonlinearity) / np.diff(own) ** 2
+        return np.interp([step.D_mid for step in steps], 0.5 * (own[:-1] + own[1:]), s)
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""
         tensors = {"nodes": self.nodes}
         for count in self.counts:
+            tensors[f"fractions.{count}"] = np.asarray(self.fractions[count], np.float64)
             tensors[f"matrices.{count}"] = np.ascontiguousarray(self.matrices[count], np.float32)
             tensors[f"residuals.{count}"] = np.ascontiguousarray(self.residuals[count], np.float32)
             tensors[f"errors.{count}"] = np.ascontiguousarray(self.errors[count], np.float32)
@@ -195,6 +192,7 @@ class FittedSteps:
             if nodes.ndim != 1 or not np.all(np.diff(nodes) > 0):
                 raise ValueError("nodes: wanted increasing values")
             parts: dict[str, dict[int, np.ndarray]] = {
+                "fractions": {},
                 "matrices": {},
                 "residuals": {},
                 "errors": {},
@@ -208,6 +206,9 @@ class FittedSteps:
                 wanted = (count, len(nodes), *CLASSES, *MATRIX)
                 if matrices.shape != wanted:
                     raise ValueError(f"matrices.{count}: {matrices.shape}, wanted {wanted}")
+                fractions = parts["fractions"][count]
+                if fractions.shape != (count + 1,) or not np.all(np.diff(fractions) > 0):
+                    raise ValueError(f"fractions.{count}: wanted {count + 1} increasing values")
                 if parts["residuals"][count].shape != (count, len(nodes)):
                     raise ValueError(f"residuals.{count}: wanted {(count, len(nodes))}")
                 if parts["errors"][count].shape != (len(nodes),):
@@ -281,7 +282,7 @@ class FittedKick:
     frame : Frame
     table : FittedSteps
     steps : sequence of Step
-        All steps of the run, with `step_exponent`; as many as the table knows.
+        All steps of the run, with the table's edges.
     nonlinearity : float
         See `nonlinearity`.
     """

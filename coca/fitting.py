@@ -24,7 +24,6 @@ from coca.fitted import (
     hats,
     nonlinearity,
     sharpened,
-    step_exponent,
     unmixing,
 )
 from coca.force import ParticleMesh
@@ -115,13 +114,12 @@ class Member:
     errors: list[float] = field(init=False)
     """Rms displacement per component that s stands for at each step, Mpc/h."""
 
-    def start(self, count: int) -> None:
-        """Go back to the start, with `count` steps ahead."""
+    def start(self, fractions: np.ndarray) -> None:
+        """Go back to the start, with steps ahead between the edges of `coca.schemes.edges`."""
         truth, n = self.truth, self.truth.domain.particles
         cosmology = truth.cosmology
-        self.steps = schemes.residual(
-            cosmology, truth.D_start, self.D_end, count, step_exponent(count)
-        )
+        edges = schemes.edges(truth.D_start, self.D_end, fractions)
+        self.steps = schemes.residual(cosmology, edges)
         lpt = truth.conditions.lpt_frame(cosmology)
         self.state = initial_state(lpt, self.frame, truth.D_start)
         self.before = np.zeros((3, n), np.float32)
@@ -236,12 +234,14 @@ def fit(config: FitConfig, threads: int, frame_of: FrameOf, report: Report = pri
     nodes = np.linspace(min(values), max(values), config.nodes)
     for member in members:
         member.weights = hats(nodes, member.nonlinearity).astype(np.float32)
+    fractions: dict[int, np.ndarray] = {}
     matrices: dict[int, np.ndarray] = {}
     residuals: dict[int, np.ndarray] = {}
     errors: dict[int, np.ndarray] = {}
     pairs: list[tuple[float, float]] = []
     for count in range(1, config.force_evaluations + 1):
-        matrices[count], residuals[count] = fit_count(members, count, config)
+        fractions[count] = edge_fractions(count, config)
+        matrices[count], residuals[count] = fit_count(members, fractions[count], config)
         left = [member.error(member.D_end) for member in members]
         errors[count] = node_errors(members, left)
         measured = [float(np.sqrt(np.mean(np.square(member.errors)))) for member in members]
@@ -257,7 +257,19 @@ def fit(config: FitConfig, threads: int, frame_of: FrameOf, report: Report = pri
         (config.redshift, config.redshift),
     )
     error_fit = float(np.exp(offset)), float(exponent)
-    return FittedSteps(nodes, matrices, residuals, errors, error_fit, fitted, config.frame)
+    return FittedSteps(
+        nodes, fractions, matrices, residuals, errors, error_fit, fitted, config.frame
+    )
+
+
+def edge_fractions(count: int, config: FitConfig) -> np.ndarray:
+    """Edges of `count` steps, those of the configuration or (i/n)^p.
+
+    Few steps are best shorter late, where haloes are; many are best uniform.
+    """
+    if count in config.edges:
+        return np.array([0.0, *config.edges[count], 1.0])
+    return schemes.power_fractions(count, min(max(0.7, 0.1 + 0.075 * count), 1.0))
 
 
 def make_members(
@@ -281,11 +293,12 @@ def make_members(
 
 
 def fit_count(
-    members: list[Member], count: int, config: FitConfig
+    members: list[Member], fractions: np.ndarray, config: FitConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Matrices of all of `count` steps, and the residuals that they met."""
+    """Matrices of all steps between `fractions`, and the residuals that they met."""
+    count = len(fractions) - 1
     for member in members:
-        member.start(count)
+        member.start(fractions)
     matrices, residuals = [], []
     for i in range(count):
         for member in members:

@@ -38,10 +38,6 @@ class InitialConditions:
     remarks: tuple[str, ...] = ()
     """Lines on what was found in a snapshot."""
 
-    def start_frame(self, cosmology: Cosmology) -> Frame:
-        """Trajectories on which the particles start."""
-        return self.held or self.lpt_frame(cosmology)
-
     def lpt_frame(self, cosmology: Cosmology) -> Frame:
         """Second-order LPT trajectories of the particles."""
         return lpt_frame(cosmology, self.psi1, self.psi2)

@@ -150,6 +150,9 @@ def evaluation_of(domain: Domain, step: Step, c: float, sums: tuple[float, float
 
 def initial_state(start: Frame, frame: Frame, D: float) -> State:
     """Residual at the start of particles that leave on the trajectories of frame `start`."""
+    if start is frame:
+        e, w = (np.zeros((3, frame.n_particles), np.float32) for _ in range(2))
+        return State(e, w, D, D)
     e, w = start.displacement(D), start.velocity(D)
     frame.add(D, (-1.0, 0.0, 0.0), e)
     frame.add(D, (0.0, -1.0, 0.0), w)

@@ -12,7 +12,7 @@ from coca.config import Config, ForceConfig
 from coca.cosmology import Cosmology
 from coca.domain import Domain
 from coca.errors import ConfigError
-from coca.fitted import FittedKick, FittedSteps, step_exponent
+from coca.fitted import FittedKick, FittedSteps
 from coca.frames import Frame
 from coca.integrate import Kick, ResidualKick, VelocityKick
 from coca.schemes import Step
@@ -59,8 +59,10 @@ class Method:
 
     def steps(self, cosmology: Cosmology, D_start: float, D_end: float, count: int) -> list[Step]:
         """The steps of `count` force evaluations."""
-        exponent = step_exponent(count) if self.fitted(count) else self.exponent
-        return getattr(schemes, self.integrator)(cosmology, D_start, D_end, count, exponent)
+        table, scheme = self.fitted(count), getattr(schemes, self.integrator)
+        own = schemes.power_fractions(count, self.exponent)
+        fractions = table.fractions[count] if table else own
+        return scheme(cosmology, schemes.edges(D_start, D_end, fractions))
 
     def rule(
         self,

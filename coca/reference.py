@@ -26,5 +26,6 @@ def bullfrog_run(
     """Snapshots at the growth factors `outputs` of BullFrog with steps uniform in D to the last."""
     rest = rest_frame(domain.own_particles)
     state = initial_state(conditions.lpt_frame(cosmology), rest, D_start)
-    plan = schemes.bullfrog(cosmology, D_start, outputs[-1], steps)
+    edges = schemes.edges(D_start, outputs[-1], schemes.power_fractions(steps))
+    plan = schemes.bullfrog(cosmology, edges)
     return integrate(domain, rest, force, VelocityKick(), plan, state, list(outputs))

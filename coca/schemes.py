@@ -1,7 +1,6 @@
 """Integration schemes as data: lists of steps with their weights.
 
-Every step is drift - kick - drift with one force evaluation in the middle. The edges of n steps
-are D_start + (D_end - D_start) (i/n)^exponent: uniform in D by default, shorter late with less.
+Every step is drift - kick - drift with one force evaluation in the middle, between edges in D.
 """
 
 from __future__ import annotations
@@ -27,18 +26,24 @@ class Step(NamedTuple):
     """Factor of the acceleration, subtracted."""
 
 
-def times(
-    D_start: float, D_end: float, steps: int, exponent: float = 1.0
-) -> list[tuple[float, float]]:
-    """Start and end of each step."""
-    edges = D_start + (D_end - D_start) * np.linspace(0.0, 1.0, steps + 1) ** exponent
-    edges[-1] = D_end
-    return [(float(D0), float(D1)) for D0, D1 in itertools.pairwise(edges)]
+Scheme = Callable[[Cosmology, np.ndarray], list[Step]]
+"""Gives the steps between edges in D."""
 
 
-def bullfrog(
-    cosmology: Cosmology, D_start: float, D_end: float, steps: int, exponent: float = 1.0
-) -> list[Step]:
+def power_fractions(steps: int, exponent: float = 1.0) -> np.ndarray:
+    """Edges (i/n)^exponent of n steps, for `edges`: with an exponent below one late steps are
+    shorter."""
+    return np.linspace(0.0, 1.0, steps + 1) ** exponent
+
+
+def edges(D_start: float, D_end: float, fractions: np.ndarray) -> np.ndarray:
+    """Edges in D of steps that divide D_start to D_end like `fractions`, from 0 to 1."""
+    D = D_start + (D_end - D_start) * np.asarray(fractions, np.float64)
+    D[0], D[-1] = D_start, D_end
+    return D
+
+
+def bullfrog(cosmology: Cosmology, edges: np.ndarray) -> list[Step]:
     """BullFrog weights on (v, g), 2LPT-consistent (Rampf, List & Hahn 2024, arXiv:2409.19049)."""
 
     def weights(D0: float, D_mid: float, D1: float) -> tuple[float, float]:
@@ -48,38 +53,34 @@ def bullfrog(
         alpha = (slope1 - F) / (slope0 - F)
         return alpha, (1.0 - alpha) / D_mid
 
-    return _steps(times(D_start, D_end, steps, exponent), weights)
+    return _steps(edges, weights)
 
 
-def fastpm(
-    cosmology: Cosmology, D_start: float, D_end: float, steps: int, exponent: float = 1.0
-) -> list[Step]:
+def fastpm(cosmology: Cosmology, edges: np.ndarray) -> list[Step]:
     """FastPM weights on (v, g), Zel'dovich-consistent (Feng et al. 2016, arXiv:1603.00476)."""
 
     def weights(D0: float, D_mid: float, D1: float) -> tuple[float, float]:
         alpha = cosmology.mu(D0) / cosmology.mu(D1)
         return alpha, (1.0 - alpha) / D_mid
 
-    return _steps(times(D_start, D_end, steps, exponent), weights)
+    return _steps(edges, weights)
 
 
-def residual(
-    cosmology: Cosmology, D_start: float, D_end: float, steps: int, exponent: float = 1.0
-) -> list[Step]:
+def residual(cosmology: Cosmology, edges: np.ndarray) -> list[Step]:
     """Weights on (w, s) that integrate dw/dD = -c D w - s with s constant over the step."""
 
     def weights(D0: float, D_mid: float, D1: float) -> tuple[float, float]:
         mu1 = cosmology.mu(D1)
         return cosmology.mu(D0) / mu1, cosmology.integral_mu(D0, D1) / mu1
 
-    return _steps(times(D_start, D_end, steps, exponent), weights)
+    return _steps(edges, weights)
 
 
 def _steps(
-    edges: list[tuple[float, float]], weights: Callable[[float, float, float], tuple[float, float]]
+    edges: np.ndarray, weights: Callable[[float, float, float], tuple[float, float]]
 ) -> list[Step]:
     rows = []
-    for D0, D1 in edges:
+    for D0, D1 in itertools.pairwise(map(float, edges)):
         D_mid = 0.5 * (D0 + D1)
         rows.append(Step(D0, D_mid, D1, *(float(w) for w in weights(D0, D_mid, D1))))
     return rows

@@ -95,6 +95,11 @@ class Problem:
     progress: Progress
 
     @cached_property
+    def lpt(self) -> Frame:
+        """2LPT trajectories."""
+        return self.conditions.lpt_frame(self.cosmology)
+
+    @cached_property
     def nonlinearity(self) -> float:
         """That of the last output, a pass over the modes; see `coca.fitted.nonlinearity`."""
         return nonlinearity(self.domain, self.conditions.delta_k, self.outputs[-1])
@@ -152,9 +157,8 @@ def simulate(
             f"tolerance: {run.trust.error:.3g} Mpc/h is left after {len(run.steps)} force "
             f"evaluations, wanted {config.wanted_error:g}"
         )
-    lpt = conditions.lpt_frame(cosmology)
     return Simulation(
-        config, domain, cosmology, power, run, reference, warnings, clock, lpt, D_start
+        config, domain, cosmology, power, run, reference, warnings, clock, problem.lpt, D_start
     )
 
 
@@ -222,7 +226,7 @@ def build_frame(problem: Problem, method: Method) -> Frame:
     of = problem.cosmology, problem.conditions
     builders: dict[str, Callable[[], Frame]] = {
         "rest": lambda: rest_frame(domain.own_particles),
-        "lpt": lambda: problem.conditions.lpt_frame(problem.cosmology),
+        "lpt": lambda: problem.lpt,
     }
     if plan.own is not None:
         builders["emulator"] = partial(plan.own.frame, *of)
@@ -293,9 +297,8 @@ def evolve(
             past.memory = rule.memory
             problem.checkpoints.step(state, kept)
 
-        state = past.state or initial_state(
-            problem.conditions.start_frame(problem.cosmology), frame, problem.D_start
-        )
+        start = problem.conditions.held or problem.lpt
+        state = past.state or initial_state(start, frame, problem.D_start)
         rule.memory.update(past.memory)
         left, outputs = steps[past.done :], problem.outputs[len(past.snapshots) :]
         with problem.checkpoints.watching():
@@ -335,7 +338,9 @@ def run_reference(
     """The BullFrog reference that the configuration asks for; `kept` are the run's snapshots."""
     count = options.force_evaluations
     rest = rest_frame(problem.domain.own_particles)
-    steps = schemes.bullfrog(problem.cosmology, problem.D_start, problem.outputs[-1], count)
+    fractions = schemes.power_fractions(count)
+    edges = schemes.edges(problem.D_start, problem.outputs[-1], fractions)
+    steps = schemes.bullfrog(problem.cosmology, edges)
     problem.progress.say("reference run (BullFrog)")
     limits = np.full(count, np.inf)
     return evolve(problem, rest, problem.force, VelocityKick(), steps, limits, kept)[0]

@@ -120,6 +120,9 @@ class FitConfig(Section):
     """Growth factors at which they are kept."""
     force_evaluations: Integer = Field(12, ge=1, le=64)
     """Largest number of steps to fit; all from 1."""
+    edges: dict[Integer, tuple[Number, ...]] = Field(default_factory=dict)
+    """Inner edges of steps for some numbers of them, rising from 0 at the start to 1 at the end in
+    D; for others they are (i/n)^p, p = 0.7 to n = 8, rising to 1 at 12."""
     nodes: Integer = Field(7, ge=2)
     """Nodes of nonlinearity."""
     iterations: Integer = Field(120, ge=1)
@@ -143,6 +146,13 @@ class FitConfig(Section):
             raise ValueError(
                 f"growth_factors: found {self.growth_factors}, wanted values from 0.2 to 1"
             )
+        for count, edges in self.edges.items():
+            whole = (0.0, *edges, 1.0)
+            if len(edges) != count - 1 or any(a >= b for a, b in itertools.pairwise(whole)):
+                raise ValueError(
+                    f"edges.{count}: found {edges}, wanted {count - 1} values between 0 and 1, "
+                    "increasing"
+                )
         runs = self.simulations * len(self.growth_factors)
         if self.batch > runs:
             raise ValueError(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from itertools import count
 
 import numpy as np
@@ -90,11 +89,7 @@ class Transform:
             pyfftw.zeros_aligned((n, self._width), "complex64") for _ in range(workers.number)
         ]
         self._planes: dict[tuple, list[tuple[pyfftw.FFTW, tuple]]] = {}
-        with self._wisdom():
-            self._along_x = {
-                direction: [self._plan(block, block, (0,), direction) for block in self._blocks]
-                for direction in ("FFTW_FORWARD", "FFTW_BACKWARD")
-            }
+        self._along_x = self._planned(self._column_plans)
 
     def empty(self, *lead: int) -> np.ndarray:
         """Aligned float32 field (*lead, planes, n, n), not initialised."""
@@ -287,15 +282,28 @@ class Transform:
         in_place = np.may_share_memory(field, modes)
         key = (direction, field.strides[1:], in_place)
         if key not in self._planes:
-            with self._wisdom():
-                self._planes[key] = [
-                    self._plane_plan(field.shape[1:], modes.shape[1:], direction, in_place)
+            self._planes[key] = self._planned(
+                lambda flags: [
+                    self._plane_plan(field.shape[1:], modes.shape[1:], direction, in_place, flags)
                     for _ in range(self._workers.number)
                 ]
+            )
         return self._planes[key]
 
+    def _column_plans(self, flags: tuple[str, ...]) -> dict[str, list[pyfftw.FFTW]]:
+        """Plans along x for each worker."""
+        return {
+            direction: [self._plan(block, block, (0,), direction, flags) for block in self._blocks]
+            for direction in ("FFTW_FORWARD", "FFTW_BACKWARD")
+        }
+
     def _plane_plan(
-        self, shape: tuple[int, ...], shape_k: tuple[int, ...], direction: str, in_place: bool
+        self,
+        shape: tuple[int, ...],
+        shape_k: tuple[int, ...],
+        direction: str,
+        in_place: bool,
+        flags: tuple[str, ...],
     ) -> tuple[pyfftw.FFTW, tuple]:
         modes = pyfftw.empty_aligned(shape_k, "complex64")
         if in_place:
@@ -303,16 +311,21 @@ class Transform:
         else:
             field = pyfftw.empty_aligned(shape, "float32")
         ends = (field, modes) if direction == "FFTW_FORWARD" else (modes, field)
-        return self._plan(*ends, (0, 1), direction), ends
+        return self._plan(*ends, (0, 1), direction, flags), ends
 
     def _plan(
-        self, source: np.ndarray, target: np.ndarray, axes: tuple[int, ...], direction: str
+        self,
+        source: np.ndarray,
+        target: np.ndarray,
+        axes: tuple[int, ...],
+        direction: str,
+        flags: tuple[str, ...],
     ) -> pyfftw.FFTW:
-        flags = [f"FFTW_{self._planning.upper()}"]
+        flags = (f"FFTW_{self._planning.upper()}", *flags)
         return pyfftw.FFTW(source, target, axes=axes, direction=direction, flags=flags, threads=1)
 
-    def _wisdom(self) -> AbstractContextManager[None]:
-        return wisdom.kept(self._planning == "measure", self._ranks)
+    def _planned(self, make: Callable[[tuple[str, ...]], wisdom.Plans]) -> wisdom.Plans:
+        return wisdom.plans(make, self._planning == "measure", self._ranks)
 
 
 def _aligned(planes: np.ndarray) -> bool:

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import pyfftw
 
 from coca.files import whole_file
 from coca.machine import processor
 from coca.ranks import Ranks
+
+Plans = TypeVar("Plans")
+
+
+def plans(make: Callable[[tuple[str, ...]], Plans], measure: bool, ranks: Ranks) -> Plans:
+    """Plans that `make` gives with more flags: timed once a machine, where they are to be.
+
+    Wisdom of which nothing is missing is not looked through again.
+    """
+    if measure and ranks.size == 1:
+        _load_once()
+        with suppress(RuntimeError):
+            return make(("FFTW_WISDOM_ONLY",))
+    with kept(measure, ranks):
+        return make(())
 
 
 @contextmanager

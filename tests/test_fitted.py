@@ -23,7 +23,6 @@ from coca.fitted import (
     nonlinearity,
     sharpened,
     shipped,
-    step_exponent,
 )
 from coca.fitting import POWER_WEIGHT, least_squares, make_members, torch_density_modes
 from coca.force import Acceleration
@@ -196,7 +195,7 @@ def test_the_density_is_fitted_to_particles_that_move_as_in_a_run():
     member.weights = np.array([0.4, 0.6], np.float32)
     matrices = 0.1 * np.random.default_rng(11).normal(size=(2, *CLASSES, TARGETS, FEATURES))
     matrices = matrices.astype(np.float32)
-    member.start(2)
+    member.start(np.array([0.0, 0.6, 1.0]))
     member.evaluate(member.steps[0])
     member.advance(member.steps[0], matrices)
     member.evaluate(member.steps[1])
@@ -231,6 +230,8 @@ def test_table_survives_its_file(table, tmp_path):
         ({"nodes": [0.0, np.nan]}, "values that are not finite"),
         ({"matrices": {}}, "no matrices"),
         ({"matrices": {1: np.zeros((2, 2))}}, r"matrices\.1: \(2, 2\), wanted"),
+        ({"fractions": {1: [0.0, 0.5, 1.0]}}, r"fractions\.1: wanted 2 increasing values"),
+        ({"fractions": {1: [1.0, 0.0]}}, r"fractions\.1: wanted 2 increasing values"),
         ({"residuals": {1: np.zeros(3)}}, r"residuals\.1: wanted \(1, 2\)"),
         ({"errors": {1: np.zeros(3)}}, r"errors\.1: wanted \(2,\)"),
     ],
@@ -238,6 +239,7 @@ def test_table_survives_its_file(table, tmp_path):
 def test_tables_that_are_none_say_why(table, tmp_path, changes, message):
     parts = {
         "nodes": [0.0, 1.0],
+        "fractions": {1: [0.0, 1.0]},
         "matrices": {1: np.zeros((1, 2, *CLASSES, *MATRIX))},
         "residuals": {1: np.zeros((1, 2))},
         "errors": {1: np.zeros(2)},
@@ -251,7 +253,7 @@ def test_tables_that_are_none_say_why(table, tmp_path, changes, message):
 @pytest.mark.parametrize("count", [1, 3, 8])
 def test_a_frame_without_residual_is_followed_exactly(table, domain, cosmology, conditions, count):
     frame = conditions.lpt_frame(cosmology)
-    plan = schemes.residual(cosmology, 0.06, 1.0, count, step_exponent(count))
+    plan = schemes.residual(cosmology, schemes.edges(0.06, 1.0, table.fractions[count]))
     rule = FittedKick(domain, cosmology, frame, table, plan, 1.0)
     steps = iter(plan)
 
@@ -307,17 +309,17 @@ def test_fitted_steps_beat_bullfrog(config_values, Omega_m, sigma_8, z):
 
 def test_residuals_of_the_fit_belong_to_their_steps(table, cosmology):
     """On the fitted steps the stored values, and the same function of D on others."""
-    fitted = schemes.residual(cosmology, 0.06, 1.0, 6, step_exponent(6))
+    fitted = schemes.residual(cosmology, schemes.edges(0.06, 1.0, table.fractions[6]))
     H = np.array([step.D1 - step.D0 for step in fitted])
     node = table.nodes[1]
     np.testing.assert_allclose(
         H**2 * table.residual(fitted, node, 6), table.residuals[6][:, 1], rtol=1e-6
     )
-    uniform = schemes.residual(cosmology, 0.06, 1.0, 40)
+    uniform = schemes.residual(cosmology, np.linspace(0.06, 1.0, 41))
     most = table.counts[-1]
     s = table.residual(uniform, node, most)
     assert len(s) == 40 and s.min() > 0
-    own = schemes.residual(cosmology, 0.06, 1.0, most, step_exponent(most))
+    own = schemes.residual(cosmology, schemes.edges(0.06, 1.0, table.fractions[most]))
     assert s.max() <= table.residual(own, node, most).max() * 1.001
 
 

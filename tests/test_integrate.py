@@ -23,6 +23,10 @@ from coca.integrate import (
 D_START = 0.06
 
 
+def uniform_edges(D0, D1, steps):
+    return schemes.edges(D0, D1, schemes.power_fractions(steps))
+
+
 class Problem:
     """Initial conditions with the force that moves them."""
 
@@ -33,13 +37,13 @@ class Problem:
 
     def bullfrog(self, steps, outputs=(1.0,), scheme=schemes.bullfrog):
         rest = rest_frame(self.domain.particles)
-        plan = scheme(self.cosmology, D_START, outputs[-1], steps)
+        plan = scheme(self.cosmology, uniform_edges(D_START, outputs[-1], steps))
         state = initial_state(self.lpt, rest, D_START)
         run = integrate(self.domain, rest, self.force, VelocityKick(), plan, state, outputs)
         return list(run)
 
     def residual(self, frame, steps, gain=0.0, outputs=(1.0,), force=None):
-        plan = schemes.residual(self.cosmology, D_START, outputs[-1], steps)
+        plan = schemes.residual(self.cosmology, uniform_edges(D_START, outputs[-1], steps))
         rule = ResidualKick(self.domain, self.cosmology, frame, gain)
         state = initial_state(self.lpt, frame, D_START)
         run = integrate(self.domain, frame, force or self.force, rule, plan, state, outputs)
@@ -128,7 +132,7 @@ def test_a_frame_without_residual_is_followed_exactly(nonlinear):
         g = -D * frame.velocity(D) - frame.acceleration(D) / cosmology.c(D)
         return Acceleration(np.float32(g), np.zeros(domain.particles, np.float32))
 
-    plan = schemes.residual(cosmology, D_START, 1.0, 3)
+    plan = schemes.residual(cosmology, uniform_edges(D_START, 1.0, 3))
     state = initial_state(frame, frame, D_START)
     rule = ResidualKick(domain, cosmology, frame, 8.0)
     steps = iter(plan)
@@ -266,7 +270,7 @@ def test_frame_derivatives_are_derivatives(smooth):
 def test_a_wrong_schedule_fails_at_once(cosmology):
     zeros = np.zeros((3, 8), np.float32)
     state = State(zeros.copy(), zeros.copy(), 0.2, 0.2)
-    step = schemes.bullfrog(cosmology, 0.2, 0.4, 1)[0]
+    step = schemes.bullfrog(cosmology, np.array([0.2, 0.4]))[0]
     with pytest.raises(ValueError, match="kick"):
         kick(state, step, VelocityKick(), Acceleration(zeros, None))
     drift(state, 0.3)
@@ -276,7 +280,7 @@ def test_a_wrong_schedule_fails_at_once(cosmology):
 
 def test_bullfrog_weights_in_einstein_de_sitter():
     """The closed form with E = -3/7 D^2 (Rampf, List & Hahn 2024)."""
-    step = schemes.bullfrog(Cosmology(1.0, 0.05, 0.7, 1.0, 0.8), 0.2, 0.6, 1)[0]
+    step = schemes.bullfrog(Cosmology(1.0, 0.05, 0.7, 1.0, 0.8), np.array([0.2, 0.6]))[0]
     E = -3 / 7 * np.square([0.2, 0.6])
     slope = -6 / 7 * np.array([0.2, 0.6])
     F = (E[0] + slope[0] * 0.2) / 0.4 - 0.4

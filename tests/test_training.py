@@ -133,7 +133,7 @@ def test_expanded_trajectories_are_the_simulated_ones(values):
     simulation, domain = trainer.simulations.planned[0], trainer.domain
     psi1, psi2, rows = trainer.simulations.load(0)
     lpt, rest = lpt_frame(simulation.cosmology, psi1, psi2), rest_frame(domain.particles)
-    steps = schemes.bullfrog(simulation.cosmology, simulation.D_start, 1.0, 16)
+    steps = schemes.bullfrog(simulation.cosmology, np.linspace(simulation.D_start, 1.0, 17))
     state = initial_state(lpt, rest, simulation.D_start)
     outputs = [0.25, 0.625, 1.0]
     run = integrate(domain, rest, ParticleMesh(domain, 32), VelocityKick(), steps, state, outputs)
