@@ -28,6 +28,7 @@ NAMES = (
     "statistics",
     "accuracy",
     "gain",
+    "edges",
     "trust",
     "robustness",
 )

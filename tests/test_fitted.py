@@ -339,7 +339,10 @@ def test_earlier_outputs_are_warned_of(config_values):
         ("redshift=2.0", r"growth_factors: found 0\.45, wanted at least"),
         ("particles=512", "simulations, particles: need .* GiB of memory"),
         ("spacing=[0.0, 1.0]", "spacing: found .* wanted two positive numbers"),
-        ("batch=100", "batch: found 100, wanted at most 60"),
+        ("batch=200", "batch: found 200, wanted at most 132"),
+        ("edges={3: [0.5]}", r"edges\.3: found \(0\.5,\), wanted 2 values between 0 and 1"),
+        ("edges={3: [0.5, 0.4]}", r"edges\.3: found \(0\.5, 0\.4\), wanted .* increasing"),
+        ("edges={3: [0.5, 1.0]}", r"edges\.3: found \(0\.5, 1\.0\), wanted .* increasing"),
     ],
 )
 def test_fits_that_cannot_be_are_refused(values, message, capsys):
@@ -358,12 +361,15 @@ def test_fit_command_writes_a_table_that_serves(config_values, tmp_path, capsys)
     small = [
         "particles=32", "simulations=3", "growth_factors=[1.0]", "force_evaluations=2", "nodes=2",
         "iterations=20", "batch=2", "reference_steps=32", "times=16", f"table={path}", "threads=1",
+        "edges={2: [0.65]}",
     ]  # fmt: skip
     arguments = ["configs/fit.yaml", *(f"--set={value}" for value in small)]
     assert fit_command.main(arguments) == 0
     assert f"wrote {path}" in capsys.readouterr().out
     values = config_values | {"force_evaluations": 2, "reference": {"force_evaluations": 64}}
     fitted_run = run(values, integrator={"kick": "fitted", "table": str(path)})
+    first, last = fitted_run.run.steps
+    assert first.D1 == last.D0 == pytest.approx(0.35 * first.D0 + 0.65 * last.D1)
     explicit = run(values, integrator={"kick": "explicit"})
 
     def errors(simulation):

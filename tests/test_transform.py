@@ -11,6 +11,7 @@ import pytest
 
 import kernels.fourier
 from coca import transform, wisdom
+from coca.domain import Domain
 from coca.ranks import OneRank
 from coca.transform import Transform, Workers
 
@@ -148,6 +149,13 @@ def test_wisdom_is_kept_and_used_again(tmp_path):
     stamp = file.stat().st_mtime_ns
     assert plan_in_a_process(tmp_path) > 0
     assert file.stat().st_mtime_ns == stamp  # nothing was timed anew, so nothing was written
+
+
+def test_known_plans_are_made_without_looking_through_wisdom(monkeypatch):
+    domain = Domain(1.0, 8)
+    domain.transform(16)
+    monkeypatch.setattr(wisdom, "_export", lambda: pytest.fail("read again"))
+    Domain(1.0, 8).transform(16)
 
 
 def test_damaged_wisdom_is_made_anew(tmp_path, monkeypatch):
