@@ -14,7 +14,8 @@ evaluations, seed, cosmology and k:
     seconds          wall seconds from initial displacements to the particles at z = 0
     force_seconds, network_seconds    the parts of it spent in forces and in the network
 
-Every method runs once before it is timed, so no compilation is counted.
+Every method runs once before it is timed, so no compilation is counted; freed memory is kept from
+run to run, as in an ensemble.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from benchmarks.timing import machine_record
 from coca.analysis import particle_spectra
 from coca.config import Config, make_config
 from coca.hypercube import latin_hypercube
+from coca.machine import keep_freed_memory
 from coca.plan import Plan, make_plan
 from coca.simulation import Simulation, simulate
 
@@ -142,6 +144,7 @@ def measure(options: argparse.Namespace) -> list[dict]:
     unknown = set(options.methods) - set(METHODS)
     if unknown:
         raise SystemExit(f"--methods: found {sorted(unknown)}, wanted some of {list(METHODS)}")
+    keep_freed_memory()
     warm_up(options)
     rows = []
     for i, (name, cosmology) in enumerate(cosmologies(options)):

@@ -18,6 +18,7 @@ import numpy as np
 
 from coca.config import Config, EnsembleConfig, make_config
 from coca.errors import CocaError, ConfigError, FileError, Terminated
+from coca.machine import keep_freed_memory
 from coca.output import write_json
 from coca.progress import Progress
 from coca.ranks import Ranks
@@ -137,6 +138,7 @@ def run_ensemble(
     int
         How many members failed.
     """
+    keep_freed_memory()
     group, results = ranks.split(work.groups), dict(work.results)
     number = ranks.rank // group.size
     for member in work.todo[number :: work.groups]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -215,6 +216,30 @@ def test_memory_estimate_is_within_ten_per_cent(tmp_path, n, options):
     subprocess.run(command, cwd=ROOT, check=True)
     memory = json.loads((tmp_path / "run.json").read_text())["memory"]
     assert memory["estimated"] == pytest.approx(memory["peak"], rel=0.1)
+
+
+REUSE = """
+import resource
+import numpy as np
+from coca.machine import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    parts = [np.ones(2**22, np.uint8) for _ in range(20)]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+keep_freed_memory()
+print(faults(), faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator alone is told")
+def test_freed_memory_is_used_again():
+    """80 MiB in pages of 4 KiB, or in huge ones, are taken once."""
+    command = [sys.executable, "-c", REUSE]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    first, second = map(int, done.stdout.split())
+    assert second < 0.1 * first
 
 
 def test_peak_memory_is_this_process_alone():
