@@ -19,7 +19,7 @@ from coca.schemes import Step
 
 DISTRUST = 3.0
 """A residual this many times the largest of the fit means another frame than the fitted one."""
-USELESS = 0.85
+USELESS = 0.75
 """With a residual above this share of 2LPT's in many steps, fitted steps of 2LPT do better than a
 frame with the gain. The shipped emulator's are 0.3 to 0.7; with scrambled weights 1.1 to 1.7."""
 
