@@ -17,16 +17,14 @@ import numpy as np
 
 from benchmarks.accuracy import FIDUCIAL
 from benchmarks.timing import machine_record
-from coca import schemes
 from coca.analysis import particle_spectra
 from coca.config import load_config, make_config
 from coca.fitted import hats
-from coca.fitting import Member, fit_count, make_members
+from coca.fitting import Member, edge_fractions, fit_count, make_members
 from coca.machine import choose_threads
 from coca.training_config import FitConfig
 
 SHIPPED = Path(__file__).parent.parent / "configs" / "fit.yaml"
-EXPONENT = 0.7
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +44,7 @@ def measure(options: argparse.Namespace) -> list[dict]:
     fitted_on = members(config, threads)
     held_out = members(fit_config(options.simulations, 21), threads)
     rows = []
-    for inner in options.edges or choices():
+    for inner in options.edges or choices(config):
         fractions = np.array([0.0, *inner, 1.0])
         matrices, _ = fit_count(fitted_on, fractions, config)
         errors = np.mean([run(member, fractions, matrices) for member in held_out], axis=0)
@@ -56,11 +54,10 @@ def measure(options: argparse.Namespace) -> list[dict]:
     return rows
 
 
-def choices() -> list[np.ndarray]:
-    """The edges of configs/fit.yaml, each after those of a power of as many steps."""
-    shipped = load_config(SHIPPED, [], FitConfig).edges
-    powers = {n: schemes.power_fractions(n, EXPONENT)[1:-1] for n in shipped}
-    return [edges for n in shipped for edges in (powers[n], np.array(shipped[n]))]
+def choices(plain: FitConfig) -> list[np.ndarray]:
+    """The edges of configs/fit.yaml, each after those of a configuration that has none."""
+    shipped = load_config(SHIPPED, [], FitConfig)
+    return [edge_fractions(n, config)[1:-1] for n in shipped.edges for config in (plain, shipped)]
 
 
 def fit_config(simulations: int, seed: int) -> FitConfig:

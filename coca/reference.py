@@ -26,6 +26,5 @@ def bullfrog_run(
     """Snapshots at the growth factors `outputs` of BullFrog with steps uniform in D to the last."""
     rest = rest_frame(domain.own_particles)
     state = initial_state(conditions.lpt_frame(cosmology), rest, D_start)
-    edges = schemes.edges(D_start, outputs[-1], schemes.power_fractions(steps))
-    plan = schemes.bullfrog(cosmology, edges)
+    plan = schemes.bullfrog(cosmology, np.linspace(D_start, outputs[-1], steps + 1))
     return integrate(domain, rest, force, VelocityKick(), plan, state, list(outputs))

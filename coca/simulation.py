@@ -338,8 +338,7 @@ def run_reference(
     """The BullFrog reference that the configuration asks for; `kept` are the run's snapshots."""
     count = options.force_evaluations
     rest = rest_frame(problem.domain.own_particles)
-    fractions = schemes.power_fractions(count)
-    edges = schemes.edges(problem.D_start, problem.outputs[-1], fractions)
+    edges = np.linspace(problem.D_start, problem.outputs[-1], count + 1)
     steps = schemes.bullfrog(problem.cosmology, edges)
     problem.progress.say("reference run (BullFrog)")
     limits = np.full(count, np.inf)
