@@ -28,7 +28,6 @@ NAMES = (
     "statistics",
     "accuracy",
     "gain",
-    "edges",
     "trust",
     "robustness",
 )

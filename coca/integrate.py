@@ -231,9 +231,8 @@ def integrate(
         between = any(D < step.D1 for D in inside)
         before = copy.deepcopy(state) if between else state
         drift(state, step.D_mid)
-        x[:] = state.e
-        frame.add(step.D_mid, (1.0, 0.0, 0.0), x)
-        acceleration = force(domain.add_lattice(x, out=x), rule.needs_density, x)
+        frame.add(step.D_mid, (1.0, 0.0, 0.0), domain.add_lattice(state.e, out=x))
+        acceleration = force(x, rule.needs_density, x)
         on_evaluation(kick(state, step, rule, acceleration))
         drift(state, step.D1)
         for D in inside:
