@@ -140,10 +140,11 @@ def test_a_tolerance_out_of_reach_is_warned_of(config_values, monkeypatch):
     assert "Mpc/h is left after 14 force evaluations, wanted 0.001" in simulation.warnings[-1]
 
 
-@pytest.mark.parametrize("count", [2, 6, 16])
-def test_a_useful_emulator_is_kept(config_values, count):
+@pytest.mark.parametrize(("particles", "count"), [(32, 2), (32, 6), (32, 16), (64, 2), (64, 16)])
+def test_a_useful_emulator_is_kept(config_values, particles, count):
     """The limits without a table of its own let the shipped emulator pass."""
     own = {"frame": "emulator", "emulator": {"weights": str(SHIPPED_WEIGHTS)}}
+    own |= {"particles": particles, "mesh": 2 * particles, "box_size": 2.0 * particles}
     simulation = run(config_values | own, force_evaluations=count)
     assert simulation.run.method.frame == "emulator" and simulation.warnings == []
 
