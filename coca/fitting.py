@@ -132,9 +132,9 @@ class Member:
         truth, state, D = self.truth, self.state, step.D_mid
         self.H, self.c = step.D1 - step.D0, truth.cosmology.c(D)
         drift(state, D)
-        x = state.e.copy()
+        x = truth.domain.add_lattice(state.e)
         self.frame.add(D, (1.0, 0.0, 0.0), x)
-        self.s, self.delta = truth.force(truth.domain.add_lattice(x, out=x), True, x)
+        self.s, self.delta = truth.force(x, True, x)
         self.frame.add(D, (0.0, D, 1.0 / self.c), self.s)
         kernels.fitted.classify(self.delta, DENSITIES, self.now_class)
 
