@@ -9,7 +9,8 @@ its residual now, its residual velocity, the residual acceleration here and a st
 M is the explicit kick and drift, and M_fit what is fitted on simulations by `coca.fit`, for each
 class of density now and a step before, the same in all directions; between two classes it goes over
 from one to the other. Features that vanish stay so:
-a frame without residual is followed exactly. The last step's row for e is fitted to the power
+a frame without residual is followed exactly. Where haloes turn faster than the step, what
+`coca.orbits` finds of their particles comes on top. The last step's row for e is fitted to the power
 spectrum and the correlation of the density, since the mean position of a particle in a halo is
 more central than the particle.
 
@@ -29,6 +30,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 import kernels.fitted
+import kernels.orbits
+from coca import orbits
 from coca.cosmology import Cosmology
 from coca.domain import Domain
 from coca.errors import FileError
@@ -38,7 +41,7 @@ from coca.integrate import Evaluation, State, evaluation_of
 from coca.schemes import Step, edges
 from coca.tensors import read_tensors, write_tensors
 
-FORMAT = "coca-steps-2"
+FORMAT = "coca-steps-3"
 DENSITIES = np.array(
     [0.3, 0.5, 0.75, 1, 1.5, 2.5, 4, 7, 12, 20, 35, 70, 150], np.float32
 )  # fmt: skip
@@ -101,6 +104,9 @@ class FittedSteps:
         Edges of the steps, see `coca.schemes.edges`.
     matrices : dict of int to array (steps, K, *CLASSES, TARGETS, FEATURES) float32
         M_fit.
+    phases : dict of int to float
+        Squared phase beyond which particles have sub-steps, see `coca.orbits`, for the numbers of
+        steps that have them.
     residuals : dict of int to array (steps, K)
         Largest rms H^2 s over the particle spacing that the fit has seen.
     errors : dict of int to array (K,)
@@ -117,6 +123,7 @@ class FittedSteps:
         nodes: np.ndarray,
         fractions: dict[int, np.ndarray],
         matrices: dict[int, np.ndarray],
+        phases: dict[int, float],
         residuals: dict[int, np.ndarray],
         errors: dict[int, np.ndarray],
         error_fit: tuple[float, float],
@@ -126,6 +133,7 @@ class FittedSteps:
         self.nodes = np.asarray(nodes, np.float64)
         self.fractions = fractions
         self.matrices, self.residuals, self.errors = matrices, residuals, errors
+        self.phases = phases
         self.error_fit, self.fitted, self.frame = tuple(error_fit), fitted, frame
 
     @property
@@ -165,6 +173,8 @@ class FittedSteps:
             tensors[f"matrices.{count}"] = np.ascontiguousarray(self.matrices[count], np.float32)
             tensors[f"residuals.{count}"] = np.ascontiguousarray(self.residuals[count], np.float32)
             tensors[f"errors.{count}"] = np.ascontiguousarray(self.errors[count], np.float32)
+        for count, phase in self.phases.items():
+            tensors[f"phases.{count}"] = np.array([phase], np.float64)
         metadata = {
             "format": FORMAT,
             "frame": self.frame,
@@ -194,6 +204,7 @@ class FittedSteps:
             parts: dict[str, dict[int, np.ndarray]] = {
                 "fractions": {},
                 "matrices": {},
+                "phases": {},
                 "residuals": {},
                 "errors": {},
             }
@@ -213,11 +224,21 @@ class FittedSteps:
                     raise ValueError(f"residuals.{count}: wanted {(count, len(nodes))}")
                 if parts["errors"][count].shape != (len(nodes),):
                     raise ValueError(f"errors.{count}: wanted {(len(nodes),)}")
+            phases = {count: float(p.item()) for count, p in parts.pop("phases").items()}
+            if not all(phase > 0 for phase in phases.values()):
+                raise ValueError(f"phases: {phases}, wanted positive values")
             ranges = dict(json.loads(metadata["fitted"]))
             fitted = FittedRange(**{name: tuple(pair) for name, pair in ranges.items()})
             amplitude, exponent = map(float, json.loads(metadata["error_fit"]))
             error_fit = amplitude, exponent
-            return cls(nodes, **parts, error_fit=error_fit, fitted=fitted, frame=metadata["frame"])
+            return cls(
+                nodes,
+                **parts,
+                phases=phases,
+                error_fit=error_fit,
+                fitted=fitted,
+                frame=metadata["frame"],
+            )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise FileError(f"integrator.table: cannot use {path}: {reason}") from None
@@ -307,17 +328,34 @@ class FittedKick:
             np.ascontiguousarray(explicit_matrix(step) + sharpened(deviation), np.float32)
             for step, deviation in zip(steps, deviations, strict=True)
         ]
-        n = frame.n_particles
+        self._phase = table.phases.get(len(steps))
+        n, nobody = frame.n_particles, orbits.nobody()
         self.memory = {
             "before": np.zeros((3, n), np.float32),
             "delta_before": np.full(n, -1.0, np.float32),
+            "who": nobody.who,
+            "ahead": nobody.ahead,
         }
+
+    def aim(self, x: np.ndarray) -> None:
+        """Particles that had sub-steps are where those lead."""
+        kernels.orbits.add_at(self.memory["ahead"], self.memory["who"], x)
 
     def __call__(self, state: State, step: Step, acceleration: Acceleration) -> Evaluation:
         """Advance the residual, turning g into s / c; say what the force showed."""
         H, c = step.D1 - step.D0, self.cosmology.c(step.D_mid)
-        s_c, delta = acceleration
+        s_c, delta = acceleration.g, acceleration.delta
         self.frame.add(step.D_mid, (0.0, step.D_mid, 1.0 / c), s_c)
+        sub_steps = orbits.follow(
+            self.domain,
+            self.cosmology,
+            self.frame,
+            state,
+            self.steps,
+            step,
+            acceleration,
+            self._phase,
+        )
         sums = kernels.fitted.step(
             state.e,
             state.w,
@@ -331,5 +369,7 @@ class FittedKick:
             H,
             c,
         )
+        sub_steps.add_to(state)
+        self.memory["who"], self.memory["ahead"] = sub_steps.who, sub_steps.ahead
         self.memory["delta_before"] = delta
         return evaluation_of(self.domain, step, c, sums)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 import kernels.fitted
-from coca import initial, schemes
+import kernels.orbits
+from coca import initial, orbits, schemes
 from coca.analysis import density_modes
 from coca.cosmology import Cosmology, scale_factor
 from coca.domain import Domain
@@ -37,6 +38,7 @@ from coca.integrate import (
     hermite,
     initial_state,
 )
+from coca.orbits import Orbits
 from coca.power import linear_power
 from coca.reference import bullfrog_run
 from coca.schemes import Step
@@ -47,6 +49,8 @@ SHRINKAGE = 3000.0
 each with its nonlinearity, each with its density before."""
 POWER_WEIGHT = 3.0
 """Weight of (P / P_true - 1)^2 beside 1 - r in the fit of the last step."""
+SUB_STEPPED = range(2, 9)
+"""Numbers of steps with sub-steps: a single one is far from all orbits, more resolve them."""
 NOISE = 1e-8
 """Mean square, over that of the largest feature, below which a feature is round-off."""
 BIAS_PRIOR = 0.003
@@ -109,13 +113,19 @@ class Member:
     """Density contrast at the last evaluation, array (N,)."""
     delta_before: np.ndarray = field(init=False)
     """That of the step before."""
+    phase: float | None = field(init=False)
+    """Squared phase beyond which particles have sub-steps, if any do."""
+    orbits: Orbits = field(init=False)
+    """What these gave at the last evaluation."""
     residuals: list[float] = field(init=False)
     """Rms H^2 s of each step over the spacing."""
     errors: list[float] = field(init=False)
     """Rms displacement per component that s stands for at each step, Mpc/h."""
 
-    def start(self, fractions: np.ndarray) -> None:
-        """Go back to the start, with steps ahead between the edges of `coca.schemes.edges`."""
+    def start(self, fractions: np.ndarray, phase: float | None = None) -> None:
+        """Go back to the start, with steps ahead between the edges of `coca.schemes.edges`, and
+        sub-steps of particles beyond a squared phase."""
+        self.phase, self.orbits = phase, orbits.nobody()
         truth, n = self.truth, self.truth.domain.particles
         cosmology = truth.cosmology
         edges = schemes.edges(truth.D_start, self.D_end, fractions)
@@ -134,8 +144,20 @@ class Member:
         drift(state, D)
         x = truth.domain.add_lattice(state.e)
         self.frame.add(D, (1.0, 0.0, 0.0), x)
-        self.s, self.delta = truth.force(x, True, x)
+        kernels.orbits.add_at(self.orbits.ahead, self.orbits.who, x)
+        acceleration = truth.force(x, True, x)
+        self.s, self.delta = acceleration.g, acceleration.delta
         self.frame.add(D, (0.0, D, 1.0 / self.c), self.s)
+        self.orbits = orbits.follow(
+            truth.domain,
+            truth.cosmology,
+            self.frame,
+            state,
+            self.steps,
+            step,
+            acceleration,
+            self.phase,
+        )
         kernels.fitted.classify(self.delta, DENSITIES, self.now_class)
 
     @cached_property
@@ -153,13 +175,16 @@ class Member:
         return e, w
 
     def moments(self, step: Step) -> tuple[np.ndarray, np.ndarray]:
-        """See `kernels.fitted.moments`; the targets are what the explicit step leaves."""
+        """See `kernels.fitted.moments`; the targets are what the explicit step and sub-steps leave."""
         e, w = self.target(step.D1)
         kicked = np.float32(step.alpha) * self.state.w - np.float32(self.c * step.beta) * self.s
         e -= self.state.e + np.float32(0.5 * self.H) * kicked
+        w -= kicked
+        kernels.orbits.add_at(-self.orbits.e, self.orbits.who, e)
+        kernels.orbits.add_at(-self.orbits.w, self.orbits.who, w)
         classes = self.now_class, self.before_class
         return kernels.fitted.moments(
-            *self._features, *classes, self.H, self.c, e, w - kicked, CLASSES
+            *self._features, *classes, self.H, self.c, e, w, CLASSES
         )
 
     def error(self, D: float) -> float:
@@ -173,6 +198,7 @@ class Member:
         mine = np.ascontiguousarray(mine, np.float32)
         densities = self.delta, self.delta_before, DENSITIES, DENSITIES_BEFORE
         sums = kernels.fitted.step(*self._features, *densities, mine, self.H, self.c)
+        self.orbits.add_to(self.state)
         evaluation = evaluation_of(self.truth.domain, step, self.c, sums)
         self.residuals.append(self.H**2 * evaluation.residual_rms / self.truth.domain.cell)
         self.errors.append(evaluation.error_rms / np.sqrt(3.0))
@@ -202,7 +228,9 @@ class Member:
         per_particle = sum(
             (u * t)[:, None] * flat[b * CLASSES[1] + k] for b, u in before for k, t in now
         )
-        return torch.einsum("pf,fcp->cp", per_particle, features)
+        found = np.zeros_like(self.s)
+        kernels.orbits.add_at(self.orbits.e, self.orbits.who, found)
+        return torch.einsum("pf,fcp->cp", per_particle, features) + torch.from_numpy(found)
 
     @property
     def _features(self) -> tuple[np.ndarray, ...]:
@@ -236,12 +264,17 @@ def fit(config: FitConfig, threads: int, frame_of: FrameOf, report: Report = pri
         member.weights = hats(nodes, member.nonlinearity).astype(np.float32)
     fractions: dict[int, np.ndarray] = {}
     matrices: dict[int, np.ndarray] = {}
+    phases: dict[int, float] = {}
     residuals: dict[int, np.ndarray] = {}
     errors: dict[int, np.ndarray] = {}
     pairs: list[tuple[float, float]] = []
     for count in range(1, config.force_evaluations + 1):
         fractions[count] = edge_fractions(count, config)
-        matrices[count], residuals[count] = fit_count(members, fractions[count], config)
+        if config.phase is not None and count in SUB_STEPPED:
+            phases[count] = config.phase
+        matrices[count], residuals[count] = fit_count(
+            members, fractions[count], phases.get(count), config
+        )
         left = [member.error(member.D_end) for member in members]
         errors[count] = node_errors(members, left)
         measured = [float(np.sqrt(np.mean(np.square(member.errors)))) for member in members]
@@ -258,17 +291,20 @@ def fit(config: FitConfig, threads: int, frame_of: FrameOf, report: Report = pri
     )
     error_fit = float(np.exp(offset)), float(exponent)
     return FittedSteps(
-        nodes, fractions, matrices, residuals, errors, error_fit, fitted, config.frame
+        nodes, fractions, matrices, phases, residuals, errors, error_fit, fitted, config.frame
     )
 
 
 def edge_fractions(count: int, config: FitConfig) -> np.ndarray:
     """Edges of `count` steps, those of the configuration or (i/n)^p.
 
-    Few steps are best shorter late, where haloes are; many are best uniform.
+    Few steps are best shorter late, where haloes are, the less so with sub-steps in these; many
+    are best uniform.
     """
     if count in config.edges:
         return np.array([0.0, *config.edges[count], 1.0])
+    if config.phase is not None and count in SUB_STEPPED:
+        return schemes.power_fractions(count, 0.75)
     return schemes.power_fractions(count, min(max(0.7, 0.1 + 0.075 * count), 1.0))
 
 
@@ -293,12 +329,13 @@ def make_members(
 
 
 def fit_count(
-    members: list[Member], fractions: np.ndarray, config: FitConfig
+    members: list[Member], fractions: np.ndarray, phase: float | None, config: FitConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Matrices of all steps between `fractions`, and the residuals that they met."""
+    """Matrices of all steps between `fractions`, with sub-steps beyond `phase`, and the residuals
+    that they met."""
     count = len(fractions) - 1
     for member in members:
-        member.start(fractions)
+        member.start(fractions, phase)
     matrices, residuals = [], []
     for i in range(count):
         for member in members:

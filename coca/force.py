@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -24,6 +25,9 @@ class Acceleration(NamedTuple):
     """Density contrast, array (N,) float32, or (0,) where it was not asked for: with central
     differences the Laplacian of the potential over next neighbours, otherwise the density
     assigned."""
+    at: Callable[[np.ndarray], np.ndarray] | None = None
+    """Gives g (3, M) at any positions (3, M) in the same potential, until the next force; none with
+    the spectral gradient, which leaves no potential."""
 
 
 class ParticleMesh:
@@ -94,7 +98,8 @@ class ParticleMesh:
             if density:
                 self._read_density(x, travel, delta)
             self._spectral(x, travel, self._component, out)
-        return Acceleration(out, delta)
+            return Acceleration(out, delta)
+        return Acceleration(out, delta, self._potential.read_gradient_again)
 
     def _read_density(self, x: np.ndarray, travel: Travel, delta: np.ndarray) -> None:
         self._potential.read(x, travel, delta)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+import kernels.orbits
 import kernels.particles
 from coca.cosmology import Cosmology
 
@@ -24,6 +25,10 @@ class Frame(ABC):
     @abstractmethod
     def add(self, D: float, derivatives: tuple[float, float, float], out: np.ndarray) -> None:
         """Add to `out` the displacement, velocity and acceleration, each times its factor."""
+
+    @abstractmethod
+    def part(self, who: np.ndarray) -> Frame:
+        """The frame of particles `who`, (M,) int64, alone."""
 
     def displacement(self, D: float) -> np.ndarray:
         """Displacement x_F - q."""
@@ -73,6 +78,12 @@ class SeparableFrame(Frame):
         if weights:
             kernels.particles.add_terms(self._fields, np.array(weights, np.float32), out)
 
+    def part(self, who: np.ndarray) -> Frame:
+        """See `Frame`."""
+        pairs = zip(self._growths, self._fields, strict=True)
+        terms = [Term(growth, kernels.orbits.picked(field, who)) for growth, field in pairs]
+        return SeparableFrame(len(who), *terms)
+
 
 class HeldFrame(Frame):
     """Particles with displacements and velocities known at one growth factor alone.
@@ -94,6 +105,10 @@ class HeldFrame(Frame):
         if D != self.D or acceleration:
             raise ValueError(f"found D = {D}, wanted displacement or velocity at D = {self.D}")
         kernels.particles.add_terms(self._fields, np.array(weights, np.float32), out)
+
+    def part(self, who: np.ndarray) -> Frame:
+        """See `Frame`."""
+        return HeldFrame(self.D, *(kernels.orbits.picked(field, who) for field in self._fields))
 
 
 def rest_frame(n_particles: int) -> Frame:

@@ -78,6 +78,10 @@ class Kick(Protocol):
     def memory(self) -> dict[str, np.ndarray]:
         """What it remembers from step to step."""
 
+    def aim(self, x: np.ndarray) -> None:
+        """Move positions (3, N) in the middle of a step, which particles have come to straight on,
+        to where the force is wanted."""
+
     def __call__(self, state: State, step: Step, acceleration: Acceleration) -> Evaluation | None:
         """Kick; `kick` stamps the state."""
 
@@ -90,6 +94,9 @@ class VelocityKick:
 
     def __init__(self) -> None:
         self.memory: dict[str, np.ndarray] = {}
+
+    def aim(self, x: np.ndarray) -> None:
+        """Straight on is right."""
 
     def __call__(self, state: State, step: Step, acceleration: Acceleration) -> None:
         """Kick the velocity."""
@@ -122,6 +129,9 @@ class ResidualKick:
     memory: dict[str, np.ndarray] = field(default_factory=dict, init=False)
     needs_density = True
     moves = False
+
+    def aim(self, x: np.ndarray) -> None:
+        """Straight on is right."""
 
     def __call__(self, state: State, step: Step, acceleration: Acceleration) -> Evaluation:
         """Kick the residual velocity, turning g into s / c; say what the force showed."""
@@ -232,6 +242,7 @@ def integrate(
         before = copy.deepcopy(state) if between else state
         drift(state, step.D_mid)
         frame.add(step.D_mid, (1.0, 0.0, 0.0), domain.add_lattice(state.e, out=x))
+        rule.aim(x)
         acceleration = force(x, rule.needs_density, x)
         on_evaluation(kick(state, step, rule, acceleration))
         drift(state, step.D1)

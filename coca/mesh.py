@@ -100,6 +100,23 @@ class Mesh:
         """Interpolate the gradient (3, N) at the particles, and the Laplacian where there is
         room for it, (N,) or (0,); `out` may be `x`. Other arguments as for `paint`."""
         self._fill_ghosts(self._below, self._above)
+        self._read_gradient(x, travel, out, laplacian, self._domain.lattice)
+
+    def read_gradient_again(self, x: np.ndarray) -> np.ndarray:
+        """The gradient (3, M) at any positions (3, M), once `read_gradient` has been called."""
+        out = np.empty_like(x)
+        travel = self._domain.travel(x, self._n, self._cloud)
+        self._read_gradient(x, travel, out, np.empty(0, np.float32), None)
+        return out
+
+    def _read_gradient(
+        self,
+        x: np.ndarray,
+        travel: Travel,
+        out: np.ndarray,
+        laplacian: np.ndarray,
+        lattice: tuple[int, int, int] | None,
+    ) -> None:
         where = (self._inverse_cell, self._padded, self._slab)
         how = {"order": self._order, "cloud": self._cloud}
         guests = travel.guests
@@ -109,7 +126,6 @@ class Mesh:
                 guests, *where, values[:3], **how, laplacian=values[3:].reshape(-1)
             )
         travel.send_back(*values)
-        lattice = self._domain.lattice
         kernels.assignment.read_gradient(
             x, *where, out, **how, lattice=lattice, laplacian=laplacian
         )

@@ -123,6 +123,9 @@ class FitConfig(Section):
     edges: dict[Integer, tuple[Number, ...]] = Field(default_factory=dict)
     """Inner edges of steps for some numbers of them, rising from 0 at the start to 1 at the end in
     D; for others they are (i/n)^p, p = 0.7 to n = 8, rising to 1 at 12."""
+    phase: Number | None = Field(0.25, gt=0)
+    """Squared phase beyond which particles have sub-steps, see `coca.orbits`, with two to eight
+    force evaluations; none for no sub-steps."""
     nodes: Integer = Field(7, ge=2)
     """Nodes of nonlinearity."""
     iterations: Integer = Field(120, ge=1)

@@ -36,6 +36,13 @@ class Travel:
         """Positions (3, G) float32 of the guests; waits for them."""
         return np.ascontiguousarray(self._arrivals.wait().T)
 
+    def bring(self, *values: np.ndarray) -> np.ndarray:
+        """Further values (c, G) float32 of the guests, of which every rank has those of its own
+        particles, (N,) each."""
+        rows = np.stack([value[self._indices] for value in values], axis=1)
+        arrived = self._ranks.exchange(rows, self._counts, self._arrivals.counts, OUT).wait()
+        return np.ascontiguousarray(arrived.T)
+
     def send_back(self, *values: np.ndarray) -> None:
         """Begin to return values (G,) of the guests."""
         rows = np.ascontiguousarray(np.stack(values, axis=1))
