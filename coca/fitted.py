@@ -10,9 +10,9 @@ M is the explicit kick and drift, and M_fit what is fitted on simulations by `co
 class of density now and a step before, the same in all directions; between two classes it goes over
 from one to the other. Features that vanish stay so:
 a frame without residual is followed exactly. Where haloes turn faster than the step, what
-`coca.orbits` finds of their particles comes on top. The last step's row for e is fitted to the power
-spectrum and the correlation of the density, since the mean position of a particle in a halo is
-more central than the particle.
+`coca.orbits` finds of their particles comes on top. The last step's row for e is fitted to the
+power spectrum and the correlation of the density, since the mean position of a particle in a halo
+is more central than the particle.
 
 All lengths scale with the particle spacing, so that M_fit depends on the number of steps, which
 of them it is, and how nonlinear the box is at the end, ln(D_end sigma), sigma the rms linear

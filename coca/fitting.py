@@ -49,7 +49,7 @@ SHRINKAGE = 3000.0
 each with its nonlinearity, each with its density before."""
 POWER_WEIGHT = 3.0
 """Weight of (P / P_true - 1)^2 beside 1 - r in the fit of the last step."""
-SUB_STEPPED = range(2, 9)
+SUB_STEPPED = range(2, 7)
 """Numbers of steps with sub-steps: a single one is far from all orbits, more resolve them."""
 NOISE = 1e-8
 """Mean square, over that of the largest feature, below which a feature is round-off."""
@@ -175,7 +175,7 @@ class Member:
         return e, w
 
     def moments(self, step: Step) -> tuple[np.ndarray, np.ndarray]:
-        """See `kernels.fitted.moments`; the targets are what the explicit step and sub-steps leave."""
+        """See `kernels.fitted.moments`; the targets are what explicit step and sub-steps leave."""
         e, w = self.target(step.D1)
         kicked = np.float32(step.alpha) * self.state.w - np.float32(self.c * step.beta) * self.s
         e -= self.state.e + np.float32(0.5 * self.H) * kicked
@@ -183,9 +183,7 @@ class Member:
         kernels.orbits.add_at(-self.orbits.e, self.orbits.who, e)
         kernels.orbits.add_at(-self.orbits.w, self.orbits.who, w)
         classes = self.now_class, self.before_class
-        return kernels.fitted.moments(
-            *self._features, *classes, self.H, self.c, e, w, CLASSES
-        )
+        return kernels.fitted.moments(*self._features, *classes, self.H, self.c, e, w, CLASSES)
 
     def error(self, D: float) -> float:
         """Rms error per component of the residual displacement, Mpc/h."""

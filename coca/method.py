@@ -47,6 +47,11 @@ class Method:
     yardstick: FittedSteps | None = None
     """2LPT's fitted steps, whose residuals a frame without fitted steps has to beat."""
 
+    @property
+    def sub_steps(self) -> bool:
+        """Whether some numbers of force evaluations have sub-steps, see `coca.orbits`."""
+        return self.table is not None and bool(self.table.phases)
+
     def fitted(self, count: int) -> FittedSteps | None:
         """The table, if it serves this number of force evaluations."""
         return self.table if self.table and count in self.table.counts else None

@@ -1,16 +1,16 @@
 """Sub-steps: particles whose orbits a step does not resolve, in the potential that stands still.
 
-A force evaluation costs Fourier transforms; reading the potential that it leaves, at other positions,
-costs little, and the less the fewer they are. So particles whose squared phase
+A force evaluation costs Fourier transforms; reading the potential that it leaves, at other
+positions, costs little, and the less the fewer they are. So particles whose squared phase
 y = c (1 + delta) / 3 (H/2)^2 is beyond what a step H in D resolves are taken through it, and on to
 the middle of the next step, in sub-steps of half the length: haloes are where most of the error
 of few steps is, and hold little of the mass.
 
 The potential of a halo moves with it: it is read where the particle would be had the halo not
-moved since the force was taken, by the mean velocity of such particles within two spacings or so. It
-deepens like D^GROWTH. A halo in a potential that stands still would be held back by itself; therefore
-what sub-steps change has, by mass, no mean over the same neighbourhood: centres of mass
-move as the whole step says, which conserves momentum.
+moved since the force was taken, by the mean velocity of such particles within two spacings or so.
+It deepens like D^GROWTH. A halo in a potential that stands still would be held back by itself;
+therefore the mean of what sub-steps change, by mass over the same neighbourhood, is taken out:
+centres of mass move as the whole step says. docs/steps.md has what this gains.
 """
 
 from __future__ import annotations
@@ -94,6 +94,9 @@ def follow(
     """
     if phase is None:
         return nobody()
+    read = acceleration.at
+    if read is None:
+        raise ValueError("sub-steps need a force that can be read elsewhere")
     H, c = step.D1 - step.D0, cosmology.c(step.D_mid)
     least = max(LEAST_DENSITY, phase / (c / 3.0 * 0.25 * H**2))
     s_c, delta = acceleration.g, acceleration.delta
@@ -110,14 +113,13 @@ def follow(
     part.add(step.D0, (0.0, 1.0, 0.0), v)
     near = Neighbourhood(domain, x + np.float32(step.D_mid - step.D0) * v, share)
     flow = near.mean(v)
-
     where = np.empty_like(x)
 
     def go(first: float, last: float) -> None:
         """Take x and v through a sub-step."""
         middle, half = 0.5 * (first + last), 0.5 * (last - first)
         kernels.orbits.drift(x, v, half, flow, middle - step.D_mid, where)
-        g = acceleration.at(where)
+        g = read(where)
         (sub_step,) = schemes.residual(cosmology, np.array([first, last]))
         impulse = sub_step.beta * cosmology.c(middle) * (middle / step.D_mid) ** GROWTH
         kernels.particles.linear_kick(v, g, sub_step.alpha, impulse)

@@ -36,6 +36,8 @@ MPI_MEMORY = 60
 """MiB of MPI for each rank."""
 GHOST_PLANES = 5
 """Of a mesh, with the default force."""
+SUB_STEP_BYTES = 40
+"""Bytes per particle of sub-steps: about 240 for each that takes them, a sixth of all."""
 DISPLACEMENT, TRAVEL_BYTES = 5.0, 92
 """Mean displacement along one axis in Mpc/h, generously, and bytes for each particle that it takes
 to another rank: positions and accelerations, sent and received."""
@@ -219,8 +221,13 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
             f"threads: {threads} for each of {ranks.node.ranks} ranks on a machine that has "
             f"{ranks.node.cores:.2g} cores for each; they will be in each other's way"
         )
+    if any(method.sub_steps for method in methods):
+        half = config.particles // 2
+        check_ranks(
+            half, ranks.size, f"{half}, half of particles, for the sub-steps of fitted steps"
+        )
     fitted_steps = any(method.table for method in methods)
-    memory = estimate_memory(config, network, fitted_steps, ranks.size)
+    memory = estimate_memory(config, network, fitted_steps, methods[0].sub_steps, ranks.size)
     memory += 12 * len(own.knots) * config.particles**3 // ranks.size if own else 0
     wanted = "fewer particles or a coarser mesh"
     check_memory("particles, mesh", memory, wanted, ranks.node.ranks)
@@ -269,17 +276,25 @@ def _table_warnings(config: Config, table: FittedSteps, start: float) -> list[st
 
 
 def estimate_memory(
-    config: Config, network: Network | None, fitted_steps: bool, ranks: int = 1
+    config: Config,
+    network: Network | None,
+    fitted_steps: bool,
+    sub_steps: bool = False,
+    ranks: int = 1,
 ) -> int:
     """Peak bytes of each rank of a run: those of its largest stage, with the code's own."""
     own = (OWN_MEMORY + (NETWORK_OWN_MEMORY if network else 0)) * 2**20
     if ranks > 1:
         own += MPI_MEMORY * 2**20
-    return own + max(stage_memory(config, network, fitted_steps, ranks).values())
+    return own + max(stage_memory(config, network, fitted_steps, sub_steps, ranks).values())
 
 
 def stage_memory(
-    config: Config, network: Network | None, fitted_steps: bool, ranks: int = 1
+    config: Config,
+    network: Network | None,
+    fitted_steps: bool,
+    sub_steps: bool = False,
+    ranks: int = 1,
 ) -> dict[str, int]:
     """Bytes of a rank's arrays in each stage; `python -m benchmarks runs` measures the sum."""
     N, plane = config.particles**3 // ranks, config.mesh * (config.mesh + 2)
@@ -299,6 +314,7 @@ def stage_memory(
     density = 8 * N if config.integrator.method == "residual" else 0
     state = 3 * vectors + (2 * vectors if outputs > 1 else 0)
     state += vectors + 4 * N if fitted_steps else 0
+    state += SUB_STEP_BYTES * N if sub_steps else 0
     integration = conditions + vectors * terms + state + force + density + snapshots - 2 * vectors
     kept = snapshots * (1 + references) + frame
     alone = vectors if config.frame != "rest" else 0

@@ -122,9 +122,9 @@ class FitConfig(Section):
     """Largest number of steps to fit; all from 1."""
     edges: dict[Integer, tuple[Number, ...]] = Field(default_factory=dict)
     """Inner edges of steps for some numbers of them, rising from 0 at the start to 1 at the end in
-    D; for others they are (i/n)^p, p = 0.7 to n = 8, rising to 1 at 12."""
+    D; for others see `coca.fitting.edge_fractions`."""
     phase: Number | None = Field(0.25, gt=0)
-    """Squared phase beyond which particles have sub-steps, see `coca.orbits`, with two to eight
+    """Squared phase beyond which particles have sub-steps, see `coca.orbits`, with two to six
     force evaluations; none for no sub-steps."""
     nodes: Integer = Field(7, ge=2)
     """Nodes of nonlinearity."""

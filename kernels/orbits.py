@@ -1,8 +1,8 @@
 """Particles picked from all, their means over what is near, and their way in sub-steps.
 
-Means are taken on a coarse mesh, CIC both ways, in an array (planes + 1, m, m, 1 + c) of the mass and
-of c values times mass in each cell: `planes` own planes along x from number `first` on, and a ghost
-plane above.
+Means are taken on a coarse mesh, CIC both ways, in an array (planes + 1, m, m, 1 + c) of the mass
+and of c values times mass in each cell: `planes` own planes along x from number `first` on, and a
+ghost plane above.
 """
 
 from __future__ import annotations

@@ -210,6 +210,7 @@ def test_table_survives_its_file(table, tmp_path):
     table.save(path)
     again = FittedSteps.load(path)
     assert again.counts == table.counts and again.fitted == table.fitted
+    assert again.phases == table.phases
     assert again.error_fit == table.error_fit and again.frame == table.frame == "lpt"
     np.testing.assert_array_equal(again.nodes, table.nodes)
     for count in table.counts:
@@ -232,6 +233,7 @@ def test_table_survives_its_file(table, tmp_path):
         ({"matrices": {1: np.zeros((2, 2))}}, r"matrices\.1: \(2, 2\), wanted"),
         ({"fractions": {1: [0.0, 0.5, 1.0]}}, r"fractions\.1: wanted 2 increasing values"),
         ({"fractions": {1: [1.0, 0.0]}}, r"fractions\.1: wanted 2 increasing values"),
+        ({"phases": {1: -1.0}}, "phases: .*wanted positive values"),
         ({"residuals": {1: np.zeros(3)}}, r"residuals\.1: wanted \(1, 2\)"),
         ({"errors": {1: np.zeros(3)}}, r"errors\.1: wanted \(2,\)"),
     ],
@@ -241,6 +243,7 @@ def test_tables_that_are_none_say_why(table, tmp_path, changes, message):
         "nodes": [0.0, 1.0],
         "fractions": {1: [0.0, 1.0]},
         "matrices": {1: np.zeros((1, 2, *CLASSES, *MATRIX))},
+        "phases": {},
         "residuals": {1: np.zeros((1, 2))},
         "errors": {1: np.zeros(2)},
     } | changes
@@ -260,7 +263,8 @@ def test_a_frame_without_residual_is_followed_exactly(table, domain, cosmology, 
     def exact_force(x, density, out):
         D = next(steps).D_mid
         g = -D * frame.velocity(D) - frame.acceleration(D) / cosmology.c(D)
-        return Acceleration(np.float32(g), np.full(domain.particles, 3.0, np.float32))
+        delta = np.full(domain.particles, 3.0, np.float32)
+        return Acceleration(np.float32(g), delta, np.zeros_like)
 
     state = initial_state(frame, frame, 0.06)
     (final,) = integrate(domain, frame, exact_force, rule, plan, state, [1.0])

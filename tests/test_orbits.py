@@ -1,0 +1,153 @@
+"""Sub-steps of particles whose orbits a step does not resolve."""
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+import kernels.orbits
+from coca import orbits, schemes
+from coca.domain import Domain
+from coca.flow import Neighbourhood
+from coca.force import Acceleration, ParticleMesh
+from coca.frames import rest_frame
+from coca.integrate import State
+
+N, BOX = 16, 32.0
+
+
+@pytest.fixture
+def box():
+    return Domain(BOX, N, 2)
+
+
+def plain_means(x, mass, values, m):
+    """CIC means by mass on m^3 cells, particle by particle."""
+    cells = np.zeros((m, m, m, 1 + len(values)))
+    clouds = []
+    for p in range(x.shape[1]):
+        u = x[:, p].astype(np.float64) * (m / BOX)
+        low = np.floor(u).astype(int)
+        near = []
+        for corner in np.ndindex(2, 2, 2):
+            weight = np.prod(np.where(corner, u - low, 1 - (u - low)))
+            near.append((tuple((low + corner) % m), weight))
+            cells[near[-1][0]] += weight * mass[p] * np.array([1.0, *values[:, p]])
+        clouds.append(near)
+    sums = np.array([sum(w * cells[cell] for cell, w in near) for near in clouds]).T
+    return sums[1:] / sums[0]
+
+
+def test_means_over_the_neighbourhood_equal_their_plain_twin(box):
+    rng = np.random.default_rng(1)
+    x = rng.uniform(-BOX, 2 * BOX, (3, 500)).astype(np.float32)
+    mass = rng.uniform(0.1, 1, 500).astype(np.float32)
+    values = rng.normal(size=(5, 500)).astype(np.float32)
+    means = Neighbourhood(box, x, mass).mean(values)
+    np.testing.assert_allclose(means, plain_means(x, mass, values, N // 2), atol=2e-5)
+
+
+def test_no_mass_has_no_mean(box):
+    x = np.ones((3, 2), np.float32)
+    means = Neighbourhood(box, x, np.zeros(2, np.float32)).mean(np.ones((1, 2), np.float32))
+    assert not means.any()
+
+
+def test_particles_are_picked_and_put_back():
+    field = np.arange(30, dtype=np.float32).reshape(3, 10)
+    who = np.array([7, 2])
+    part = kernels.orbits.picked(field, who)
+    np.testing.assert_array_equal(part, field[:, who])
+    kernels.orbits.add_at(part, who, field)
+    np.testing.assert_array_equal(field[:, who], 2 * part)
+    np.testing.assert_array_equal(field[:, 3], [3, 13, 23])
+
+
+def test_lattice_points_of_some_particles(box):
+    who = np.array([0, 5, N**3 - 1, N**2 + 3 * N + 2])
+    points = np.zeros((3, 4), np.float32)
+    box.add_lattice_points(points, who)
+    everybody = box.add_lattice(np.zeros((3, N**3), np.float32))
+    np.testing.assert_array_equal(points, everybody[:, who])
+
+
+def well(cosmology, step, strength):
+    """A harmonic potential in the middle of the box: positions and velocities of particles in it
+    that mirror one another, and where they are at some later D, by an accurate integration."""
+    rng = np.random.default_rng(3)
+    half = rng.normal(0, 0.1, (2, 3, N**3 // 2))  # small in a cell of 4 Mpc/h
+    y, v = (np.concatenate([part, -part], axis=1) for part in half)
+
+    def slope(D, yv):
+        y, v = yv.reshape(2, -1)
+        growth = (D / step.D_mid) ** orbits.GROWTH
+        return np.concatenate([v, -cosmology.c(D) * (D * v + strength * growth * y)])
+
+    def at(*times):
+        run = solve_ivp(slope, (step.D0, times[-1]), np.r_[y.ravel(), v.ravel()], t_eval=times,
+                        rtol=1e-7, atol=1e-9)  # fmt: skip
+        return [column.reshape(2, 3, -1) for column in run.y.T]
+
+    return y, v, at, lambda x: np.float32(strength * (x - np.float32(BOX / 2)))
+
+
+@pytest.mark.parametrize("squared_phase", [0.5, 1.0])
+def test_orbits_in_a_well_are_followed(box, cosmology, squared_phase):
+    """Where the step turns particles by a radian and more, sub-steps of half its length leave a
+    quarter of its error at the end, and less than a third in the middle of the next step."""
+    steps = schemes.residual(cosmology, np.array([0.6, 0.8, 1.0]))
+    step, H = steps[0], 0.2
+    c = cosmology.c(step.D_mid)
+    strength = squared_phase / (c * 0.25 * H**2)
+    y, v, at, force = well(cosmology, step, strength)
+    q = box.add_lattice(np.zeros((3, N**3), np.float32))
+    e = np.float32(y + BOX / 2 - q + 0.5 * H * v)  # straight to the middle
+    state = State(e, np.float32(v), step.D_mid, step.D0)
+    g = force(q + e)
+    s_c = g.copy()  # of a frame at rest
+    density = np.full(N**3, 3.0 * strength - 1.0, np.float32)
+    acceleration = Acceleration(s_c, density, force)
+    found = orbits.follow(box, cosmology, rest_frame(N**3), state, steps, step, acceleration, 0.25)
+    np.testing.assert_array_equal(found.who, np.arange(N**3))
+    explicit_w = step.alpha * v - c * step.beta * g
+    explicit = e + 0.5 * H * explicit_w + q - BOX / 2, explicit_w
+    end, ahead = at(step.D1, steps[1].D_mid)
+    for before, change, truth in zip(explicit, (found.e, found.w), end, strict=True):
+        error = np.std(before + change - truth)
+        assert error < np.std(before - truth) / 4
+    straight = (steps[1].D_mid - step.D1) * (explicit[1] + found.w) + explicit[0] + found.e
+    assert np.std(straight + found.ahead - ahead[0]) < np.std(straight - ahead[0]) / 3
+
+
+def test_sub_steps_of_a_halo_leave_its_centre_of_mass(domain, cosmology, conditions, lpt_state):
+    """In a real potential, sub-steps change the momentum of all by little of what they change."""
+    frame, state, steps, step, acceleration = lpt_state
+    found = orbits.follow(domain, cosmology, frame, state, steps, step, acceleration, 0.05)
+    assert len(found.who) > 0.02 * domain.particles
+    for change in (found.e, found.w, found.ahead):
+        scatter = np.sqrt(np.mean(change.astype(np.float64) ** 2))
+        assert scatter > 0
+        assert np.abs(change.mean(axis=1, dtype=np.float64)).max() < 0.05 * scatter
+
+
+def test_particles_in_resolved_places_have_no_sub_steps(domain, cosmology, lpt_state):
+    frame, state, steps, step, acceleration = lpt_state
+    without, nobody, few, many = (
+        orbits.follow(domain, cosmology, frame, state, steps, step, acceleration, phase)
+        for phase in (None, 1e6, 0.3, 0.1)
+    )
+    assert not len(without.who) and not len(nobody.who)
+    assert set(few.who) < set(many.who)
+
+
+@pytest.fixture
+def lpt_state(domain, cosmology, conditions):
+    """Particles on 2LPT trajectories in the middle of the last but one step of three."""
+    frame = conditions.lpt_frame(cosmology)
+    steps = schemes.residual(cosmology, np.array([0.06, 0.4, 0.7, 1.0]))
+    step = steps[1]
+    zeros = np.zeros((3, domain.particles), np.float32)
+    state = State(zeros, zeros.copy(), step.D_mid, step.D0)
+    x = domain.add_lattice(frame.displacement(step.D_mid))
+    acceleration = ParticleMesh(domain, 2 * domain.n)(x, True)
+    frame.add(step.D_mid, (0.0, step.D_mid, 1.0 / cosmology.c(step.D_mid)), acceleration.g)
+    return frame, state, steps, step, acceleration
