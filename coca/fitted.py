@@ -111,7 +111,7 @@ class FittedSteps:
         Largest rms H^2 s over the particle spacing that the fit has seen.
     errors : dict of int to array (K,)
         Rms position error per component over the spacing that was left in the fit.
-    error_fit : tuple of float
+    error_fits : dict of int to array (2,)
         Amplitude and exponent of the error that is left, see `coca.trust`.
     fitted : FittedRange
     frame : {"lpt", "emulator"}
@@ -126,7 +126,7 @@ class FittedSteps:
         phases: dict[int, float],
         residuals: dict[int, np.ndarray],
         errors: dict[int, np.ndarray],
-        error_fit: tuple[float, float],
+        error_fits: dict[int, np.ndarray],
         fitted: FittedRange,
         frame: str,
     ):
@@ -134,7 +134,7 @@ class FittedSteps:
         self.fractions = fractions
         self.matrices, self.residuals, self.errors = matrices, residuals, errors
         self.phases = phases
-        self.error_fit, self.fitted, self.frame = tuple(error_fit), fitted, frame
+        self.error_fits, self.fitted, self.frame = error_fits, fitted, frame
 
     @property
     def counts(self) -> list[int]:
@@ -173,12 +173,12 @@ class FittedSteps:
             tensors[f"matrices.{count}"] = np.ascontiguousarray(self.matrices[count], np.float32)
             tensors[f"residuals.{count}"] = np.ascontiguousarray(self.residuals[count], np.float32)
             tensors[f"errors.{count}"] = np.ascontiguousarray(self.errors[count], np.float32)
+            tensors[f"error_fits.{count}"] = np.asarray(self.error_fits[count], np.float64)
         for count, phase in self.phases.items():
             tensors[f"phases.{count}"] = np.array([phase], np.float64)
         metadata = {
             "format": FORMAT,
             "frame": self.frame,
-            "error_fit": json.dumps(self.error_fit),
             "fitted": json.dumps(asdict(self.fitted)),
         }
         write_tensors(path, save_file, tensors, metadata)
@@ -207,6 +207,7 @@ class FittedSteps:
                 "phases": {},
                 "residuals": {},
                 "errors": {},
+                "error_fits": {},
             }
             for name, tensor in tensors.items():
                 part, _, count = name.partition(".")
@@ -224,18 +225,17 @@ class FittedSteps:
                     raise ValueError(f"residuals.{count}: wanted {(count, len(nodes))}")
                 if parts["errors"][count].shape != (len(nodes),):
                     raise ValueError(f"errors.{count}: wanted {(len(nodes),)}")
+                if parts["error_fits"][count].shape != (2,):
+                    raise ValueError(f"error_fits.{count}: wanted an amplitude and an exponent")
             phases = {count: float(p.item()) for count, p in parts.pop("phases").items()}
             if not all(phase > 0 for phase in phases.values()):
                 raise ValueError(f"phases: {phases}, wanted positive values")
             ranges = dict(json.loads(metadata["fitted"]))
             fitted = FittedRange(**{name: tuple(pair) for name, pair in ranges.items()})
-            amplitude, exponent = map(float, json.loads(metadata["error_fit"]))
-            error_fit = amplitude, exponent
             return cls(
                 nodes,
                 **parts,
                 phases=phases,
-                error_fit=error_fit,
                 fitted=fitted,
                 frame=metadata["frame"],
             )

@@ -265,7 +265,7 @@ def fit(config: FitConfig, threads: int, frame_of: FrameOf, report: Report = pri
     phases: dict[int, float] = {}
     residuals: dict[int, np.ndarray] = {}
     errors: dict[int, np.ndarray] = {}
-    pairs: list[tuple[float, float]] = []
+    error_fits: dict[int, np.ndarray] = {}
     for count in range(1, config.force_evaluations + 1):
         fractions[count] = edge_fractions(count, config)
         if config.phase is not None and count in SUB_STEPPED:
@@ -276,10 +276,9 @@ def fit(config: FitConfig, threads: int, frame_of: FrameOf, report: Report = pri
         left = [member.error(member.D_end) for member in members]
         errors[count] = node_errors(members, left)
         measured = [float(np.sqrt(np.mean(np.square(member.errors)))) for member in members]
-        pairs += zip(left, measured, strict=True)
+        exponent, offset = np.polyfit(np.log(measured), np.log(left), 1)
+        error_fits[count] = np.array([np.exp(offset), exponent])
         report(f"{count} force evaluations: rms error {np.mean(left):.3f} Mpc/h")
-    true, measured = np.log(np.array(pairs).T)
-    exponent, offset = np.polyfit(measured, true, 1)
     fitted = FittedRange(
         config.spacing,
         config.cosmology.Omega_m,
@@ -287,9 +286,8 @@ def fit(config: FitConfig, threads: int, frame_of: FrameOf, report: Report = pri
         (min(config.growth_factors), max(config.growth_factors)),
         (config.redshift, config.redshift),
     )
-    error_fit = float(np.exp(offset)), float(exponent)
     return FittedSteps(
-        nodes, fractions, matrices, phases, residuals, errors, error_fit, fitted, config.frame
+        nodes, fractions, matrices, phases, residuals, errors, error_fits, fitted, config.frame
     )
 
 

@@ -33,7 +33,7 @@ def estimate_error(evaluations: list[Evaluation], table: FittedSteps | None) -> 
     step does not resolve the local frequency, and s (H/2)^2 where it does
     (`Evaluation.error_rms`). The error that the kicks leave follows its mean over evaluations,
     e, as AMPLITUDE e^EXPONENT (Mpc/h), which `python -m benchmarks accuracy` measures; fitted
-    steps bring their own two numbers.
+    steps bring two numbers of their own for every number of evaluations.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def estimate_error(evaluations: list[Evaluation], table: FittedSteps | None) -> 
         why = "no force has measured a residual"
         return Trust(None, f"no error estimate ({why}); compare with a reference run")
     errors = np.array([evaluation.error_rms for evaluation in evaluations])
-    amplitude, exponent = table.error_fit if table else (AMPLITUDE, EXPONENT)
+    amplitude, exponent = table.error_fits[len(evaluations)] if table else (AMPLITUDE, EXPONENT)
     error = float(amplitude * np.sqrt(np.mean(errors**2) / 3.0) ** exponent)
     last = evaluations[-1]
     return Trust(

@@ -211,12 +211,13 @@ def test_table_survives_its_file(table, tmp_path):
     again = FittedSteps.load(path)
     assert again.counts == table.counts and again.fitted == table.fitted
     assert again.phases == table.phases
-    assert again.error_fit == table.error_fit and again.frame == table.frame == "lpt"
+    assert again.frame == table.frame == "lpt"
     np.testing.assert_array_equal(again.nodes, table.nodes)
     for count in table.counts:
         np.testing.assert_array_equal(again.matrices[count], table.matrices[count])
         np.testing.assert_array_equal(again.residuals[count], table.residuals[count])
         np.testing.assert_array_equal(again.errors[count], table.errors[count])
+        np.testing.assert_array_equal(again.error_fits[count], table.error_fits[count])
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(FileError, match=r"integrator\.table: cannot use"):
         FittedSteps.load(path)
@@ -236,6 +237,7 @@ def test_table_survives_its_file(table, tmp_path):
         ({"phases": {1: -1.0}}, "phases: .*wanted positive values"),
         ({"residuals": {1: np.zeros(3)}}, r"residuals\.1: wanted \(1, 2\)"),
         ({"errors": {1: np.zeros(3)}}, r"errors\.1: wanted \(2,\)"),
+        ({"error_fits": {1: np.ones(3)}}, r"error_fits\.1: wanted an amplitude and an exponent"),
     ],
 )
 def test_tables_that_are_none_say_why(table, tmp_path, changes, message):
@@ -246,8 +248,9 @@ def test_tables_that_are_none_say_why(table, tmp_path, changes, message):
         "phases": {},
         "residuals": {1: np.zeros((1, 2))},
         "errors": {1: np.zeros(2)},
+        "error_fits": {1: np.ones(2)},
     } | changes
-    bad = FittedSteps(**parts, error_fit=(1.0, 1.0), fitted=table.fitted, frame="lpt")
+    bad = FittedSteps(**parts, fitted=table.fitted, frame="lpt")
     bad.save(tmp_path / "table.safetensors")
     with pytest.raises(FileError, match=rf"integrator\.table: .*{message}"):
         FittedSteps.load(tmp_path / "table.safetensors")
