@@ -36,12 +36,10 @@ class Neighbourhood:
         planes, first = self._planes, self._domain.ranks.rank * self._planes
         inverse_cell, travel = self._m / self._domain.box_size, self._travel
         mesh = np.zeros((planes + 1, self._m, self._m, 1 + len(values)), np.float32)
-        kernels.orbits.deposit(self._x, inverse_cell, self._mass, values, mesh, first)
-        brought = travel.bring(self._mass, *values)
-        if travel.guests.size:
-            kernels.orbits.deposit(
-                travel.guests, inverse_cell, brought[0], brought[1:], mesh, first
-            )
+        rows = np.stack([self._mass, *(self._mass * values)], axis=1)
+        kernels.orbits.deposit(self._x, inverse_cell, rows, mesh, first)
+        brought = travel.bring(rows)
+        kernels.orbits.deposit(travel.guests, inverse_cell, brought, mesh, first)
         mesh[0] += self._domain.shift(mesh[planes:], 1, GHOSTS)[0]
         mesh[planes:] = self._domain.edges(mesh[:planes], 0, 1, GHOSTS)[1]
         answers = np.empty((len(values), travel.guests.shape[1]), np.float32)

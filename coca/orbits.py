@@ -100,7 +100,7 @@ def follow(
     H, c = step.D1 - step.D0, cosmology.c(step.D_mid)
     least = max(LEAST_DENSITY, phase / (c / 3.0 * 0.25 * H**2))
     s_c, delta = acceleration.g, acceleration.delta
-    who = np.flatnonzero(delta > np.float32((1.0 - RAMP) * least - 1.0))
+    who = kernels.orbits.above(delta, (1.0 - RAMP) * least - 1.0, domain.lattice)
     if domain.sum(len(who)) == 0:
         return nobody()
     e, w, s = (kernels.orbits.picked(field, who) for field in (state.e, state.w, s_c))

@@ -36,12 +36,10 @@ class Travel:
         """Positions (3, G) float32 of the guests; waits for them."""
         return np.ascontiguousarray(self._arrivals.wait().T)
 
-    def bring(self, *values: np.ndarray) -> np.ndarray:
-        """Further values (c, G) float32 of the guests, of which every rank has those of its own
-        particles, (N,) each."""
-        rows = np.stack([value[self._indices] for value in values], axis=1)
-        arrived = self._ranks.exchange(rows, self._counts, self._arrivals.counts, OUT).wait()
-        return np.ascontiguousarray(arrived.T)
+    def bring(self, rows: np.ndarray) -> np.ndarray:
+        """Values (G, c) of the guests, of which every rank has its own particles', (N, c)."""
+        leaving = rows[self._indices]
+        return self._ranks.exchange(leaving, self._counts, self._arrivals.counts, OUT).wait()
 
     def send_back(self, *values: np.ndarray) -> None:
         """Begin to return values (G,) of the guests."""

@@ -35,7 +35,7 @@ CENTRAL_DIFFERENCES = {
 """Weights of f(+1)-f(-1), f(+2)-f(-2), ... in the derivative of each order."""
 
 _TILE = (16, 16, 128)
-_RUN = (1, 1, 8192)
+_RUN = (1, 1, 1024)
 _FAR = np.float32(1e15)
 _NOTHING = np.empty(0, np.float32)
 

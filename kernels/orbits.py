@@ -10,7 +10,26 @@ from __future__ import annotations
 import numpy as np
 from numba import get_num_threads, njit, prange
 
-from kernels.assignment import CIC, _cell
+from kernels.assignment import _TILE, CIC, _bounds, _cell, _tiles
+
+BLOCK = 512
+
+
+@njit(cache=True)
+def above(delta, least, lattice):
+    """Particles (M,) int64 of density contrast above `least`, tile by tile of the lattice that they
+    started from, so that those of a halo stand together."""
+    out, count = np.empty(delta.size, np.int64), 0
+    bound = np.float32(least)
+    for t in range(_tiles(lattice, _TILE)):
+        x0, x1, y0, y1, z0, z1 = _bounds(t, lattice, _TILE)
+        for i in range(x0, x1):
+            for j in range(y0, y1):
+                row = (i * lattice[1] + j) * lattice[2]
+                for p in range(row + z0, row + z1):
+                    out[count] = p
+                    count += delta[p] > bound
+    return out[:count].copy()
 
 
 @njit(parallel=True, cache=True)
@@ -52,7 +71,7 @@ def drift(x, v, time, flow, lag, out):
             out[c, i] = x[c, i] - back * flow[c, i]
 
 
-def deposit(x, inverse_cell, mass, values, mesh, first):
+def deposit(x, inverse_cell, rows, mesh, first):
     """Add particles of this slab to the coarse mesh; the others are left out.
 
     Parameters
@@ -61,20 +80,20 @@ def deposit(x, inverse_cell, mass, values, mesh, first):
         Positions in Mpc/h.
     inverse_cell : float
         Coarse cells per Mpc/h.
-    mass : array (M,) float32
-    values : array (c, M) float32
+    rows : array (M, 1 + c) float32
+        Mass, and values times mass.
     mesh : array (planes + 1, m, m, 1 + c) float32
     first : int
         Number of its first plane.
     """
-    _deposit(x, inverse_cell, mass, values, mesh, first, min(get_num_threads(), len(mesh)))
+    _deposit(x, inverse_cell, rows, mesh, first, min(get_num_threads(), len(mesh)))
 
 
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
-def _deposit(x, inverse_cell, mass, values, mesh, first, parts):
+def _deposit(x, inverse_cell, rows, mesh, first, parts):
     """Each thread owns some planes: the order of the sums does not depend on their number."""
-    length, m = mesh.shape[0], mesh.shape[1]
-    one, width = np.float32(1), values.shape[0]
+    length, m, width = mesh.shape[0], mesh.shape[1], np.uint64(mesh.shape[3])
+    flat, source, one = mesh.reshape(-1), rows.reshape(-1), np.float32(1)
     for s in prange(parts):
         a, b = s * length // parts, (s + 1) * length // parts
         for p in range(x.shape[1]):
@@ -84,39 +103,42 @@ def _deposit(x, inverse_cell, mass, values, mesh, first, parts):
             j, fy = _cell(x[1, p], inverse_cell, CIC, m)
             k, fz = _cell(x[2, p], inverse_cell, CIC, m)
             j1, k1 = (j + 1) % m, (k + 1) % m
+            row = np.uint64(p) * width
             for d in range(8):
                 plane = i + (d >> 2)
                 if plane < a or plane >= b:
                     continue
-                w = mass[p] * (fx if d & 4 else one - fx)
-                w *= (fy if d & 2 else one - fy) * (fz if d & 1 else one - fz)
-                cell = mesh[plane, j1 if d & 2 else j, k1 if d & 1 else k]
-                cell[0] += w
+                w = (fx if d & 4 else one - fx) * (fy if d & 2 else one - fy)
+                w *= fz if d & 1 else one - fz
+                line = (plane * m + (j1 if d & 2 else j)) * m + (k1 if d & 1 else k)
+                cell = np.uint64(line) * width
                 for c in range(width):
-                    cell[c + 1] += w * values[c, p]
+                    flat[cell + c] += w * source[row + c]
 
 
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
 def average(x, inverse_cell, mesh, first, out):
     """Mean values (c, M) by mass at the particles of this slab; arguments as for `deposit`."""
-    length, m = mesh.shape[0], mesh.shape[1]
-    one, width = np.float32(1), out.shape[0]
-    for p in prange(x.shape[1]):
-        i, fx = _cell(x[0, p], inverse_cell, CIC, m, first)
-        if i + 1 >= length:
-            continue
-        j, fy = _cell(x[1, p], inverse_cell, CIC, m)
-        k, fz = _cell(x[2, p], inverse_cell, CIC, m)
-        j1, k1 = (j + 1) % m, (k + 1) % m
-        mass = np.float32(0)
-        out[:, p] = np.float32(0)
-        for d in range(8):
-            w = (fx if d & 4 else one - fx) * (fy if d & 2 else one - fy)
-            w *= fz if d & 1 else one - fz
-            cell = mesh[i + (d >> 2), j1 if d & 2 else j, k1 if d & 1 else k]
-            mass += w * cell[0]
-            for c in range(width):
-                out[c, p] += w * cell[c + 1]
-        if mass > 0:
-            for c in range(width):
-                out[c, p] /= mass
+    length, m, width = mesh.shape[0], mesh.shape[1], np.uint64(mesh.shape[3])
+    flat, one = mesh.reshape(-1), np.float32(1)
+    blocks = (x.shape[1] + BLOCK - 1) // BLOCK
+    for block in prange(blocks):
+        sums = np.empty(width, np.float32)
+        for p in range(block * BLOCK, min(x.shape[1], (block + 1) * BLOCK)):
+            i, fx = _cell(x[0, p], inverse_cell, CIC, m, first)
+            if i + 1 >= length:
+                continue
+            j, fy = _cell(x[1, p], inverse_cell, CIC, m)
+            k, fz = _cell(x[2, p], inverse_cell, CIC, m)
+            j1, k1 = (j + 1) % m, (k + 1) % m
+            sums[:] = np.float32(0)
+            for d in range(8):
+                w = (fx if d & 4 else one - fx) * (fy if d & 2 else one - fy)
+                w *= fz if d & 1 else one - fz
+                line = ((i + (d >> 2)) * m + (j1 if d & 2 else j)) * m + (k1 if d & 1 else k)
+                cell = np.uint64(line) * width
+                for c in range(width):
+                    sums[c] += w * flat[cell + c]
+            inverse = one / sums[0] if sums[0] > 0 else np.float32(0)
+            for c in range(out.shape[0]):
+                out[c, p] = inverse * sums[c + 1]
