@@ -36,10 +36,13 @@ class Neighbourhood:
         planes, first = self._planes, self._domain.ranks.rank * self._planes
         inverse_cell, travel = self._m / self._domain.box_size, self._travel
         mesh = np.zeros((planes + 1, self._m, self._m, 1 + len(values)), np.float32)
-        rows = np.stack([self._mass, *(self._mass * values)], axis=1)
+        rows = np.empty((len(self._mass), 1 + len(values)), np.float32)
+        rows[:, 0] = self._mass
+        np.multiply(self._mass, values, out=rows[:, 1:].T)
         kernels.orbits.deposit(self._x, inverse_cell, rows, mesh, first)
         brought = travel.bring(rows)
         kernels.orbits.deposit(travel.guests, inverse_cell, brought, mesh, first)
+        del rows, brought
         mesh[0] += self._domain.shift(mesh[planes:], 1, GHOSTS)[0]
         mesh[planes:] = self._domain.edges(mesh[:planes], 0, 1, GHOSTS)[1]
         answers = np.empty((len(values), travel.guests.shape[1]), np.float32)

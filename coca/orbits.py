@@ -104,8 +104,8 @@ def follow(
     if domain.sum(len(who)) == 0:
         return nobody()
     e, w, s = (kernels.orbits.picked(field, who) for field in (state.e, state.w, s_c))
-    residuals = e, np.float32(H) * w, np.float32(H**2 * c) * s
-    share = _share(residuals, 1.0 + delta[who], least, domain.cell)
+    squares = sum(f**2 * np.einsum("cp,cp->p", a, a) for f, a in ((1, e), (H, w), (H**2 * c, s)))
+    share = _share(squares, 1.0 + delta[who], least, domain.cell)
     part = frame.part(who)
     x, v = e - np.float32(step.D_mid - step.D0) * w, w.copy()
     domain.add_lattice_points(x, who)
@@ -133,25 +133,26 @@ def follow(
     domain.add_lattice_points(e, who)
     part.add(step.D1, (1.0, 0.0, 0.0), e)
     part.add(step.D1, (0.0, 1.0, 0.0), w)
-    changes = [x - e, v - w]
+    change = np.empty((6 if step is steps[-1] else 9, len(who)), np.float32)
+    np.subtract(x, e, out=change[:3])
+    np.subtract(v, w, out=change[3:6])
+    del e, w, s
     if step is not steps[-1]:
         D = steps[steps.index(step) + 1].D_mid
         straight = x + np.float32(D - step.D1) * v
         part.add(step.D1, (-1.0, step.D1 - D, 0.0), straight)
         part.add(D, (1.0, 0.0, 0.0), straight)
         go(step.D1, D)
-        changes.append(x - straight)
-    change = np.concatenate(changes)
+        np.subtract(x, straight, out=change[6:])
+        del straight
     change -= near.mean(change)
     change *= share
     return Orbits(who, change[:3], change[3:6], change[6:])
 
 
-def _share(
-    residual: tuple[np.ndarray, ...], density: np.ndarray, least: float, cell: float
-) -> np.ndarray:
+def _share(squares: np.ndarray, density: np.ndarray, least: float, cell: float) -> np.ndarray:
     """How much of its sub-steps each particle takes, (M,) float32: none to all within RAMP of the
-    least density, so that round-off moves no particle far, and none without a residual."""
+    least density, so that round-off moves no particle far, and none whose squared residual
+    vanishes."""
     rise = np.clip((density / np.float32(least) - (1.0 - RAMP)) / (2.0 * RAMP), 0.0, 1.0)
-    squares = sum(np.einsum("cp,cp->p", part, part) for part in residual)
     return (rise * squares / (squares + (ON_FRAME * cell) ** 2)).astype(np.float32)

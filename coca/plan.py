@@ -36,8 +36,9 @@ MPI_MEMORY = 60
 """MiB of MPI for each rank."""
 GHOST_PLANES = 5
 """Of a mesh, with the default force."""
-SUB_STEP_BYTES = 40
-"""Bytes per particle of sub-steps: about 240 for each that takes them, a sixth of all."""
+SUB_STEP_BYTES = 82
+"""Bytes per particle of sub-steps with two forces, where two fifths of all take them; fewer do with
+more."""
 DISPLACEMENT, TRAVEL_BYTES = 5.0, 92
 """Mean displacement along one axis in Mpc/h, generously, and bytes for each particle that it takes
 to another rank: positions and accelerations, sent and received."""
