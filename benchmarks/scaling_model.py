@@ -126,7 +126,8 @@ def memory_of_a_rank(n: int, ranks: int, method: str) -> float:
     sizes = [f"particles={n}", f"mesh={2 * n}", f"box_size={SPACING * n}", "reference=null"]
     quickstart = ROOT / "configs" / "quickstart.yaml"
     config = load_config(quickstart, [*options[method], *sizes], Config)
-    return estimate_memory(config, None, *[method == "fitted"] * 2, ranks)
+    fitted = method == "fitted"
+    return estimate_memory(config, None, fitted_steps=fitted, sub_steps=fitted, ranks=ranks)
 
 
 def measure(options: argparse.Namespace) -> list[dict]:

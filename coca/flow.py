@@ -6,10 +6,8 @@ import numpy as np
 
 import kernels.orbits
 from coca.domain import Domain
+from coca.mesh import GHOSTS
 from kernels.assignment import CIC
-
-GHOSTS, VALUES = "ghost planes", "means"
-"""What is sent."""
 
 
 class Neighbourhood:

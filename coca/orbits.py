@@ -123,7 +123,7 @@ def follow(
         (sub_step,) = schemes.residual(cosmology, np.array([first, last]))
         impulse = sub_step.beta * cosmology.c(middle) * (middle / step.D_mid) ** GROWTH
         kernels.particles.linear_kick(v, g, sub_step.alpha, impulse)
-        kernels.orbits.drift(x, v, half, flow, 0.0, where)
+        kernels.particles.axpy(half, v.reshape(-1), x.reshape(-1))
 
     go(step.D0, step.D_mid)
     go(step.D_mid, step.D1)
