@@ -38,12 +38,11 @@ def rms(values):
     return np.sqrt(np.mean(values.astype(np.float64) ** 2))
 
 
-def check_same(found, wanted, round_off):
-    """Vectors (3, N) agree in rms but for the thousandth of particles that differ most, and these
-    to ten thousand times that: haloes amplify the round-off of a handful so far that they make
-    half of the rms over all, and by how much depends on the plans that FFTW finds fastest."""
+def check_same(found, wanted, round_off, left_out):
+    """Vectors (3, N) agree in rms but for the share `left_out` of particles that differ most, and
+    all of them to ten thousand times that."""
     squares = np.sort(np.sum((found - wanted).astype(np.float64) ** 2, axis=0))
-    most = squares[: int(0.999 * len(squares))]
+    most = squares[: len(squares) - int(left_out * len(squares))]
     assert np.sqrt(most.mean() / 3.0) < round_off
     assert np.sqrt(squares[-1]) < 1e4 * round_off
 
@@ -59,9 +58,12 @@ def test_runs_give_the_same_particles(ranks, values, whole, method):
     assert len(found.run.steps) == len(wanted.run.steps)
     # float32 sums in another order: round-off of the potential, which is larger in larger boxes
     round_off = 1e-5 * max(1.0, config.box_size / 128.0)
+    # in the larger box haloes amplify that of a handful of particles so far that they make half of
+    # the rms, and by how much depends on the plans that FFTW finds fastest
+    left_out = 0.001 if method == "coca" else 0.0
     for a, b in zip(found.snapshots, wanted.snapshots, strict=True):
-        check_same(whole(a.disp, 1), b.disp, round_off)
-        check_same(whole(a.vel, 1), b.vel, 10 * round_off)
+        check_same(whole(a.disp, 1), b.disp, round_off, left_out)
+        check_same(whole(a.vel, 1), b.vel, 10 * round_off, left_out)
     residuals = ([e.residual_rms for e in s.run.evaluations] for s in (found, wanted))
     np.testing.assert_allclose(*residuals, rtol=1e-4)
     for a, b in zip(measure(found), measure(wanted), strict=True):
