@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 OWN_MEMORY, NETWORK_OWN_MEMORY = 250, 205
 """MiB of the libraries, of what numba loads, without the network and for it."""
-NETWORK_BYTES = {4: 332, 2: 305}
-"""Bytes per particle of the network's pass, features, activations and coefficients, by the bytes of
-a number in its products."""
 MPI_MEMORY = 60
 """MiB of MPI for each rank."""
 GHOST_PLANES = 5
@@ -62,6 +59,8 @@ class Network:
     precision: torch.dtype
     slabs: int
     """Pieces in which the network is done."""
+    bytes_per_particle: int
+    """Of a pass in one piece."""
 
     def frame(self, domain: Domain, cosmology: Cosmology, conditions: InitialConditions) -> Frame:
         """See `coca.emulator.emulator.Emulator.frame`."""
@@ -324,7 +323,7 @@ def stage_memory(
     return {
         "statistics": kept + statistics,
         "initial conditions": 56 * N + held + (lattice.BYTES if held else 0),
-        "network": conditions + NETWORK_BYTES[network.precision.itemsize] * N if network else 0,
+        "network": conditions + network.bytes_per_particle * N if network else 0,
         "integration": integration + references * snapshots,
         "analysis": kept + alone + vectors + mesh * (1 + references),
     }
@@ -350,13 +349,19 @@ def load_network(
 ) -> Network:
     """The emulator of a configuration, for a lattice of particles; errors as in `make_plan`."""
     ranks = ranks or OneRank()
-    from coca.emulator.device import choose_device, choose_precision, choose_slabs, sharers
+    from coca.emulator.device import (
+        bytes_per_particle,
+        choose_device,
+        choose_precision,
+        choose_slabs,
+        sharers,
+    )
     from coca.emulator.emulator import Emulator
 
     where, emulator = choose_device(device, ranks.node.rank), Emulator.load(options.weights)
     precision = choose_precision(options.precision, where)
     planes = max(1, particles // emulator.architecture.divisor // ranks.size)
-    own = NETWORK_BYTES[precision.itemsize] * particles**3 // ranks.size
-    needed = own * sharers(where, ranks.node.ranks)
+    each = bytes_per_particle(where, precision)
+    needed = each * particles**3 // ranks.size * sharers(where, ranks.node.ranks)
     slabs = choose_slabs(options.slabs, where, planes, needed)
-    return Network(emulator, where, precision, slabs)
+    return Network(emulator, where, precision, slabs, each)
