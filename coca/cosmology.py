@@ -6,7 +6,7 @@ D is normalised to D(a=1) = 1. Radiation is neglected, as in the N-body equation
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +15,8 @@ from scipy.interpolate import CubicSpline
 
 A_FIRST, A_LAST = 1e-4, 2.0
 """Range of scale factors over which growth is tabulated."""
+COSMOLOGIES = 32
+"""Whose growth, a matter of Omega_m alone, is remembered for the next run."""
 
 Real = TypeVar("Real", float, np.ndarray)
 
@@ -55,45 +57,19 @@ class Cosmology:
 
     def E(self, a: Real) -> Real:
         """Hubble rate H(a) / H0."""
-        return np.sqrt(self.Omega_m * np.power(a, -3.0, dtype=float) + 1.0 - self.Omega_m)
+        return _E(self.Omega_m, a)
 
     def Omega_m_a(self, a: Real) -> Real:
         """Matter density parameter at scale factor `a`."""
-        return self.Omega_m * np.power(a, -3.0, dtype=float) / self.E(a) ** 2
+        return _Omega_m_a(self.Omega_m, a)
 
-    @cached_property
+    @property
     def _growth(self) -> CubicSpline:
-        """Spline in ln a of (D1, dD1/dlna, D2, dD2/dlna), D1(a=1) = 1.
+        return _growth(self.Omega_m)
 
-        Solves D1'' + (2 + dlnH/dlna) D1' = (3/2) Omega_m(a) D1 and the same with source
-        D2 - D1^2 for the second order (Bouchet et al. 1995), from Einstein-de Sitter values.
-        """
-
-        def derivative(lna: float, y: np.ndarray) -> list[float]:
-            D1, dD1, D2, dD2 = y
-            Om = self.Omega_m_a(np.exp(lna))
-            friction = 2.0 - 1.5 * Om
-            return [
-                dD1,
-                1.5 * Om * D1 - friction * dD1,
-                dD2,
-                1.5 * Om * (D2 - D1**2) - friction * dD2,
-            ]
-
-        a0 = A_FIRST
-        start = [a0, a0, -3 / 7 * a0**2, -6 / 7 * a0**2]
-        lna = np.linspace(np.log(a0), np.log(A_LAST), 2048)
-        lna[np.argmin(np.abs(lna))] = 0.0
-        solution = solve_ivp(derivative, lna[[0, -1]], start, "DOP853", lna, rtol=1e-11, atol=1e-16)
-        D1, dD1, D2, dD2 = solution.y
-        norm = D1[lna == 0.0][0]
-        table = np.stack([D1 / norm, dD1 / norm, D2 / norm**2, dD2 / norm**2])
-        return CubicSpline(lna, table, axis=1)
-
-    @cached_property
+    @property
     def _lna_of_lnD(self) -> CubicSpline:
-        lna = self._growth.x
-        return CubicSpline(np.log(self._growth(lna)[0]), lna)
+        return _lna_of_lnD(self.Omega_m)
 
     def D1(self, a: Real) -> Real:
         """Linear growth factor."""
@@ -151,3 +127,47 @@ class Cosmology:
         """Peculiar velocity in km/s of a particle with dx/dD = 1 Mpc/h: 100 E(a) a f D."""
         a = self.a_of_D(D)
         return 100.0 * self.E(a) * a * self.f1(a) * D
+
+
+def _E(Omega_m: float, a: Real) -> Real:
+    return np.sqrt(Omega_m * np.power(a, -3.0, dtype=float) + 1.0 - Omega_m)
+
+
+def _Omega_m_a(Omega_m: float, a: Real) -> Real:
+    return Omega_m * np.power(a, -3.0, dtype=float) / _E(Omega_m, a) ** 2
+
+
+@lru_cache(COSMOLOGIES)
+def _growth(Omega_m: float) -> CubicSpline:
+    """Spline in ln a of (D1, dD1/dlna, D2, dD2/dlna), D1(a=1) = 1.
+
+    Solves D1'' + (2 + dlnH/dlna) D1' = (3/2) Omega_m(a) D1 and the same with source
+    D2 - D1^2 for the second order (Bouchet et al. 1995), from Einstein-de Sitter values.
+    """
+
+    def derivative(lna: float, y: np.ndarray) -> list[float]:
+        D1, dD1, D2, dD2 = y
+        Om = _Omega_m_a(Omega_m, np.exp(lna))
+        friction = 2.0 - 1.5 * Om
+        return [
+            dD1,
+            1.5 * Om * D1 - friction * dD1,
+            dD2,
+            1.5 * Om * (D2 - D1**2) - friction * dD2,
+        ]
+
+    a0 = A_FIRST
+    start = [a0, a0, -3 / 7 * a0**2, -6 / 7 * a0**2]
+    lna = np.linspace(np.log(a0), np.log(A_LAST), 2048)
+    lna[np.argmin(np.abs(lna))] = 0.0
+    solution = solve_ivp(derivative, lna[[0, -1]], start, "DOP853", lna, rtol=1e-11, atol=1e-16)
+    D1, dD1, D2, dD2 = solution.y
+    norm = D1[lna == 0.0][0]
+    table = np.stack([D1 / norm, dD1 / norm, D2 / norm**2, dD2 / norm**2])
+    return CubicSpline(lna, table, axis=1)
+
+
+@lru_cache(COSMOLOGIES)
+def _lna_of_lnD(Omega_m: float) -> CubicSpline:
+    growth = _growth(Omega_m)
+    return CubicSpline(np.log(growth(growth.x)[0]), growth.x)

@@ -13,7 +13,6 @@ import numba
 import numpy as np
 import pyfftw
 
-import kernels.orbits
 import kernels.particles
 from coca.errors import CocaError, ConfigError
 from coca.ranks import OneRank, Ranks, Summed, T
@@ -106,10 +105,6 @@ class Domain:
         out = np.empty_like(disp) if out is None else out
         kernels.particles.positions(disp, self.lattice, self.first_plane, self.cell, out)
         return out
-
-    def add_lattice_points(self, disp: np.ndarray, who: np.ndarray) -> None:
-        """The same in place, (3, M), for particles `who` (M,) of this rank."""
-        kernels.orbits.lattice_points(who, self.lattice, self.first_plane, self.cell, disp)
 
     def travel(self, x: np.ndarray, cells: int, cloud: tuple[int, ...]) -> Travel:
         """Send particles at `x` that are in another rank's slab there, see `coca.travel`."""

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ from coca.errors import FileError
 from coca.force import Acceleration
 from coca.frames import Frame
 from coca.integrate import Evaluation, State, evaluation_of
+from coca.orbits import Followers
 from coca.schemes import Step, edges
 from coca.tensors import read_tensors, write_tensors
 
@@ -52,6 +54,8 @@ CLASSES = len(DENSITIES_BEFORE) + 1, len(DENSITIES) + 1
 MATRIX = kernels.fitted.TARGETS, kernels.fitted.FEATURES
 SHARPENING = 0.3
 """Of what keeps each class's mean: with it the power at k = 1 h/Mpc is that of sharp edges."""
+MODES_AT_A_TIME = 2**20
+"""Whose squares `nonlinearity` has in memory."""
 SHIPPED = Path(__file__).parent / "tables"
 
 
@@ -254,9 +258,12 @@ def explicit_matrix(step: Step) -> np.ndarray:
 def sharpened(matrices: np.ndarray, strength: float = SHARPENING) -> np.ndarray:
     """Matrices (*CLASSES, ...) that do as `matrices` of classes with sharp edges would when they go
     over from class to class, see `kernels.fitted`; at strength 1 each class keeps its mean."""
-    return np.einsum("bc,kl,cl...->bk...", *unmixing(strength), matrices)
+    before, now = unmixing(strength)
+    flat = now @ matrices.reshape(*CLASSES, -1)
+    return np.tensordot(before, flat, 1).reshape(matrices.shape)
 
 
+@cache
 def unmixing(strength: float = SHARPENING) -> tuple[np.ndarray, np.ndarray]:
     """What `sharpened` multiplies classes before and now by, square arrays."""
 
@@ -286,8 +293,10 @@ def hats(nodes: np.ndarray, value: float) -> np.ndarray:
 
 def nonlinearity(domain: Domain, delta_k: np.ndarray, D_end: float) -> float:
     """ln(D_end sigma), sigma the rms of linear density modes (n, n, n//2+1) at D = 1."""
-    parts = delta_k.view(np.float32).reshape(*delta_k.shape, 2)
-    power = np.einsum("xyzc,xyzc->z", parts, parts, dtype=np.float64)
+    power = np.zeros(delta_k.shape[2])
+    for planes in np.array_split(delta_k, -(-delta_k.size // MODES_AT_A_TIME)):
+        squares = np.square(planes.real) + np.square(planes.imag)
+        power += squares.sum(axis=(0, 1), dtype=np.float64)
     inner = slice(1, -1 if domain.n % 2 == 0 else None)
     variance = domain.sum(float(power.sum() + power[inner].sum()))
     return float(np.log(max(D_end * np.sqrt(variance), 1e-6)))
@@ -328,7 +337,7 @@ class FittedKick:
             np.ascontiguousarray(explicit_matrix(step) + sharpened(deviation), np.float32)
             for step, deviation in zip(steps, deviations, strict=True)
         ]
-        self._phase = table.phases.get(len(steps))
+        self._follow = Followers(domain, cosmology, frame, steps, table.phases.get(len(steps)))
         n, nobody = frame.n_particles, orbits.nobody()
         self.memory = {
             "before": np.zeros((3, n), np.float32),
@@ -346,16 +355,7 @@ class FittedKick:
         H, c = step.D1 - step.D0, self.cosmology.c(step.D_mid)
         s_c, delta = acceleration.g, acceleration.delta
         self.frame.add(step.D_mid, (0.0, step.D_mid, 1.0 / c), s_c)
-        sub_steps = orbits.follow(
-            self.domain,
-            self.cosmology,
-            self.frame,
-            state,
-            self.steps,
-            step,
-            acceleration,
-            self._phase,
-        )
+        sub_steps = self._follow(state, step, acceleration, c)
         sums = kernels.fitted.step(
             state.e,
             state.w,

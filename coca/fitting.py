@@ -38,7 +38,7 @@ from coca.integrate import (
     hermite,
     initial_state,
 )
-from coca.orbits import Orbits
+from coca.orbits import Followers, Orbits
 from coca.power import linear_power
 from coca.reference import bullfrog_run
 from coca.schemes import Step
@@ -113,8 +113,8 @@ class Member:
     """Density contrast at the last evaluation, array (N,)."""
     delta_before: np.ndarray = field(init=False)
     """That of the step before."""
-    phase: float | None = field(init=False)
-    """Squared phase beyond which particles have sub-steps, if any do."""
+    follow: Followers = field(init=False)
+    """Takes particles through sub-steps."""
     orbits: Orbits = field(init=False)
     """What these gave at the last evaluation."""
     residuals: list[float] = field(init=False)
@@ -125,12 +125,13 @@ class Member:
     def start(self, fractions: np.ndarray, phase: float | None = None) -> None:
         """Go back to the start, with steps ahead between the edges of `coca.schemes.edges`, and
         sub-steps of particles beyond a squared phase."""
-        self.phase, self.orbits = phase, orbits.nobody()
+        self.orbits = orbits.nobody()
         truth, n = self.truth, self.truth.domain.particles
         cosmology = truth.cosmology
         edges = schemes.edges(truth.D_start, self.D_end, fractions)
         self.steps = schemes.residual(cosmology, edges)
         lpt = truth.conditions.lpt_frame(cosmology)
+        self.follow = Followers(truth.domain, cosmology, self.frame, self.steps, phase)
         self.state = initial_state(lpt, self.frame, truth.D_start)
         self.before = np.zeros((3, n), np.float32)
         self.now_class, self.before_class = np.zeros(n, np.uint8), np.zeros(n, np.uint8)
@@ -148,16 +149,7 @@ class Member:
         acceleration = truth.force(x, True, x)
         self.s, self.delta = acceleration.g, acceleration.delta
         self.frame.add(D, (0.0, D, 1.0 / self.c), self.s)
-        self.orbits = orbits.follow(
-            truth.domain,
-            truth.cosmology,
-            self.frame,
-            state,
-            self.steps,
-            step,
-            acceleration,
-            self.phase,
-        )
+        self.orbits = self.follow(state, step, acceleration, self.c)
         kernels.fitted.classify(self.delta, DENSITIES, self.now_class)
 
     @cached_property

@@ -19,34 +19,43 @@ class Neighbourhood:
         Its ranks divide half of the particle lattice, see `coca.domain.check_ranks`.
     x : array (3, M) float32
         Positions of this rank's particles in Mpc/h.
-    mass : array (M,) float32
-        Their say in the means.
     """
 
-    def __init__(self, domain: Domain, x: np.ndarray, mass: np.ndarray):
-        self._domain, self._x, self._mass = domain, x, mass
+    def __init__(self, domain: Domain, x: np.ndarray):
+        self._domain, self._x = domain, x
         self._m = domain.n // 2
         self._planes = self._m // domain.ranks.size
         self._travel = domain.travel(x, self._m, CIC)
 
-    def mean(self, values: np.ndarray) -> np.ndarray:
-        """Means (c, M) at the particles of their values (c, M), float32."""
+    def mean(self, rows: np.ndarray, count: int) -> np.ndarray:
+        """Means at the particles by mass.
+
+        Parameters
+        ----------
+        rows : array (M, 4 c) float32
+            The particles' mass and mass times values; four at a time are added.
+        count : int
+            How many of the values are wanted.
+
+        Returns
+        -------
+        array (count, M) float32
+        """
         planes, first = self._planes, self._domain.ranks.rank * self._planes
         inverse_cell, travel = self._m / self._domain.box_size, self._travel
-        mesh = np.zeros((planes + 1, self._m, self._m, 1 + len(values)), np.float32)
-        rows = np.empty((len(self._mass), 1 + len(values)), np.float32)
-        rows[:, 0] = self._mass
-        np.multiply(self._mass, values, out=rows[:, 1:].T)
+        mesh = np.zeros((planes + 1, self._m, self._m, rows.shape[1]), np.float32)
         kernels.orbits.deposit(self._x, inverse_cell, rows, mesh, first)
         brought = travel.bring(rows)
-        kernels.orbits.deposit(travel.guests, inverse_cell, brought, mesh, first)
-        del rows, brought
+        if brought.size:
+            kernels.orbits.deposit(travel.guests, inverse_cell, brought, mesh, first)
+        del brought
         mesh[0] += self._domain.shift(mesh[planes:], 1, GHOSTS)[0]
         mesh[planes:] = self._domain.edges(mesh[:planes], 0, 1, GHOSTS)[1]
-        answers = np.empty((len(values), travel.guests.shape[1]), np.float32)
-        kernels.orbits.average(travel.guests, inverse_cell, mesh, first, answers)
+        answers = np.empty((count, travel.guests.shape[1]), np.float32)
+        if answers.size:
+            kernels.orbits.average(travel.guests, inverse_cell, mesh, first, answers)
         travel.send_back(*answers)
-        out = np.empty_like(values)
+        out = np.empty((count, len(rows)), np.float32)
         kernels.orbits.average(self._x, inverse_cell, mesh, first, out)
         travel.come_home(*out)
         return out

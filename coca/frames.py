@@ -6,7 +6,8 @@ The integrator knows of LPT and of the network only through this seam.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -15,20 +16,54 @@ import kernels.orbits
 import kernels.particles
 from coca.cosmology import Cosmology
 
+GROWTHS = 64
+"""Growth factors whose terms a frame remembers."""
+
+
+Derivatives = tuple[float, float, float]
+"""Factors of a displacement, velocity and acceleration."""
+
 
 class Frame(ABC):
-    """Trajectories with exact derivatives in D. Arrays are (3, N) float32 in Mpc/h."""
+    """Trajectories with exact derivatives in D, sums of fields. Arrays are (3, N) float32 in Mpc/h.
 
-    def __init__(self, n_particles: int):
+    Parameters
+    ----------
+    n_particles : int
+        Particles N of this process.
+    fields : sequence of array (3, N)
+    """
+
+    def __init__(self, n_particles: int, fields: Sequence[np.ndarray]):
         self.n_particles = n_particles
+        self._fields = tuple(np.require(field, np.float32, ["C", "W"]) for field in fields)
 
     @abstractmethod
-    def add(self, D: float, derivatives: tuple[float, float, float], out: np.ndarray) -> None:
+    def weights(self, D: float, derivatives: Derivatives) -> np.ndarray:
+        """Of the fields in the displacement, velocity and acceleration, each times its factor."""
+
+    def add(self, D: float, derivatives: Derivatives, out: np.ndarray) -> None:
         """Add to `out` the displacement, velocity and acceleration, each times its factor."""
+        if self._fields:
+            weights = self.weights(D, derivatives).astype(np.float32)
+            kernels.particles.add_terms(self._fields, weights, out)
 
-    @abstractmethod
-    def part(self, who: np.ndarray) -> Frame:
-        """The frame of particles `who`, (M,) int64, alone."""
+    def gather(self, weights: Sequence[np.ndarray], who: np.ndarray, rows: np.ndarray) -> None:
+        """Sums of the fields of some particles.
+
+        Parameters
+        ----------
+        weights : sequence of R arrays
+            See `weights`.
+        who : array (M,) int64
+        rows : array (M, 3 R or more) float32
+            Gets the sums of each particle one after the other.
+        """
+        if self._fields:
+            all_weights = np.array(weights, np.float32)
+            kernels.orbits.gather_terms(self._fields, all_weights, who, rows)
+        else:
+            rows[:, : 3 * len(weights)] = 0.0
 
     def displacement(self, D: float) -> np.ndarray:
         """Displacement x_F - q."""
@@ -42,7 +77,7 @@ class Frame(ABC):
         """d2x_F/dD2."""
         return self._new(D, (0.0, 0.0, 1.0))
 
-    def _new(self, D: float, derivatives: tuple[float, float, float]) -> np.ndarray:
+    def _new(self, D: float, derivatives: Derivatives) -> np.ndarray:
         out = np.zeros((3, self.n_particles), np.float32)
         self.add(D, derivatives, out)
         return out
@@ -68,21 +103,12 @@ class SeparableFrame(Frame):
     """
 
     def __init__(self, n_particles: int, *terms: Term):
-        super().__init__(n_particles)
-        self._growths = [term.growth for term in terms]
-        self._fields = tuple(np.require(term.field, np.float32, ["C", "W"]) for term in terms)
+        super().__init__(n_particles, [term.field for term in terms])
+        self._growths = [lru_cache(GROWTHS)(term.growth) for term in terms]
 
-    def add(self, D: float, derivatives: tuple[float, float, float], out: np.ndarray) -> None:
+    def weights(self, D: float, derivatives: Derivatives) -> np.ndarray:
         """See `Frame`."""
-        weights = [np.dot(derivatives, growth(D)) for growth in self._growths]
-        if weights:
-            kernels.particles.add_terms(self._fields, np.array(weights, np.float32), out)
-
-    def part(self, who: np.ndarray) -> Frame:
-        """See `Frame`."""
-        pairs = zip(self._growths, self._fields, strict=True)
-        terms = [Term(growth, kernels.orbits.picked(field, who)) for growth, field in pairs]
-        return SeparableFrame(len(who), *terms)
+        return np.array([np.dot(derivatives, growth(D)) for growth in self._growths])
 
 
 class HeldFrame(Frame):
@@ -96,19 +122,15 @@ class HeldFrame(Frame):
     """
 
     def __init__(self, D: float, disp: np.ndarray, vel: np.ndarray):
-        super().__init__(disp.shape[1])
-        self.D, self._fields = D, (disp, vel)
+        super().__init__(disp.shape[1], (disp, vel))
+        self.D = D
 
-    def add(self, D: float, derivatives: tuple[float, float, float], out: np.ndarray) -> None:
+    def weights(self, D: float, derivatives: Derivatives) -> np.ndarray:
         """See `Frame`."""
         *weights, acceleration = derivatives
         if D != self.D or acceleration:
             raise ValueError(f"found D = {D}, wanted displacement or velocity at D = {self.D}")
-        kernels.particles.add_terms(self._fields, np.array(weights, np.float32), out)
-
-    def part(self, who: np.ndarray) -> Frame:
-        """See `Frame`."""
-        return HeldFrame(self.D, *(kernels.orbits.picked(field, who) for field in self._fields))
+        return np.array(weights)
 
 
 def rest_frame(n_particles: int) -> Frame:

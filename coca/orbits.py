@@ -15,12 +15,12 @@ centres of mass move as the whole step says. docs/steps.md has what this gains.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 import kernels.orbits
-import kernels.particles
 from coca import schemes
 from coca.cosmology import Cosmology
 from coca.domain import Domain
@@ -49,8 +49,7 @@ class Orbits(NamedTuple):
     w: np.ndarray
     """And velocity."""
     ahead: np.ndarray
-    """To add to the straight way from there to the middle of the next step; (3, 0) after the
-    last."""
+    """To add to the straight way from there to the middle of the next step, if there is one."""
 
     def add_to(self, state: State) -> None:
         """Add to what the explicit step gave."""
@@ -64,95 +63,102 @@ def nobody() -> Orbits:
     return Orbits(np.empty(0, np.int64), nothing, nothing, nothing)
 
 
-def follow(
-    domain: Domain,
-    cosmology: Cosmology,
-    frame: Frame,
-    state: State,
-    steps: list[Step],
-    step: Step,
-    acceleration: Acceleration,
-    phase: float | None,
-) -> Orbits:
-    """Follow the particles that need it through a step and to the middle of the next, if any.
+class Followers:
+    """Follows the particles that need it through each step of a run, and to the middle of the next.
 
     Parameters
     ----------
     domain : Domain
     cosmology : Cosmology
     frame : Frame
-    state : State
-        e drifted straight to the middle of the step, w at its start.
     steps : list of Step
         All of the run, of `coca.schemes.residual`.
-    step : Step
-        The one to take.
-    acceleration : Acceleration
-        Of the middle, with s / c in the place of g, and the density.
     phase : float, optional
         Squared phase beyond which particles have sub-steps; by default none have.
     """
-    if phase is None:
-        return nobody()
-    read = acceleration.at
-    if read is None:
-        raise ValueError("sub-steps need a force that can be read elsewhere")
-    H, c = step.D1 - step.D0, cosmology.c(step.D_mid)
-    least = max(LEAST_DENSITY, phase / (c / 3.0 * 0.25 * H**2))
-    s_c, delta = acceleration.g, acceleration.delta
-    who = kernels.orbits.above(delta, (1.0 - RAMP) * least - 1.0, domain.lattice)
-    if domain.sum(len(who)) == 0:
-        return nobody()
-    e, w, s = (kernels.orbits.picked(field, who) for field in (state.e, state.w, s_c))
-    squares = sum(f**2 * np.einsum("cp,cp->p", a, a) for f, a in ((1, e), (H, w), (H**2 * c, s)))
-    share = _share(squares, 1.0 + delta[who], least, domain.cell)
-    part = frame.part(who)
-    x, v = e - np.float32(step.D_mid - step.D0) * w, w.copy()
-    domain.add_lattice_points(x, who)
-    part.add(step.D0, (1.0, 0.0, 0.0), x)
-    part.add(step.D0, (0.0, 1.0, 0.0), v)
-    near = Neighbourhood(domain, x + np.float32(step.D_mid - step.D0) * v, share)
-    flow = near.mean(v)
-    where = np.empty_like(x)
 
-    def go(first: float, last: float) -> None:
-        """Take x and v through a sub-step."""
-        middle, half = 0.5 * (first + last), 0.5 * (last - first)
-        kernels.orbits.drift(x, v, half, flow, middle - step.D_mid, where)
-        g = read(where)
-        (sub_step,) = schemes.residual(cosmology, np.array([first, last]))
-        impulse = sub_step.beta * cosmology.c(middle) * (middle / step.D_mid) ** GROWTH
-        kernels.particles.linear_kick(v, g, sub_step.alpha, impulse)
-        kernels.particles.axpy(half, v.reshape(-1), x.reshape(-1))
+    def __init__(
+        self,
+        domain: Domain,
+        cosmology: Cosmology,
+        frame: Frame,
+        steps: list[Step],
+        phase: float | None,
+    ):
+        self._domain, self._frame, self._steps, self._phase = domain, frame, steps, phase
+        halves = [D for step in steps for D in (step.D0, step.D_mid)] + [steps[-1].D1]
+        self._halves = schemes.residual(cosmology, np.array(halves)) if phase is not None else []
+        self._c = cosmology.c(np.array([half.D_mid for half in self._halves]))
 
-    go(step.D0, step.D_mid)
-    go(step.D_mid, step.D1)
-    # what the explicit step gives them, and the straight way on from where they are
-    w = np.float32(step.alpha) * w - np.float32(c * step.beta) * s
-    e += np.float32(step.D1 - step.D_mid) * w
-    domain.add_lattice_points(e, who)
-    part.add(step.D1, (1.0, 0.0, 0.0), e)
-    part.add(step.D1, (0.0, 1.0, 0.0), w)
-    change = np.empty((6 if step is steps[-1] else 9, len(who)), np.float32)
-    np.subtract(x, e, out=change[:3])
-    np.subtract(v, w, out=change[3:6])
-    del e, w, s
-    if step is not steps[-1]:
-        D = steps[steps.index(step) + 1].D_mid
-        straight = x + np.float32(D - step.D1) * v
-        part.add(step.D1, (-1.0, step.D1 - D, 0.0), straight)
-        part.add(D, (1.0, 0.0, 0.0), straight)
-        go(step.D1, D)
-        np.subtract(x, straight, out=change[6:])
-        del straight
-    change -= near.mean(change)
-    change *= share
-    return Orbits(who, change[:3], change[3:6], change[6:])
+    def __call__(self, state: State, step: Step, acceleration: Acceleration, c: float) -> Orbits:
+        """Follow them through a step.
 
+        Parameters
+        ----------
+        state : State
+            e drifted straight to the middle of the step, w at its start.
+        step : Step
+        acceleration : Acceleration
+            Of the middle, with s / c in the place of g, and the density.
+        c : float
+            Of the equation of motion there.
+        """
+        if self._phase is None:
+            return nobody()
+        read = acceleration.at
+        if read is None:
+            raise ValueError("sub-steps need a force that can be read elsewhere")
+        H = step.D1 - step.D0
+        least = max(LEAST_DENSITY, self._phase / (c / 3.0 * 0.25 * H**2))
+        bound = (1.0 - RAMP) * least - 1.0
+        who = kernels.orbits.above(acceleration.delta, bound, self._domain.lattice)
+        if self._domain.sum(len(who)) == 0:
+            return nobody()
+        number = self._steps.index(step)
+        D_next = self._steps[number + 1].D_mid if number + 1 < len(self._steps) else step.D1
+        rows = np.empty((len(who), kernels.orbits.ROW), np.float32)
+        middle, sums = np.empty((3, len(who)), np.float32), np.empty((len(who), 4), np.float32)
+        self._frame.gather(self._frame_weights(step, D_next), who, rows)
+        kernels.orbits.set_out(
+            rows, who, state.e, state.w, acceleration.g, acceleration.delta,
+            self._domain.lattice, self._domain.first_plane, self._domain.cell,
+            (step.D_mid - step.D0, step.D1 - step.D_mid), step.alpha, c * step.beta,
+            (H, H**2 * c, (ON_FRAME * self._domain.cell) ** 2), (bound, 0.5 / (RAMP * least)),
+            middle, sums,
+        )  # fmt: skip
+        near = Neighbourhood(self._domain, middle)
+        flow, where = near.mean(sums, 3), np.empty_like(middle)
+        for half in (2 * number, 2 * number + 1):
+            self._go(half, step, read, rows, flow, where)
+        kernels.orbits.compare(rows, D_next - step.D1)
+        if D_next > step.D1:
+            self._go(2 * number + 2, step, read, rows, flow, where)
+        sums = np.empty((len(who), 12), np.float32)
+        kernels.orbits.weigh(rows, sums)
+        change = near.mean(sums, kernels.orbits.CHANGES)
+        kernels.orbits.settle(rows, change)
+        return Orbits(who, change[:3], change[3:6], change[6:])
 
-def _share(squares: np.ndarray, density: np.ndarray, least: float, cell: float) -> np.ndarray:
-    """How much of its sub-steps each particle takes, (M,) float32: none to all within RAMP of the
-    least density, so that round-off moves no particle far, and none whose squared residual
-    vanishes."""
-    rise = np.clip((density / np.float32(least) - (1.0 - RAMP)) / (2.0 * RAMP), 0.0, 1.0)
-    return (rise * squares / (squares + (ON_FRAME * cell) ** 2)).astype(np.float32)
+    def _frame_weights(self, step: Step, D_next: float) -> list[np.ndarray]:
+        """Of the frame in rows, see `kernels.orbits.set_out`."""
+        displacement, velocity = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
+        ends = [self._frame.weights(D, what) for D in (step.D0, step.D1)
+                for what in (displacement, velocity)]  # fmt: skip
+        after = self._frame.weights(D_next, displacement)
+        return [*ends, after - ends[2] - (D_next - step.D1) * ends[3]]
+
+    def _go(
+        self,
+        number: int,
+        step: Step,
+        read: Callable[[np.ndarray], np.ndarray],
+        rows: np.ndarray,
+        flow: np.ndarray,
+        where: np.ndarray,
+    ) -> None:
+        """Take particles through half a step, reading the potential of the middle of `step`."""
+        half, c = self._halves[number], self._c[number]
+        time = half.D_mid - half.D0
+        kernels.orbits.drift(rows, time, flow, half.D_mid - step.D_mid, where)
+        impulse = half.beta * c * (half.D_mid / step.D_mid) ** GROWTH
+        kernels.orbits.kick(rows, read(where), half.alpha, impulse, time)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from kernels.lanes import each, eight
+
 FEATURES = 4
 TARGETS = 2
 BLOCK = 512
@@ -51,15 +53,21 @@ def _place(delta, edges, out):
 
 
 @njit(fastmath=True)
-def _interpolate(column, number, rows, now, then, out):
-    """Element of the matrix of every particle, from a column of that element by class."""
-    number, one = np.uint32(number), np.uint32(1)
+def _interpolate(matrices, number, rows, now, then, out):
+    """Elements of the matrices of particles, (TARGETS * FEATURES, M), from those of all classes,
+    flat, eight elements each."""
+    width = np.uint64(TARGETS * FEATURES)
+    before = np.uint64(number) * width
     for i in range(rows.size):
-        k = rows[i]
-        low = column[k] + now[i] * (column[k + one] - column[k])
-        k += number
-        high = column[k] + now[i] * (column[k + one] - column[k])
-        out[i] = low + then[i] * (high - low)
+        k = np.uint64(rows[i]) * width
+        low, above = eight(matrices, k), eight(matrices, k + width)
+        low = low + (above - low) * now[i]
+        k += before
+        high, above = eight(matrices, k), eight(matrices, k + width)
+        high = high + (above - high) * now[i]
+        m0, m1, m2, m3, m4, m5, m6, m7 = each(low + (high - low) * then[i])
+        out[0, i], out[1, i], out[2, i], out[3, i] = m0, m1, m2, m3
+        out[4, i], out[5, i], out[6, i], out[7, i] = m4, m5, m6, m7
 
 
 @njit(parallel=True, cache=True, fastmath=True)
@@ -91,7 +99,7 @@ def step(e, w, s, before, delta, delta_before, edges, edges_before, matrices, H,
     h, impulse, inverse = np.float32(H), np.float32(H * H * c), np.float32(1.0 / H)
     phase, zero, one = np.float32(c / 3.0 * 0.25 * H * H), np.float32(0), np.float32(1)
     n, last, number = e.shape[1], np.float32(matrices.shape[0] - 2), matrices.shape[1]
-    columns = np.ascontiguousarray(matrices.reshape(-1, TARGETS * FEATURES).T)
+    flat = np.ascontiguousarray(matrices).reshape(-1)
     residual = error = 0.0
     for b in prange((n + BLOCK - 1) // BLOCK):
         low, high = b * BLOCK, min(n, (b + 1) * BLOCK)
@@ -106,8 +114,7 @@ def step(e, w, s, before, delta, delta_before, edges, edges_before, matrices, H,
             then[i] -= j
             now[i] -= k
         m = np.empty((TARGETS * FEATURES, size), np.float32)
-        for f in range(TARGETS * FEATURES):
-            _interpolate(columns[f], number, rows, now, then, m[f])
+        _interpolate(flat, number, rows, now, then, m)
         m0, m1, m2, m3, m4, m5, m6, m7 = m[0], m[1], m[2], m[3], m[4], m[5], m[6], m[7]
         squares, shares = now, then  # no longer needed
         squares[:] = zero

@@ -123,6 +123,19 @@ def test_velocity_schemes_converge_at_second_order(smooth, scheme):
     assert -2.2 < slope < -1.8, errors
 
 
+def test_sums_of_some_particles_are_those_of_all(nonlinear):
+    """Rows of particles against the fields of the frame, for frames with and without terms."""
+    who = np.array([5, 0, nonlinear.domain.particles - 1])
+    for frame in (nonlinear.lpt, rest_frame(nonlinear.domain.particles)):
+        weights = [frame.weights(0.5, (1.0, 0.0, 0.0)), frame.weights(0.7, (0.0, 1.0, 0.5))]
+        rows = np.full((3, 7), np.nan, np.float32)
+        frame.gather(weights, who, rows)
+        wanted = frame.displacement(0.5), frame.velocity(0.7) + 0.5 * frame.acceleration(0.7)
+        np.testing.assert_allclose(rows[:, :3], wanted[0][:, who].T, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(rows[:, 3:6], wanted[1][:, who].T, rtol=1e-5, atol=1e-6)
+        assert np.isnan(rows[:, 6]).all()
+
+
 def test_a_frame_without_residual_is_followed_exactly(nonlinear):
     """Whatever the steps: force and frame cancel, so the particles stay on the frame."""
     frame, cosmology, domain = nonlinear.lpt, nonlinear.cosmology, nonlinear.domain

@@ -11,6 +11,7 @@ from coca.flow import Neighbourhood
 from coca.force import Acceleration, ParticleMesh
 from coca.frames import rest_frame
 from coca.integrate import State
+from coca.orbits import Followers
 
 N, BOX = 16, 32.0
 
@@ -37,28 +38,28 @@ def plain_means(x, mass, values, m):
     return sums[1:] / sums[0]
 
 
-def test_means_over_the_neighbourhood_equal_their_plain_twin(box):
+@pytest.mark.parametrize(("count", "width"), [(3, 4), (5, 8), (9, 12)])
+def test_means_over_the_neighbourhood_equal_their_plain_twin(box, count, width):
     rng = np.random.default_rng(1)
     x = rng.uniform(-BOX, 2 * BOX, (3, 500)).astype(np.float32)
     mass = rng.uniform(0.1, 1, 500).astype(np.float32)
-    values = rng.normal(size=(5, 500)).astype(np.float32)
-    means = Neighbourhood(box, x, mass).mean(values)
+    values = rng.normal(size=(count, 500)).astype(np.float32)
+    rows = np.zeros((500, width), np.float32)
+    rows[:, 0], rows[:, 1 : count + 1] = mass, (mass * values).T
+    means = Neighbourhood(box, x).mean(rows, count)
     np.testing.assert_allclose(means, plain_means(x, mass, values, N // 2), atol=2e-5)
 
 
 def test_no_mass_has_no_mean(box):
-    x = np.ones((3, 2), np.float32)
-    means = Neighbourhood(box, x, np.zeros(2, np.float32)).mean(np.ones((1, 2), np.float32))
+    means = Neighbourhood(box, np.ones((3, 2), np.float32)).mean(np.zeros((2, 4), np.float32), 3)
     assert not means.any()
 
 
-def test_particles_are_picked_and_put_back():
+def test_changes_are_put_where_they_belong():
     field = np.arange(30, dtype=np.float32).reshape(3, 10)
-    who = np.array([7, 2])
-    part = kernels.orbits.picked(field, who)
-    np.testing.assert_array_equal(part, field[:, who])
-    kernels.orbits.add_at(part, who, field)
-    np.testing.assert_array_equal(field[:, who], 2 * part)
+    before, who = field.copy(), np.array([7, 2])
+    kernels.orbits.add_at(before[:, who], who, field)
+    np.testing.assert_array_equal(field[:, who], 2 * before[:, who])
     np.testing.assert_array_equal(field[:, 3], [3, 13, 23])
 
 
@@ -69,14 +70,6 @@ def test_dense_particles_are_found_tile_by_tile():
     np.testing.assert_array_equal(np.sort(who), np.flatnonzero(delta > 0.5))
     x, y, _ = np.unravel_index(who, lattice)
     assert (np.diff(2 * (x >= 16) + (y >= 16)) >= 0).all()  # tiles of 16 x 16 lines
-
-
-def test_lattice_points_of_some_particles(box):
-    who = np.array([0, 5, N**3 - 1, N**2 + 3 * N + 2])
-    points = np.zeros((3, 4), np.float32)
-    box.add_lattice_points(points, who)
-    everybody = box.add_lattice(np.zeros((3, N**3), np.float32))
-    np.testing.assert_array_equal(points, everybody[:, who])
 
 
 def well(cosmology, step, strength):
@@ -115,7 +108,8 @@ def test_orbits_in_a_well_are_followed(box, cosmology, squared_phase):
     s_c = g.copy()  # of a frame at rest
     density = np.full(N**3, 3.0 * strength - 1.0, np.float32)
     acceleration = Acceleration(s_c, density, force)
-    found = orbits.follow(box, cosmology, rest_frame(N**3), state, steps, step, acceleration, 0.25)
+    follow = Followers(box, cosmology, rest_frame(N**3), steps, 0.25)
+    found = follow(state, step, acceleration, c)
     np.testing.assert_array_equal(np.sort(found.who), np.arange(N**3))
     explicit_w = step.alpha * v - c * step.beta * g
     explicit = e + 0.5 * H * explicit_w + q - BOX / 2, explicit_w
@@ -130,7 +124,8 @@ def test_orbits_in_a_well_are_followed(box, cosmology, squared_phase):
 def test_sub_steps_of_a_halo_leave_its_centre_of_mass(domain, cosmology, conditions, lpt_state):
     """In a real potential, sub-steps change the momentum of all by little of what they change."""
     frame, state, steps, step, acceleration = lpt_state
-    found = orbits.follow(domain, cosmology, frame, state, steps, step, acceleration, 0.05)
+    follow = Followers(domain, cosmology, frame, steps, 0.05)
+    found = follow(state, step, acceleration, cosmology.c(step.D_mid))
     assert len(found.who) > 0.02 * domain.particles
     for change in (found.e, found.w, found.ahead):
         scatter = np.sqrt(np.mean(change.astype(np.float64) ** 2))
@@ -141,7 +136,9 @@ def test_sub_steps_of_a_halo_leave_its_centre_of_mass(domain, cosmology, conditi
 def test_particles_in_resolved_places_have_no_sub_steps(domain, cosmology, lpt_state):
     frame, state, steps, step, acceleration = lpt_state
     without, nobody, few, many = (
-        orbits.follow(domain, cosmology, frame, state, steps, step, acceleration, phase)
+        Followers(domain, cosmology, frame, steps, phase)(
+            state, step, acceleration, cosmology.c(step.D_mid)
+        )
         for phase in (None, 1e6, 0.3, 0.1)
     )
     assert not len(without.who) and not len(nobody.who)

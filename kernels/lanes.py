@@ -1,0 +1,125 @@
+"""Some float32 numbers at a time, where numba's vectoriser does not see that they go together.
+
+`four(array, i)` and `eight(array, i)` take what stands at i and after it in a flat array as one
+value; such values are added, subtracted and multiplied lane by lane, with each other or with a
+float32. Products and sums may fuse. They live within a compiled function: it cannot take or return
+them from and to Python.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, models, overload, register_model
+
+FLAGS = ("contract", "nsz")
+
+
+class Lanes(types.Type):
+    """The type of so many numbers at a time."""
+
+    def __init__(self, count: int):
+        self.count = count
+        super().__init__(name=f"Lanes({count})")
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager, lanes):
+        super().__init__(manager, lanes, _vector(lanes.count))
+
+
+def _vector(count: int) -> ir.VectorType:
+    return ir.VectorType(ir.FloatType(), count)
+
+
+def _spread(builder, value, count):
+    """A number in every lane."""
+    one = builder.insert_element(ir.Constant(_vector(count), ir.Undefined), value, _index(0))
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), count), [0] * count)
+    return builder.shuffle_vector(one, one, mask)
+
+
+def _index(i: int) -> ir.Constant:
+    return ir.Constant(ir.IntType(32), i)
+
+
+def _place(context, builder, array_type, array, i, count):
+    """Pointer to the lanes at i of a flat array."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [i]), _vector(count).as_pointer())
+
+
+def _loader(count: int) -> Callable:
+    @intrinsic
+    def load(typing_context, array, i):
+        lanes = Lanes(count)
+
+        def generate(context, builder, signature, values):
+            place = _place(context, builder, signature.args[0], values[0], values[1], count)
+            return builder.load(place, align=4)
+
+        return lanes(array, types.uintp), generate
+
+    return load
+
+
+four, eight = _loader(4), _loader(8)
+
+
+@intrinsic
+def put(typing_context, array, i, lanes):
+    """Write lanes to a flat array at i and after it."""
+
+    def generate(context, builder, signature, values):
+        array, i, lanes = values
+        count = signature.args[2].count
+        builder.store(lanes, _place(context, builder, signature.args[0], array, i, count), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.uintp, lanes), generate
+
+
+@intrinsic
+def each(typing_context, lanes):
+    """The numbers of all lanes, a tuple."""
+    result = types.UniTuple(types.float32, lanes.count)
+
+    def generate(context, builder, signature, arguments):
+        parts = [builder.extract_element(arguments[0], _index(i)) for i in range(lanes.count)]
+        return context.make_tuple(builder, signature.return_type, parts)
+
+    return result(lanes), generate
+
+
+def _define(function: Callable, instruction: str) -> None:
+    """Let an operator do `instruction` on lanes, or on lanes and a number."""
+
+    @intrinsic
+    def apply(typing_context, a, b):
+        lanes = a if isinstance(a, Lanes) else b
+        kinds = [kind if isinstance(kind, Lanes) else types.float32 for kind in (a, b)]
+
+        def generate(context, builder, signature, arguments):
+            both = [
+                value if isinstance(kind, Lanes) else _spread(builder, value, lanes.count)
+                for kind, value in zip(signature.args, arguments, strict=True)
+            ]
+            return getattr(builder, instruction)(*both, flags=FLAGS)
+
+        return lanes(*kinds), generate
+
+    @overload(function, inline="always")
+    def operate(a, b):
+        if isinstance(a, Lanes) or isinstance(b, Lanes):
+            return lambda a, b: apply(a, b)
+        return None
+
+
+_define(operator.add, "fadd")
+_define(operator.iadd, "fadd")
+_define(operator.sub, "fsub")
+_define(operator.mul, "fmul")
