@@ -11,6 +11,7 @@ from coca.command import run_configured
 from coca.cosmology import Cosmology, scale_factor
 from coca.errors import ConfigError
 from coca.files import check_directory
+from coca.fitted import FittedRange, FittedSteps
 from coca.frames import Frame
 from coca.machine import check_memory, choose_threads
 from coca.training_config import FitConfig
@@ -40,15 +41,17 @@ def fit_table(config: FitConfig) -> None:
     ------
     CocaError
         Before any work: the table cannot be written, memory does not suffice, the runs would
-        end before they start, or the emulator cannot serve them.
+        end before they start, the emulator cannot serve them, or the table that some numbers of
+        steps are to go into is missing or another.
     """
     check_directory("table", config.table.parent)
     check_memory("simulations, particles", fit_memory(config), "fewer of them")
     _check_times(config)
+    before = _table_before(config)
     frame_of = _frame_builder(config)
     from coca.fitting import fit
 
-    table = fit(config, choose_threads(config.threads), frame_of)
+    table = fit(config, choose_threads(config.threads), frame_of, before=before)
     table.save(config.table)
     print(f"wrote {config.table}")
 
@@ -59,6 +62,20 @@ def fit_memory(config: FitConfig) -> int:
     states = 24 * (config.times + 1) + (84 if config.frame == "emulator" else 24)
     runs = (12 * 4 + 8 * 4 + 3) * len(config.growth_factors)
     return config.simulations * config.particles**3 * (states + runs)
+
+
+def _table_before(config: FitConfig) -> FittedSteps | None:
+    """The table that `counts` are to go into, if there are any."""
+    if not config.counts:
+        return None
+    table = FittedSteps.load(config.table)
+    found, wanted = (table.frame, table.fitted), (config.frame, FittedRange.of(config))
+    if found != wanted:
+        raise ConfigError(
+            f"table: found {config.table} of frame {found[0]}, {found[1]}, wanted frame "
+            f"{wanted[0]}, {wanted[1]}, for counts to go into it"
+        )
+    return table
 
 
 def _check_times(config: FitConfig) -> None:

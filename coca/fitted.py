@@ -25,6 +25,7 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError
@@ -43,7 +44,10 @@ from coca.orbits import Followers
 from coca.schemes import Step, edges
 from coca.tensors import read_tensors, write_tensors
 
-FORMAT = "coca-steps-3"
+if TYPE_CHECKING:
+    from coca.training_config import FitConfig
+
+FORMAT = "coca-steps-4"
 DENSITIES = np.array(
     [0.3, 0.5, 0.75, 1, 1.5, 2.5, 4, 7, 12, 20, 35, 70, 150], np.float32
 )  # fmt: skip
@@ -77,6 +81,14 @@ class FittedRange:
     redshift: tuple[float, float]
     """Of the start."""
 
+    @classmethod
+    def of(cls, config: FitConfig) -> FittedRange:
+        """That of a fit."""
+        D_end = min(config.growth_factors), max(config.growth_factors)
+        redshift = config.redshift, config.redshift
+        cosmology = config.cosmology
+        return cls(config.spacing, cosmology.Omega_m, cosmology.sigma_8, D_end, redshift)
+
     def warnings(
         self, cell: float, cosmology: Cosmology, D_end: float, redshift: float
     ) -> list[str]:
@@ -102,8 +114,8 @@ class FittedSteps:
 
     Parameters
     ----------
-    nodes : array (K,)
-        Increasing values of ln(D_end sigma).
+    nodes : dict of int to array (K,)
+        Increasing values of ln(D_end sigma) for each number of steps.
     fractions : dict of int to array (steps + 1,)
         Edges of the steps, see `coca.schemes.edges`.
     matrices : dict of int to array (steps, K, *CLASSES, TARGETS, FEATURES) float32
@@ -124,7 +136,7 @@ class FittedSteps:
 
     def __init__(
         self,
-        nodes: np.ndarray,
+        nodes: dict[int, np.ndarray],
         fractions: dict[int, np.ndarray],
         matrices: dict[int, np.ndarray],
         phases: dict[int, float],
@@ -134,8 +146,7 @@ class FittedSteps:
         fitted: FittedRange,
         frame: str,
     ):
-        self.nodes = np.asarray(nodes, np.float64)
-        self.fractions = fractions
+        self.nodes, self.fractions = nodes, fractions
         self.matrices, self.residuals, self.errors = matrices, residuals, errors
         self.phases = phases
         self.error_fits, self.fitted, self.frame = error_fits, fitted, frame
@@ -145,15 +156,16 @@ class FittedSteps:
         """Numbers of force evaluations that were fitted."""
         return sorted(self.matrices)
 
-    def weights(self, nonlinearity: float) -> np.ndarray:
-        """Weights of the nodes in linear interpolation, constant beyond the last."""
-        return hats(self.nodes, nonlinearity)
+    def weights(self, count: int, nonlinearity: float) -> np.ndarray:
+        """Weights of the nodes of `count` steps in linear interpolation, constant beyond the
+        last."""
+        return hats(self.nodes[count], nonlinearity)
 
     def steps_for(self, error: float, nonlinearity: float) -> int:
         """Fewest steps that left at most this rms error, in spacings; the most there are if none
         did."""
-        h = self.weights(nonlinearity)
-        return next((n for n in self.counts if self.errors[n] @ h <= error), self.counts[-1])
+        left = {n: self.errors[n] @ self.weights(n, nonlinearity) for n in self.counts}
+        return next((n for n in self.counts if left[n] <= error), self.counts[-1])
 
     def residual(self, steps: list[Step], nonlinearity: float, count: int) -> np.ndarray:
         """Largest rms residual acceleration that the fit of `count` steps saw, over the spacing.
@@ -166,13 +178,14 @@ class FittedSteps:
         count : int
         """
         own = edges(steps[0].D0, steps[-1].D1, self.fractions[count])
-        s = self.residuals[count] @ self.weights(nonlinearity) / np.diff(own) ** 2
+        s = self.residuals[count] @ self.weights(count, nonlinearity) / np.diff(own) ** 2
         return np.interp([step.D_mid for step in steps], 0.5 * (own[:-1] + own[1:]), s)
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""
-        tensors = {"nodes": self.nodes}
+        tensors = {}
         for count in self.counts:
+            tensors[f"nodes.{count}"] = np.asarray(self.nodes[count], np.float64)
             tensors[f"fractions.{count}"] = np.asarray(self.fractions[count], np.float64)
             tensors[f"matrices.{count}"] = np.ascontiguousarray(self.matrices[count], np.float32)
             tensors[f"residuals.{count}"] = np.ascontiguousarray(self.residuals[count], np.float32)
@@ -202,10 +215,8 @@ class FittedSteps:
                 raise FileError(f"integrator.table: {path}: wanted format {FORMAT}")
             if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
                 raise FileError(f"integrator.table: {path}: values that are not finite")
-            nodes = tensors.pop("nodes")
-            if nodes.ndim != 1 or not np.all(np.diff(nodes) > 0):
-                raise ValueError("nodes: wanted increasing values")
             parts: dict[str, dict[int, np.ndarray]] = {
+                "nodes": {},
                 "fractions": {},
                 "matrices": {},
                 "phases": {},
@@ -219,6 +230,9 @@ class FittedSteps:
             if not parts["matrices"]:
                 raise ValueError("no matrices")
             for count, matrices in parts["matrices"].items():
+                nodes = parts["nodes"][count]
+                if nodes.ndim != 1 or not np.all(np.diff(nodes) > 0):
+                    raise ValueError(f"nodes.{count}: wanted increasing values")
                 wanted = (count, len(nodes), *CLASSES, *MATRIX)
                 if matrices.shape != wanted:
                     raise ValueError(f"matrices.{count}: {matrices.shape}, wanted {wanted}")
@@ -237,7 +251,6 @@ class FittedSteps:
             ranges = dict(json.loads(metadata["fitted"]))
             fitted = FittedRange(**{name: tuple(pair) for name, pair in ranges.items()})
             return cls(
-                nodes,
                 **parts,
                 phases=phases,
                 fitted=fitted,
@@ -331,7 +344,7 @@ class FittedKick:
     ):
         self.domain, self.cosmology, self.frame, self.steps = domain, cosmology, frame, steps
         deviations = np.einsum(
-            "k,sk...->s...", table.weights(nonlinearity), table.matrices[len(steps)]
+            "k,sk...->s...", table.weights(len(steps), nonlinearity), table.matrices[len(steps)]
         )
         self._matrices = [
             np.ascontiguousarray(explicit_matrix(step) + sharpened(deviation), np.float32)

@@ -234,8 +234,14 @@ def _shares(delta: np.ndarray, edges: np.ndarray) -> list[tuple[torch.Tensor, to
     return [(low.long(), 1 - (place - low)), (low.long() + 1, place - low)]
 
 
-def fit(config: FitConfig, threads: int, frame_of: FrameOf, report: Report = print) -> FittedSteps:
-    """Run the simulations of a configuration and fit all numbers of steps.
+def fit(
+    config: FitConfig,
+    threads: int,
+    frame_of: FrameOf,
+    report: Report = print,
+    before: FittedSteps | None = None,
+) -> FittedSteps:
+    """Run the simulations of a configuration and fit numbers of steps.
 
     Parameters
     ----------
@@ -245,6 +251,8 @@ def fit(config: FitConfig, threads: int, frame_of: FrameOf, report: Report = pri
         Gives the frame of a `Truth`.
     report : callable
         Gets a line of progress.
+    before : FittedSteps, optional
+        Has the numbers of steps that are not in `counts` of the configuration.
     """
     torch.set_num_threads(threads)
     members = make_members(config, threads, frame_of, report)
@@ -252,35 +260,22 @@ def fit(config: FitConfig, threads: int, frame_of: FrameOf, report: Report = pri
     nodes = np.linspace(min(values), max(values), config.nodes)
     for member in members:
         member.weights = hats(nodes, member.nonlinearity).astype(np.float32)
-    fractions: dict[int, np.ndarray] = {}
-    matrices: dict[int, np.ndarray] = {}
-    phases: dict[int, float] = {}
-    residuals: dict[int, np.ndarray] = {}
-    errors: dict[int, np.ndarray] = {}
-    error_fits: dict[int, np.ndarray] = {}
-    for count in range(1, config.force_evaluations + 1):
-        fractions[count] = edge_fractions(count, config)
+    table = before or FittedSteps({}, {}, {}, {}, {}, {}, {}, FittedRange.of(config), config.frame)
+    for count in config.counts or range(1, config.force_evaluations + 1):
+        table.nodes[count], table.fractions[count] = nodes, edge_fractions(count, config)
+        table.phases.pop(count, None)
         if config.phase is not None and count in SUB_STEPPED:
-            phases[count] = config.phase
-        matrices[count], residuals[count] = fit_count(
-            members, fractions[count], phases.get(count), config
+            table.phases[count] = config.phase
+        table.matrices[count], table.residuals[count] = fit_count(
+            members, table.fractions[count], table.phases.get(count), config
         )
         left = [member.error(member.D_end) for member in members]
-        errors[count] = node_errors(members, left)
+        table.errors[count] = node_errors(members, left)
         measured = [float(np.sqrt(np.mean(np.square(member.errors)))) for member in members]
         exponent, offset = np.polyfit(np.log(measured), np.log(left), 1)
-        error_fits[count] = np.array([np.exp(offset), exponent])
+        table.error_fits[count] = np.array([np.exp(offset), exponent])
         report(f"{count} force evaluations: rms error {np.mean(left):.3f} Mpc/h")
-    fitted = FittedRange(
-        config.spacing,
-        config.cosmology.Omega_m,
-        config.cosmology.sigma_8,
-        (min(config.growth_factors), max(config.growth_factors)),
-        (config.redshift, config.redshift),
-    )
-    return FittedSteps(
-        nodes, fractions, matrices, phases, residuals, errors, error_fits, fitted, config.frame
-    )
+    return table
 
 
 def edge_fractions(count: int, config: FitConfig) -> np.ndarray:
@@ -411,7 +406,7 @@ def descend(
     """The row for e (nodes, *CLASSES, FEATURES) of least `density_loss`, by Adam.
 
     The unknowns are the changes of the row's elements in units of what changes positions by
-    their error, for each density now; those of a step before share them.
+    their error.
     """
     rng = np.random.default_rng(config.seed)
     squares = sum(np.diagonal(s, axis1=-2, axis2=-1).sum(axis=0) for s, _ in moments)
@@ -419,7 +414,7 @@ def descend(
     error = np.mean([_error_after(member, matrices) for member in members])
     unit = torch.from_numpy(np.float32(error / np.maximum(rms, 1e-3 * rms.max())))
     start = torch.from_numpy(matrices[..., 0, :].astype(np.float32))
-    change = torch.zeros_like(start[:, :1], requires_grad=True)
+    change = torch.zeros_like(start, requires_grad=True)
     optimiser = torch.optim.Adam([change], config.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.iterations)
     for _ in range(config.iterations):

@@ -120,6 +120,9 @@ class FitConfig(Section):
     """Growth factors at which they are kept."""
     force_evaluations: Integer = Field(12, ge=1, le=64)
     """Largest number of steps to fit; all from 1."""
+    counts: tuple[Integer, ...] = ()
+    """Numbers of steps to fit; all others stay as they are in the table, which has to be there, of
+    the same frame and ranges. Empty for all of them and a new table."""
     edges: dict[Integer, tuple[Number, ...]] = Field(default_factory=dict)
     """Inner edges of steps for some numbers of them, rising from 0 at the start to 1 at the end in
     D; for others see `coca.fitting.edge_fractions`."""
@@ -149,6 +152,12 @@ class FitConfig(Section):
             raise ValueError(
                 f"growth_factors: found {self.growth_factors}, wanted values from 0.2 to 1"
             )
+        for count in self.counts:
+            if not 1 <= count <= self.force_evaluations:
+                raise ValueError(
+                    f"counts: found {count}, wanted numbers from 1 to force_evaluations, "
+                    f"{self.force_evaluations}"
+                )
         for count, edges in self.edges.items():
             whole = (0.0, *edges, 1.0)
             if len(edges) != count - 1 or any(a >= b for a, b in itertools.pairwise(whole)):

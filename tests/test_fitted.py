@@ -212,7 +212,7 @@ def test_table_survives_its_file(table, tmp_path):
     assert again.counts == table.counts and again.fitted == table.fitted
     assert again.phases == table.phases
     assert again.frame == table.frame == "lpt"
-    np.testing.assert_array_equal(again.nodes, table.nodes)
+    np.testing.assert_array_equal(again.nodes[4], table.nodes[4])
     for count in table.counts:
         np.testing.assert_array_equal(again.matrices[count], table.matrices[count])
         np.testing.assert_array_equal(again.residuals[count], table.residuals[count])
@@ -228,8 +228,8 @@ def test_table_survives_its_file(table, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"nodes": [1.0, 0.0]}, "nodes: wanted increasing values"),
-        ({"nodes": [0.0, np.nan]}, "values that are not finite"),
+        ({"nodes": {1: [1.0, 0.0]}}, r"nodes\.1: wanted increasing values"),
+        ({"nodes": {1: [0.0, np.nan]}}, "values that are not finite"),
         ({"matrices": {}}, "no matrices"),
         ({"matrices": {1: np.zeros((2, 2))}}, r"matrices\.1: \(2, 2\), wanted"),
         ({"fractions": {1: [0.0, 0.5, 1.0]}}, r"fractions\.1: wanted 2 increasing values"),
@@ -242,7 +242,7 @@ def test_table_survives_its_file(table, tmp_path):
 )
 def test_tables_that_are_none_say_why(table, tmp_path, changes, message):
     parts = {
-        "nodes": [0.0, 1.0],
+        "nodes": {1: [0.0, 1.0]},
         "fractions": {1: [0.0, 1.0]},
         "matrices": {1: np.zeros((1, 2, *CLASSES, *MATRIX))},
         "phases": {},
@@ -318,7 +318,7 @@ def test_residuals_of_the_fit_belong_to_their_steps(table, cosmology):
     """On the fitted steps the stored values, and the same function of D on others."""
     fitted = schemes.residual(cosmology, schemes.edges(0.06, 1.0, table.fractions[6]))
     H = np.array([step.D1 - step.D0 for step in fitted])
-    node = table.nodes[1]
+    node = table.nodes[6][1]
     np.testing.assert_allclose(
         H**2 * table.residual(fitted, node, 6), table.residuals[6][:, 1], rtol=1e-6
     )
@@ -385,3 +385,13 @@ def test_fit_command_writes_a_table_that_serves(config_values, tmp_path, capsys)
         return np.array([abs(at.ratio - 1), 1 - at.r])
 
     assert np.all(errors(fitted_run) < 0.8 * errors(explicit))
+
+    before = FittedSteps.load(path)
+    more = ["--set=counts=[1]", "--set=nodes=3", "--set=seed=320000"]
+    assert fit_command.main([*arguments, *more]) == 0
+    after = FittedSteps.load(path)
+    np.testing.assert_array_equal(after.matrices[2], before.matrices[2])
+    assert [len(after.nodes[n]) for n in after.counts] == [3, 2]
+    capsys.readouterr()
+    assert fit_command.main([*arguments, *more, "--set=spacing=[1.0, 2.0]"]) == 2
+    assert f"table: found {path} of frame lpt" in capsys.readouterr().err
