@@ -25,6 +25,8 @@ import numpy as np
 from numba import get_num_threads, njit, prange
 from numba.extending import overload
 
+from kernels.lanes import each, eight, four_sums, numbers, prefetch
+
 CIC, TSC = (0, 1), (-1, 0, 1)
 """The cells of a cloud."""
 
@@ -36,6 +38,8 @@ CENTRAL_DIFFERENCES = {
 
 _TILE = (16, 16, 128)
 _RUN = (1, 1, 1024)
+AHEAD = 8
+"""How many particles ahead `_read_cic_gradient` asks for their cells where they are in no order."""
 _FAR = np.float32(1e15)
 _NOTHING = np.empty(0, np.float32)
 
@@ -419,40 +423,88 @@ def _read_gradient(x, inverse_cell, lattice, tile, cloud, weights, phi, slab, ou
 
 
 @njit(fastmath={"contract", "nsz"})
-def _pair(flat, o, ez, fz):
-    """Interpolation along z between cell o and the next."""
-    return ez * flat[o] + fz * flat[o + np.uint64(1)]
+def _pair(flat, o, there, e, f):
+    """Rows between those at o and there."""
+    return eight(flat, o) * e + eight(flat, there) * f
 
 
 @njit(fastmath={"contract", "nsz"})
-def _slope(flat, o, ez, fz, near, far):
-    """Derivative along z, interpolated between cell o and the next."""
-    one, two, three = np.uint64(1), np.uint64(2), np.uint64(3)
-    above = ez * (flat[o + one] - flat[o - one]) + fz * (flat[o + two] - flat[o])
-    wide = ez * (flat[o + two] - flat[o - two]) + fz * (flat[o + three] - flat[o - one])
-    return near * above + far * wide
+def _slope(below2, below, here, there, above, above2, e, f, weights):
+    """Derivative, interpolated between here and there, from all that it takes."""
+    near = (there - below) * e + (above - here) * f
+    far = (above - below2) * e + (above2 - below) * f
+    return near * weights[0] + far * weights[1]
 
 
 @njit(fastmath={"contract", "nsz"})
-def _bend(flat, o, ez, fz):
-    """Second difference along z, interpolated between cell o and the next."""
-    one, two = np.uint64(1), np.float32(2)
-    middle, after = flat[o], flat[o + one]
-    below = after - two * middle + flat[o - one]
-    above = flat[o + one + one] - two * after + middle
-    return ez * below + fz * above
+def _bend(below, here, there, above, e, f):
+    """Second difference, interpolated between here and there."""
+    return (below - here + there - here) * e + (here - there + above - there) * f
+
+
+@njit(fastmath={"contract", "nsz"})
+def _cic_gradient(flat, i, j, k, m, pitch, fx, fy, fz, weights, wanted):
+    """`_gradient` of CIC and order 4, from rows of eight cells along z that begin two before the
+    particle's, none of which may reach beyond the mesh; the Laplacian only if wanted."""
+    one, zero, minus_two = np.float32(1), np.float32(0), np.float32(-2)
+    near, far = weights
+    ex, ey, ez = one - fx, one - fy, one - fz
+    o, sx = np.uint64(i * m * pitch + k - 2), np.uint64(m * pitch)
+    here, there = o + np.uint64(j * pitch), o + np.uint64(_wrap(j + 1, m) * pitch)
+    a, b = o + np.uint64(_wrap(j - 2, m) * pitch), o + np.uint64(_wrap(j - 1, m) * pitch)
+    c, d = o + np.uint64(_wrap(j + 2, m) * pitch), o + np.uint64(_wrap(j + 3, m) * pitch)
+    corner, along_y = eight(flat, here), eight(flat, there)
+    along_x, across = eight(flat, here + sx), eight(flat, there + sx)
+    x0, x1 = corner * ey + along_y * fy, along_x * ey + across * fy
+    y0, y1 = corner * ex + along_x * fx, along_y * ex + across * fx
+    centre = x0 * ex + x1 * fx
+    ya, yb = _pair(flat, a, a + sx, ex, fx), _pair(flat, b, b + sx, ex, fx)
+    yc, yd = _pair(flat, c, c + sx, ex, fx), _pair(flat, d, d + sx, ex, fx)
+    xa = _pair(flat, here - sx - sx, there - sx - sx, ey, fy)
+    xb = _pair(flat, here - sx, there - sx, ey, fy)
+    here, there = here + sx + sx, there + sx + sx
+    xc, xd = _pair(flat, here, there, ey, fy), _pair(flat, here + sx, there + sx, ey, fy)
+    low = numbers((zero, zero, one, zero, zero, zero, zero, zero))
+    high = numbers((zero, zero, zero, one, zero, zero, zero, zero))
+    between = low * ez + high * fz
+    low = numbers((-far, -near, zero, near, far, zero, zero, zero))
+    high = numbers((zero, -far, -near, zero, near, far, zero, zero))
+    gz = centre * (low * ez + high * fz)
+    gx = _slope(xa, xb, x0, x1, xc, xd, ex, fx, weights) * between
+    gy = _slope(ya, yb, y0, y1, yc, yd, ey, fy, weights) * between
+    if not wanted:
+        return each(four_sums(gx, gy, gz, gz))
+    low = numbers((zero, one, minus_two, one, zero, zero, zero, zero))
+    high = numbers((zero, zero, one, minus_two, one, zero, zero, zero))
+    bends = _bend(xb, x0, x1, xc, ex, fx) + _bend(yb, y0, y1, yc, ey, fy)
+    laplacian = bends * between + centre * (low * ez + high * fz)
+    return each(four_sums(gx, gy, gz, laplacian))
+
+
+@njit(fastmath={"contract", "nsz"})
+def _ask_for(flat, x, p, inverse_cell, m, pitch, slab):
+    """Let the cells that `_cic_gradient` takes for particle p come into the cache."""
+    first, planes, ghosts = slab
+    i = _cell(x[0, p], inverse_cell, CIC, m, first)[0]
+    j, k = _cell(x[1, p], inverse_cell, CIC, m)[0], _cell(x[2, p], inverse_cell, CIC, m)[0]
+    if i < planes and 2 <= j < m - 3:
+        o = ((i + ghosts) * m + j) * pitch + k
+        for a in range(-2, 4):
+            for b in range(2):
+                prefetch(flat, np.uint64(o + (a * m + b) * pitch))
+        for a in range(2):
+            for b in (-2, -1, 2, 3):
+                prefetch(flat, np.uint64(o + (a * m + b) * pitch))
 
 
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
 def _read_cic_gradient(x, inverse_cell, lattice, tile, weights, phi, slab, out, laplacian):
-    """`_read_gradient` for CIC and order 4, which loads each of its 56 cells once."""
+    """`_read_gradient` for CIC and order 4, which loads its 20 rows of cells once each."""
     first, planes, ghosts = slab
     m, pitch = phi.shape[1], phi.shape[2]
     flat = phi.reshape(-1)
-    one, two, scale = np.float32(1), np.float32(2), np.float32(inverse_cell)
-    near, far = weights
-    wanted = laplacian.size > 0
-    sy, sx = np.uint64(pitch), np.uint64(m * pitch)
+    one, scale = np.float32(1), np.float32(inverse_cell)
+    wanted, ordered, last = laplacian.size > 0, lattice[0] > 1, x.shape[1] - 1
     bad = 0
     for t in prange(_tiles(lattice, tile)):
         x0, x1, y0, y1, z0, z1 = _bounds(t, lattice, tile)
@@ -463,55 +515,23 @@ def _read_cic_gradient(x, inverse_cell, lattice, tile, weights, phi, slab, out, 
                 for p in range(row + z0, row + z1):
                     finite &= _finite(x, p)
                 for p in range(row + z0, row + z1):
+                    if not ordered:
+                        _ask_for(flat, x, min(p + AHEAD, last), inverse_cell, m, pitch, slab)
                     i, fx = _cell(x[0, p], inverse_cell, CIC, m, first)
                     if i >= planes:
                         continue
                     i += ghosts
                     j, fy = _cell(x[1, p], inverse_cell, CIC, m)
                     k, fz = _cell(x[2, p], inverse_cell, CIC, m)
-                    ex, ey, ez = one - fx, one - fy, one - fz
-                    low, high = min(j, k), max(j, k)
-                    if low < 2 or high >= m - 3:
-                        gx, gy, gz, l = _gradient(
-                            phi, i, j, k, (ex, fx), (ey, fy), (ez, fz), CIC, weights
+                    if k < 2 or k >= m - 5:
+                        wx, wy, wz = (one - fx, fx), (one - fy, fy), (one - fz, fz)
+                        gx, gy, gz, l = _gradient(phi, i, j, k, wx, wy, wz, CIC, weights)
+                    else:
+                        gx, gy, gz, l = _cic_gradient(
+                            flat, i, j, k, m, pitch, fx, fy, fz, weights, wanted
                         )
-                        out[0, p], out[1, p], out[2, p] = scale * gx, scale * gy, scale * gz
-                        if wanted:
-                            laplacian[p] = scale * scale * l
-                        continue
-                    o = np.uint64((i * m + j) * pitch + k)
-                    r = o + sx  # the upper plane
-                    v00, v01 = _pair(flat, o, ez, fz), _pair(flat, o + sy, ez, fz)
-                    v10, v11 = _pair(flat, r, ez, fz), _pair(flat, r + sy, ez, fz)
-                    gz = ex * (
-                        ey * _slope(flat, o, ez, fz, near, far)
-                        + fy * _slope(flat, o + sy, ez, fz, near, far)
-                    ) + fx * (
-                        ey * _slope(flat, r, ez, fz, near, far)
-                        + fy * _slope(flat, r + sy, ez, fz, near, far)
-                    )
-                    a, b, c, d = o - sx - sx, o - sx, r + sx, r + sx + sx
-                    xa = ey * _pair(flat, a, ez, fz) + fy * _pair(flat, a + sy, ez, fz)
-                    xb = ey * _pair(flat, b, ez, fz) + fy * _pair(flat, b + sy, ez, fz)
-                    xc = ey * _pair(flat, c, ez, fz) + fy * _pair(flat, c + sy, ez, fz)
-                    xd = ey * _pair(flat, d, ez, fz) + fy * _pair(flat, d + sy, ez, fz)
-                    x_low, x_high = ey * v00 + fy * v01, ey * v10 + fy * v11
-                    gx = near * (ex * (x_high - xb) + fx * (xc - x_low))
-                    gx += far * (ex * (xc - xa) + fx * (xd - xb))
-                    a, b, c, d = o - sy - sy, o - sy, o + sy + sy, o + sy + sy + sy
-                    ya = ex * _pair(flat, a, ez, fz) + fx * _pair(flat, a + sx, ez, fz)
-                    yb = ex * _pair(flat, b, ez, fz) + fx * _pair(flat, b + sx, ez, fz)
-                    yc = ex * _pair(flat, c, ez, fz) + fx * _pair(flat, c + sx, ez, fz)
-                    yd = ex * _pair(flat, d, ez, fz) + fx * _pair(flat, d + sx, ez, fz)
-                    y_low, y_high = ex * v00 + fx * v10, ex * v01 + fx * v11
-                    gy = near * (ey * (y_high - yb) + fy * (yc - y_low))
-                    gy += far * (ey * (yc - ya) + fy * (yd - yb))
                     out[0, p], out[1, p], out[2, p] = scale * gx, scale * gy, scale * gz
                     if wanted:
-                        l = ex * (x_high - two * x_low + xb) + fx * (xc - two * x_high + x_low)
-                        l += ey * (y_high - two * y_low + yb) + fy * (yc - two * y_high + y_low)
-                        l += ex * (ey * _bend(flat, o, ez, fz) + fy * _bend(flat, o + sy, ez, fz))
-                        l += fx * (ey * _bend(flat, r, ez, fz) + fy * _bend(flat, r + sy, ez, fz))
                         laplacian[p] = scale * scale * l
         bad += not finite
     return bad

@@ -47,6 +47,11 @@ def _index(i: int) -> ir.Constant:
     return ir.Constant(ir.IntType(32), i)
 
 
+def _shuffled(builder, a, b, *order):
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
+    return builder.shuffle_vector(a, b, mask)
+
+
 def _place(context, builder, array_type, array, i, count):
     """Pointer to the lanes at i of a flat array."""
     data = context.make_array(array_type)(context, builder, array).data
@@ -84,6 +89,22 @@ def put(typing_context, array, i, lanes):
 
 
 @intrinsic
+def numbers(typing_context, values):
+    """Lanes of a tuple of numbers."""
+    lanes = Lanes(values.count)
+
+    def generate(context, builder, signature, arguments):
+        out = ir.Constant(_vector(values.count), ir.Undefined)
+        for i in range(values.count):
+            number = builder.extract_value(arguments[0], i)
+            number = context.cast(builder, number, values.dtype, types.float32)
+            out = builder.insert_element(out, number, _index(i))
+        return out
+
+    return lanes(values), generate
+
+
+@intrinsic
 def each(typing_context, lanes):
     """The numbers of all lanes, a tuple."""
     result = types.UniTuple(types.float32, lanes.count)
@@ -93,6 +114,43 @@ def each(typing_context, lanes):
         return context.make_tuple(builder, signature.return_type, parts)
 
     return result(lanes), generate
+
+
+@intrinsic
+def four_sums(typing_context, a, b, c, d):
+    """The sums over the lanes of four times eight lanes, in four lanes."""
+
+    def generate(context, builder, signature, arguments):
+        def pairs(a, b):
+            low = _shuffled(builder, a, b, 0, 8, 1, 9, 4, 12, 5, 13)
+            high = _shuffled(builder, a, b, 2, 10, 3, 11, 6, 14, 7, 15)
+            return builder.fadd(low, high)
+
+        ab, cd = pairs(*arguments[:2]), pairs(*arguments[2:])
+        low = _shuffled(builder, ab, cd, 0, 1, 8, 9, 4, 5, 12, 13)
+        high = _shuffled(builder, ab, cd, 2, 3, 10, 11, 6, 7, 14, 15)
+        both = builder.fadd(low, high)
+        return builder.fadd(
+            _shuffled(builder, both, both, 0, 1, 2, 3), _shuffled(builder, both, both, 4, 5, 6, 7)
+        )
+
+    return Lanes(4)(a, b, c, d), generate
+
+
+@intrinsic
+def prefetch(typing_context, array, i):
+    """Ask for the line of cache of what stands at i of a flat array."""
+
+    def generate(context, builder, signature, values):
+        data = context.make_array(signature.args[0])(context, builder, values[0]).data
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        place = builder.bitcast(builder.gep(data, [values[1]]), byte)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        builder.call(function, [place, *(ir.Constant(number, n) for n in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(array, types.uintp), generate
 
 
 def _define(function: Callable, instruction: str) -> None:
