@@ -265,7 +265,7 @@ def fit(
         table.nodes[count], table.fractions[count] = nodes, edge_fractions(count, config)
         table.phases.pop(count, None)
         if config.phase is not None and count in SUB_STEPPED:
-            table.phases[count] = config.phase
+            table.phases[count] = config.phases.get(count, config.phase)
         table.matrices[count], table.residuals[count] = fit_count(
             members, table.fractions[count], table.phases.get(count), config
         )
