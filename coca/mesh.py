@@ -11,6 +11,7 @@ import numpy as np
 import pyfftw
 
 import kernels.assignment
+import kernels.gradient
 from coca.domain import Domain
 from coca.travel import Travel
 
@@ -122,13 +123,11 @@ class Mesh:
         guests = travel.guests
         values = np.empty((4 if laplacian.size else 3, guests.shape[1]), np.float32)
         if guests.size:
-            kernels.assignment.read_gradient(
+            kernels.gradient.read_gradient(
                 guests, *where, values[:3], **how, laplacian=values[3:].reshape(-1)
             )
         travel.send_back(*values)
-        kernels.assignment.read_gradient(
-            x, *where, out, **how, lattice=lattice, laplacian=laplacian
-        )
+        kernels.gradient.read_gradient(x, *where, out, **how, lattice=lattice, laplacian=laplacian)
         travel.come_home(*out, *([laplacian] if laplacian.size else []))
 
     def _hand_on(self) -> None:

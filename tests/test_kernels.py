@@ -7,6 +7,7 @@ from plain import plain_clouds, plain_difference, plain_paint, plain_read
 
 import kernels.assignment
 import kernels.fourier
+import kernels.gradient
 import kernels.particles
 import kernels.travel
 from kernels.assignment import CIC, TSC
@@ -42,7 +43,7 @@ def read(x, mesh, cloud=CIC, slabs=1, **options):
 def read_gradient(x, mesh, out, order=4, cloud=CIC, slabs=1, **options):
     for slab, held in slabs_of(slabs, order // 2 - cloud[0], order // 2 + cloud[-1]):
         part = np.pad(mesh[held], [(0, 0), (0, 0), (0, 2)], constant_values=np.nan)
-        kernels.assignment.read_gradient(
+        kernels.gradient.read_gradient(
             x, 1 / CELL, np.float32(part), slab, out, order, cloud, **options
         )
 

@@ -1,0 +1,234 @@
+"""The gradient of a slab of a mesh at particles, by central differences of the cells around each.
+
+Slabs, clouds and tiles are those of `kernels.assignment`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from kernels.assignment import (
+    CIC,
+    _bounds,
+    _cell,
+    _finite,
+    _raise_if,
+    _tiles,
+    _tiling,
+    _weights,
+    _wrap,
+)
+from kernels.lanes import each, eight, four_sums, numbers, prefetch
+
+CENTRAL_DIFFERENCES = {
+    4: (np.float32(2 / 3), np.float32(-1 / 12)),
+    6: (np.float32(3 / 4), np.float32(-3 / 20), np.float32(1 / 60)),
+}
+"""Weights of f(+1)-f(-1), f(+2)-f(-2), ... in the derivative of each order."""
+
+AHEAD = 8
+"""How many particles ahead `_read_cic_gradient` asks for their cells where they are in no order."""
+_NOTHING = np.empty(0, np.float32)
+
+
+def read_gradient(
+    x, inverse_cell, mesh, slab, out, order=4, cloud=CIC, lattice=None, laplacian=_NOTHING
+):
+    """Interpolate the gradient of a mesh at the particles, by central differences.
+
+    The same as differencing the mesh and reading three components, without their memory;
+    and, if asked for, the Laplacian by second differences over next neighbours.
+
+    Parameters
+    ----------
+    x, inverse_cell, mesh, slab, cloud, lattice
+        As for `read`, with order / 2 more ghost planes on either side.
+    out : array (3, N) float32
+        Overwritten with the gradient per Mpc/h; may be `x` itself.
+    order : {4, 6}
+        Order of the central differences, which needs a mesh of more than `order` cells.
+    laplacian : array (N,) float32, optional
+        Overwritten with the Laplacian per (Mpc/h)^2.
+
+    Raises
+    ------
+    FloatingPointError
+        Some positions are not finite.
+    """
+    weights = CENTRAL_DIFFERENCES[order]
+    where = (x, inverse_cell, *_tiling(x, lattice))
+    if (order, cloud) == (4, CIC):
+        bad = _read_cic_gradient(*where, weights, mesh, slab, out, laplacian)
+    else:
+        bad = _read_gradient(*where, cloud, weights, mesh, slab, out, laplacian)
+    _raise_if(bad)
+
+
+@njit(fastmath={"contract", "nsz"})
+def _gradient(phi, i0, j0, k0, wx, wy, wz, cloud, weights):
+    """Gradient and Laplacian per cell, indices along y and z wrapped."""
+    m, six = phi.shape[1], np.float32(6)
+    gx = gy = gz = laplacian = np.float32(0)
+    for c in range(len(cloud)):
+        i = i0 + cloud[c]
+        for d in range(len(cloud)):
+            j = _wrap(j0 + cloud[d], m)
+            for e in range(len(cloud)):
+                k = _wrap(k0 + cloud[e], m)
+                w = wx[c] * wy[d] * wz[e]
+                neighbours = phi[i + 1, j, k] + phi[i - 1, j, k]
+                neighbours += phi[i, _wrap(j + 1, m), k] + phi[i, _wrap(j - 1, m), k]
+                neighbours += phi[i, j, _wrap(k + 1, m)] + phi[i, j, _wrap(k - 1, m)]
+                laplacian += w * (neighbours - six * phi[i, j, k])
+                for h in range(len(weights)):
+                    f = w * weights[h]
+                    gx += f * (phi[i + h + 1, j, k] - phi[i - h - 1, j, k])
+                    gy += f * (phi[i, _wrap(j + h + 1, m), k] - phi[i, _wrap(j - h - 1, m), k])
+                    gz += f * (phi[i, j, _wrap(k + h + 1, m)] - phi[i, j, _wrap(k - h - 1, m)])
+    return gx, gy, gz, laplacian
+
+
+@njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
+def _read_gradient(x, inverse_cell, lattice, tile, cloud, weights, phi, slab, out, laplacian):
+    first, planes, ghosts = slab
+    m, scale = phi.shape[1], np.float32(inverse_cell)
+    wanted = laplacian.size > 0
+    bad = 0
+    for t in prange(_tiles(lattice, tile)):
+        x0, x1, y0, y1, z0, z1 = _bounds(t, lattice, tile)
+        finite = True
+        for u in range(x0, x1):
+            for v in range(y0, y1):
+                row = (u * lattice[1] + v) * lattice[2]
+                for p in range(row + z0, row + z1):
+                    finite &= _finite(x, p)
+                for p in range(row + z0, row + z1):
+                    i0, fx = _cell(x[0, p], inverse_cell, cloud, m, first)
+                    if i0 >= planes:
+                        continue
+                    i0 += ghosts
+                    j0, fy = _cell(x[1, p], inverse_cell, cloud, m)
+                    k0, fz = _cell(x[2, p], inverse_cell, cloud, m)
+                    wx, wy, wz = _weights(fx, cloud), _weights(fy, cloud), _weights(fz, cloud)
+                    gx, gy, gz, l = _gradient(phi, i0, j0, k0, wx, wy, wz, cloud, weights)
+                    out[0, p], out[1, p], out[2, p] = scale * gx, scale * gy, scale * gz
+                    if wanted:
+                        laplacian[p] = scale * scale * l
+        bad += not finite
+    return bad
+
+
+@njit(fastmath={"contract", "nsz"})
+def _pair(flat, o, there, e, f):
+    """Rows between those at o and there."""
+    return eight(flat, o) * e + eight(flat, there) * f
+
+
+@njit(fastmath={"contract", "nsz"})
+def _slope(below2, below, here, there, above, above2, e, f, weights):
+    """Derivative, interpolated between here and there, from all that it takes."""
+    near = (there - below) * e + (above - here) * f
+    far = (above - below2) * e + (above2 - below) * f
+    return near * weights[0] + far * weights[1]
+
+
+@njit(fastmath={"contract", "nsz"})
+def _bend(below, here, there, above, e, f):
+    """Second difference, interpolated between here and there."""
+    return (below - here + there - here) * e + (here - there + above - there) * f
+
+
+@njit(fastmath={"contract", "nsz"})
+def _cic_gradient(flat, i, j, k, m, pitch, fx, fy, fz, weights, wanted):
+    """`_gradient` of CIC and order 4, from rows of eight cells along z that begin two before the
+    particle's, none of which may reach beyond the mesh; the Laplacian only if wanted."""
+    one, zero, minus_two = np.float32(1), np.float32(0), np.float32(-2)
+    near, far = weights
+    ex, ey, ez = one - fx, one - fy, one - fz
+    o, sx = np.uint64(i * m * pitch + k - 2), np.uint64(m * pitch)
+    here, there = o + np.uint64(j * pitch), o + np.uint64(_wrap(j + 1, m) * pitch)
+    a, b = o + np.uint64(_wrap(j - 2, m) * pitch), o + np.uint64(_wrap(j - 1, m) * pitch)
+    c, d = o + np.uint64(_wrap(j + 2, m) * pitch), o + np.uint64(_wrap(j + 3, m) * pitch)
+    corner, along_y = eight(flat, here), eight(flat, there)
+    along_x, across = eight(flat, here + sx), eight(flat, there + sx)
+    x0, x1 = corner * ey + along_y * fy, along_x * ey + across * fy
+    y0, y1 = corner * ex + along_x * fx, along_y * ex + across * fx
+    centre = x0 * ex + x1 * fx
+    ya, yb = _pair(flat, a, a + sx, ex, fx), _pair(flat, b, b + sx, ex, fx)
+    yc, yd = _pair(flat, c, c + sx, ex, fx), _pair(flat, d, d + sx, ex, fx)
+    xa = _pair(flat, here - sx - sx, there - sx - sx, ey, fy)
+    xb = _pair(flat, here - sx, there - sx, ey, fy)
+    here, there = here + sx + sx, there + sx + sx
+    xc, xd = _pair(flat, here, there, ey, fy), _pair(flat, here + sx, there + sx, ey, fy)
+    low = numbers((zero, zero, one, zero, zero, zero, zero, zero))
+    high = numbers((zero, zero, zero, one, zero, zero, zero, zero))
+    between = low * ez + high * fz
+    low = numbers((-far, -near, zero, near, far, zero, zero, zero))
+    high = numbers((zero, -far, -near, zero, near, far, zero, zero))
+    gz = centre * (low * ez + high * fz)
+    gx = _slope(xa, xb, x0, x1, xc, xd, ex, fx, weights) * between
+    gy = _slope(ya, yb, y0, y1, yc, yd, ey, fy, weights) * between
+    if not wanted:
+        return each(four_sums(gx, gy, gz, gz))
+    low = numbers((zero, one, minus_two, one, zero, zero, zero, zero))
+    high = numbers((zero, zero, one, minus_two, one, zero, zero, zero))
+    bends = _bend(xb, x0, x1, xc, ex, fx) + _bend(yb, y0, y1, yc, ey, fy)
+    laplacian = bends * between + centre * (low * ez + high * fz)
+    return each(four_sums(gx, gy, gz, laplacian))
+
+
+@njit(fastmath={"contract", "nsz"})
+def _ask_for(flat, x, p, inverse_cell, m, pitch, slab):
+    """Let the cells that `_cic_gradient` takes for particle p come into the cache."""
+    first, planes, ghosts = slab
+    i = _cell(x[0, p], inverse_cell, CIC, m, first)[0]
+    j, k = _cell(x[1, p], inverse_cell, CIC, m)[0], _cell(x[2, p], inverse_cell, CIC, m)[0]
+    if i < planes and 2 <= j < m - 3:
+        o = ((i + ghosts) * m + j) * pitch + k
+        for a in range(-2, 4):
+            for b in range(2):
+                prefetch(flat, np.uint64(o + (a * m + b) * pitch))
+        for a in range(2):
+            for b in (-2, -1, 2, 3):
+                prefetch(flat, np.uint64(o + (a * m + b) * pitch))
+
+
+@njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
+def _read_cic_gradient(x, inverse_cell, lattice, tile, weights, phi, slab, out, laplacian):
+    """`_read_gradient` for CIC and order 4, which loads its 20 rows of cells once each."""
+    first, planes, ghosts = slab
+    m, pitch = phi.shape[1], phi.shape[2]
+    flat = phi.reshape(-1)
+    one, scale = np.float32(1), np.float32(inverse_cell)
+    wanted, ordered, last = laplacian.size > 0, lattice[0] > 1, x.shape[1] - 1
+    bad = 0
+    for t in prange(_tiles(lattice, tile)):
+        x0, x1, y0, y1, z0, z1 = _bounds(t, lattice, tile)
+        finite = True
+        for u in range(x0, x1):
+            for v in range(y0, y1):
+                row = (u * lattice[1] + v) * lattice[2]
+                for p in range(row + z0, row + z1):
+                    finite &= _finite(x, p)
+                for p in range(row + z0, row + z1):
+                    if not ordered:
+                        _ask_for(flat, x, min(p + AHEAD, last), inverse_cell, m, pitch, slab)
+                    i, fx = _cell(x[0, p], inverse_cell, CIC, m, first)
+                    if i >= planes:
+                        continue
+                    i += ghosts
+                    j, fy = _cell(x[1, p], inverse_cell, CIC, m)
+                    k, fz = _cell(x[2, p], inverse_cell, CIC, m)
+                    if k < 2 or k >= m - 5:
+                        wx, wy, wz = (one - fx, fx), (one - fy, fy), (one - fz, fz)
+                        gx, gy, gz, l = _gradient(phi, i, j, k, wx, wy, wz, CIC, weights)
+                    else:
+                        gx, gy, gz, l = _cic_gradient(
+                            flat, i, j, k, m, pitch, fx, fy, fz, weights, wanted
+                        )
+                    out[0, p], out[1, p], out[2, p] = scale * gx, scale * gy, scale * gz
+                    if wanted:
+                        laplacian[p] = scale * scale * l
+        bad += not finite
+    return bad
