@@ -16,7 +16,8 @@ from functools import partial
 
 from coca.checkpoint import CheckpointFiles
 from coca.command import in_parallel
-from coca.config import Config, load_config
+from coca.config import Config
+from coca.config_file import load_config
 from coca.ensemble import finished, members, prepare, run_ensemble
 from coca.errors import CocaError
 from coca.plan import Plan, make_plan

@@ -30,7 +30,8 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks.timing import machine_record
 from coca.analysis import particle_spectra
-from coca.config import Config, make_config
+from coca.config import Config
+from coca.config_file import make_config
 from coca.hypercube import latin_hypercube
 from coca.machine import keep_freed_memory
 from coca.plan import Plan, make_plan

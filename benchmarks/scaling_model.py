@@ -18,7 +18,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from coca.config import Config, load_config
+from coca.config import Config
+from coca.config_file import load_config
 from coca.domain import check_ranks
 from coca.errors import CocaError
 from coca.plan import estimate_memory

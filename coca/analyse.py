@@ -17,7 +17,8 @@ import numpy as np
 
 from coca.analysis import Spectra, spectra
 from coca.command import in_parallel
-from coca.config import CosmologyConfig, OutputConfig, PDFConfig, Statistic, make_config
+from coca.config import CosmologyConfig, OutputConfig, PDFConfig, Statistic
+from coca.config_file import make_config
 from coca.cosmology import Cosmology
 from coca.domain import Domain
 from coca.errors import CocaError, ConfigError, FileError

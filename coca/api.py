@@ -14,7 +14,8 @@ import numpy as np
 
 from coca import simulation
 from coca.analysis import Spectra
-from coca.config import Config, make_config
+from coca.config import Config
+from coca.config_file import make_config
 from coca.domain import Domain
 from coca.errors import ConfigError
 from coca.initial import InitialConditions

@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from coca.config import load_config
+from coca.config_file import load_config
 from coca.errors import CocaError, Terminated
 from coca.ranks import Ranks, world
 

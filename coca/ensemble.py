@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coca.config import Config, EnsembleConfig, make_config
+from coca.config import Config, EnsembleConfig
+from coca.config_file import make_config
 from coca.errors import CocaError, ConfigError, FileError, Terminated
 from coca.machine import keep_freed_memory
 from coca.output import write_json

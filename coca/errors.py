@@ -1,5 +1,12 @@
 """The one family of errors that a user meets."""
 
+from __future__ import annotations
+
+from reprlib import Repr
+
+SHORT = Repr()
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 80
+
 
 class CocaError(Exception):
     """Bad input: the message names the key or file, what was found and what is wanted.
@@ -22,3 +29,11 @@ class FileError(CocaError):
 
 class Terminated(Exception):
     """The run was told to end, and has saved its state."""
+
+
+def short(value: object) -> str:
+    """A value as Python writes it, where that is long only its ends."""
+    try:
+        return SHORT.repr(value)
+    except ValueError:  # Python does not write integers of very many digits
+        return "a number of too many digits"

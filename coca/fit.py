@@ -11,9 +11,9 @@ from coca.command import run_configured
 from coca.cosmology import Cosmology, scale_factor
 from coca.errors import ConfigError
 from coca.files import check_directory
-from coca.fitted import FittedRange, FittedSteps
 from coca.frames import Frame
 from coca.machine import check_memory, choose_threads
+from coca.step_table import FittedRange, FittedSteps
 from coca.training_config import FitConfig
 
 if TYPE_CHECKING:

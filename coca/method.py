@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from coca import fitted, schemes
+from coca import schemes, step_table
 from coca.config import Config, ForceConfig
 from coca.cosmology import Cosmology
 from coca.domain import Domain
 from coca.errors import ConfigError
-from coca.fitted import FittedKick, FittedSteps
+from coca.fitted import FittedKick
 from coca.frames import Frame
 from coca.integrate import Kick, ResidualKick, VelocityKick
 from coca.schemes import Step
+from coca.step_table import FittedSteps
 
 DISTRUST = 3.0
 """A residual this many times the largest of the fit means another frame than the fitted one."""
@@ -147,7 +148,7 @@ def choose_methods(config: Config, own_frame: bool = False) -> tuple[Method, ...
     plain = Method("lpt", "residual", exponent)
     if config.frame == "lpt":
         return first, plain
-    lpt = FittedSteps.load(fitted.shipped("lpt"))
+    lpt = FittedSteps.load(step_table.shipped("lpt"))
     first = replace(first, yardstick=lpt)
     if _obstacle(config, lpt) is not None:
         return first, plain
@@ -166,7 +167,7 @@ def _table(config: Config, own_frame: bool) -> FittedSteps | None:
     elif config.frame == "emulator" and own_network:
         obstacle = "a table fitted with these emulator.weights"
     else:
-        table = FittedSteps.load(path or fitted.shipped(config.frame))
+        table = FittedSteps.load(path or step_table.shipped(config.frame))
         obstacle = _obstacle(config, table)
         if table.frame != config.frame:
             obstacle = f"a table of frame: {config.frame}, found one of {table.frame}"

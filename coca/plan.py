@@ -12,10 +12,10 @@ from coca.cosmology import Cosmology, scale_factor
 from coca.domain import check_ranks
 from coca.errors import CocaError, ConfigError
 from coca.files import check_directory
-from coca.fitted import FittedSteps
 from coca.machine import check_memory, choose_threads
 from coca.method import Method, choose_methods
 from coca.ranks import OneRank, Ranks
+from coca.step_table import FittedSteps
 from coca.transform import SWAP_BYTES
 
 if TYPE_CHECKING:

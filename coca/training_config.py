@@ -18,8 +18,8 @@ from coca.config import (
     Number,
     Section,
     check_mesh,
-    one_line,
 )
+from coca.config_file import one_line
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coca.fitted import FittedSteps
 from coca.integrate import Evaluation
+from coca.step_table import FittedSteps
 
 AMPLITUDE, EXPONENT = 1.25, 0.85
 """Fit of the true rms error to the mean `error_rms` over PM, COLA and COCA runs with 2 to 16 force

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coca.config import Config, load_config, make_config
+from coca.config import Config
+from coca.config_file import load_config, make_config
 from coca.errors import ConfigError
 from coca.training_config import FitConfig, TrainConfig
 

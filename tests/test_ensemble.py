@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 import run_sim
-from coca.config import make_config
+from coca.config_file import make_config
 from coca.ensemble import finished, members
 from coca.errors import ConfigError, FileError
 

@@ -11,24 +11,16 @@ import kernels.fitted
 from coca import fit as fit_command
 from coca import schemes
 from coca.analysis import density_modes, particle_spectra
-from coca.config import load_config, make_config
+from coca.config_file import load_config, make_config
+from coca.density_fit import POWER_WEIGHT, torch_density_modes
 from coca.errors import FileError
-from coca.fitted import (
-    CLASSES,
-    DENSITIES,
-    DENSITIES_BEFORE,
-    MATRIX,
-    FittedKick,
-    FittedSteps,
-    nonlinearity,
-    sharpened,
-    shipped,
-)
-from coca.fitting import POWER_WEIGHT, least_squares, make_members, torch_density_modes
+from coca.fitted import FittedKick, nonlinearity, sharpened
+from coca.fitting import least_squares, make_members
 from coca.force import Acceleration
 from coca.integrate import initial_state, integrate
 from coca.plan import make_plan
 from coca.simulation import simulate
+from coca.step_table import CLASSES, DENSITIES, DENSITIES_BEFORE, MATRIX, FittedSteps, shipped
 from coca.training_config import FitConfig
 
 FEATURES, TARGETS = kernels.fitted.FEATURES, kernels.fitted.TARGETS
@@ -231,13 +223,14 @@ def test_table_survives_its_file(table, tmp_path):
         ({"nodes": {1: [1.0, 0.0]}}, r"nodes\.1: wanted increasing values"),
         ({"nodes": {1: [0.0, np.nan]}}, "values that are not finite"),
         ({"matrices": {}}, "no matrices"),
-        ({"matrices": {1: np.zeros((2, 2))}}, r"matrices\.1: \(2, 2\), wanted"),
-        ({"fractions": {1: [0.0, 0.5, 1.0]}}, r"fractions\.1: wanted 2 increasing values"),
-        ({"fractions": {1: [1.0, 0.0]}}, r"fractions\.1: wanted 2 increasing values"),
+        ({"matrices": {1: np.zeros((2, 2))}}, r"matrices\.1: found shape \(2, 2\), wanted"),
+        ({"fractions": {1: [0.0, 0.5, 1.0]}}, r"fractions\.1: found shape \(3,\), wanted \(2,\)"),
+        ({"fractions": {1: [1.0, 0.0]}}, r"fractions\.1: wanted increasing values"),
         ({"phases": {1: -1.0}}, "phases: .*wanted positive values"),
-        ({"residuals": {1: np.zeros(3)}}, r"residuals\.1: wanted \(1, 2\)"),
-        ({"errors": {1: np.zeros(3)}}, r"errors\.1: wanted \(2,\)"),
-        ({"error_fits": {1: np.ones(3)}}, r"error_fits\.1: wanted an amplitude and an exponent"),
+        ({"phases": {1: np.nan}}, "phases: .*wanted positive values"),
+        ({"residuals": {1: np.zeros(3)}}, r"residuals\.1: found shape \(3,\), wanted \(1, 2\)"),
+        ({"errors": {1: np.zeros(3)}}, r"errors\.1: found shape \(3,\), wanted \(2,\)"),
+        ({"error_fits": {1: np.ones(3)}}, r"error_fits\.1: found shape \(3,\), wanted \(2,\)"),
     ],
 )
 def test_tables_that_are_none_say_why(table, tmp_path, changes, message):

@@ -9,7 +9,7 @@ import yaml
 
 import run_sim
 from coca import initial, lattice
-from coca.config import make_config
+from coca.config_file import make_config
 from coca.cosmology import scale_factor
 from coca.domain import Domain
 from coca.errors import CocaError, FileError

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from benchmarks.robustness import scramble_weights
-from coca.config import make_config
+from coca.config_file import make_config
 from coca.emulator.emulator import SHIPPED_WEIGHTS, Emulator
 from coca.errors import ConfigError
-from coca.fitted import FittedSteps, shipped
 from coca.method import Method
 from coca.plan import make_plan
 from coca.simulation import more_steps, simulate
+from coca.step_table import FittedSteps, shipped
 
 
 @pytest.fixture(scope="module")

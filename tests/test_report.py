@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from coca import figures, page, report
-from coca.config import make_config
+from coca.config_file import make_config
 from coca.domain import Domain
 from coca.plan import make_plan
 from coca.progress import Progress

@@ -16,7 +16,7 @@ import yaml
 import run_sim
 from coca import checkpoint
 from coca.checkpoint import INDEX, fingerprint
-from coca.config import make_config
+from coca.config_file import make_config
 
 ROOT = Path(__file__).parent.parent
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import run_sim
-from coca.config import make_config
+from coca.config_file import make_config
 from coca.machine import peak_memory
 from coca.plan import make_plan
 from coca.progress import Clock

@@ -25,12 +25,12 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 import run_sim
-from coca.config import Config, load_config, make_config
+from coca.config import Config
+from coca.config_file import load_config, make_config
 from coca.emulator.emulator import SHIPPED_WEIGHTS, Emulator
 from coca.emulator.simulations import SimulationSet
 from coca.ensemble import members
 from coca.errors import CocaError, ConfigError, FileError
-from coca.fitted import FittedSteps, shipped
 from coca.integrate import Snapshot
 from coca.output import write_snapshot
 from coca.plan import make_plan
@@ -38,6 +38,7 @@ from coca.progress import Progress
 from coca.results import write_results
 from coca.simulation import simulate
 from coca.snapshot import read_particles
+from coca.step_table import FittedSteps, shipped
 from coca.tensors import read_tensors, write_tensors
 from coca.training_config import FitConfig, TrainConfig
 

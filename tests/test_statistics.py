@@ -10,7 +10,8 @@ import pytest
 from scipy.special import jv
 
 from coca.analyse import main
-from coca.config import PDFConfig, make_config
+from coca.config import PDFConfig
+from coca.config_file import make_config
 from coca.domain import Domain
 from coca.errors import ConfigError, FileError
 from coca.integrate import Snapshot

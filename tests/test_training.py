@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from coca import train
-from coca.config import make_config
+from coca.config_file import make_config
 from coca.emulator.emulator import Emulator
 from coca.emulator.simulations import SimulationSet, planned_simulations
 from coca.emulator.training import Symmetry, Trainer, domain_of

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from coca.config import make_config
+from coca.config_file import make_config
 from coca.domain import Domain
 from coca.ranks import world
 from coca.rehearsal import compile_kernels

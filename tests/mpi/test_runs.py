@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import run_sim
-from coca.config import make_config
+from coca.config_file import make_config
 from coca.ensemble import LIST
 from coca.output import wrapped_positions, write_snapshot
 from coca.plan import make_plan
