@@ -247,10 +247,11 @@ def fit(
     for count in config.counts or range(1, config.force_evaluations + 1):
         table.nodes[count], table.fractions[count] = nodes, edge_fractions(count, config)
         table.phases.pop(count, None)
-        if config.phase is not None and count in SUB_STEPPED:
-            table.phases[count] = config.phases.get(count, config.phase)
+        phase = phase_of(count, config)
+        if phase is not None:
+            table.phases[count] = phase
         table.matrices[count], table.residuals[count] = fit_count(
-            members, table.fractions[count], table.phases.get(count), config
+            members, table.fractions[count], phase, config
         )
         left = [member.error(member.D_end) for member in members]
         table.errors[count] = node_errors(members, left)
@@ -261,6 +262,11 @@ def fit(
     return table
 
 
+def phase_of(count: int, config: FitConfig) -> float | None:
+    """Squared phase beyond which particles of `count` steps have sub-steps, if they have."""
+    return config.phases.get(count, config.phase) if count in SUB_STEPPED else None
+
+
 def edge_fractions(count: int, config: FitConfig) -> np.ndarray:
     """Edges of `count` steps, those of the configuration or (i/n)^p.
 
@@ -269,7 +275,7 @@ def edge_fractions(count: int, config: FitConfig) -> np.ndarray:
     """
     if count in config.edges:
         return np.array([0.0, *config.edges[count], 1.0])
-    if config.phase is not None and count in SUB_STEPPED:
+    if phase_of(count, config) is not None:
         return schemes.power_fractions(count, 0.75)
     return schemes.power_fractions(count, min(max(0.7, 0.1 + 0.075 * count), 1.0))
 

@@ -129,7 +129,7 @@ class FitConfig(Section):
     phase: Number | None = Field(0.25, gt=0)
     """Squared phase beyond which particles have sub-steps, see `coca.orbits`, with two to six
     force evaluations; none for no sub-steps."""
-    phases: dict[Integer, Annotated[Number, Field(gt=0)]] = Field(default_factory=dict)
+    phases: dict[Integer, Annotated[Number, Field(gt=0)] | None] = Field(default_factory=dict)
     """The same for some numbers of them."""
     nodes: Integer = Field(7, ge=2)
     """Nodes of nonlinearity."""
