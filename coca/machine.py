@@ -16,7 +16,7 @@ import psutil
 from coca.errors import ConfigError
 from coca.ranks import Node, granted_cores
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Options of glibc's mallopt, see malloc.h."""
 
 
@@ -61,13 +61,13 @@ def check_memory(keys: str, needed: int, wanted: str, ranks: int = 1) -> None:
 def keep_freed_memory() -> None:
     """Let memory that is freed serve the next run of this process instead of giving it back.
 
-    In small boxes fresh pages of memory cost as much as a force or more. Only glibc's allocator
-    has to be told; arrays above 32 MiB are given back all the same.
+    In small boxes fresh pages of memory cost as much as a force or more, in large ones a sixth of
+    what steps cost beside their forces. Only glibc's allocator has to be told.
     """
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, 2**25)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, -1)  # never
 
 
 def peak_memory() -> int:

@@ -225,7 +225,7 @@ from coca.machine import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    parts = [np.ones(2**22, np.uint8) for _ in range(20)]
+    parts = [np.ones(size, np.uint8) for size in (2**26, *[2**22] * 20)]
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 keep_freed_memory()
@@ -235,7 +235,7 @@ print(faults(), faults())
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator alone is told")
 def test_freed_memory_is_used_again():
-    """80 MiB in pages of 4 KiB, or in huge ones, are taken once."""
+    """144 MiB in pages of 4 KiB, or in huge ones, are taken once."""
     command = [sys.executable, "-c", REUSE]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     first, second = map(int, done.stdout.split())
