@@ -48,8 +48,8 @@ def coordinates(directory):
 def test_quickstart_gives_the_same_particles(tmp_path):
     """On 1, 2, 4 and 8 ranks, to 1e-5 Mpc/h rms.
 
-    One particle in a thousand is held to 0.02 Mpc/h only: its orbit in a halo, followed in sub-steps,
-    magnifies the round-off of the potential.
+    One particle in a thousand is held to 0.02 Mpc/h only: its orbit in a halo, followed in
+    sub-steps, magnifies the round-off of the potential.
     """
     options = ["linear_power.source=eisenstein_hu", "reference=null", "output.report=false"]
     found = {}
