@@ -21,7 +21,7 @@ POWER_WEIGHT = 3.0
 BIAS_PRIOR = 0.003
 """How far, in P / P_true, a simulation's power is from telling where `unbias` should go."""
 SHELL = 2.0
-"""Width in fundamental wavenumbers of the shells of that fit."""
+"""Width in fundamental wavenumbers of the shells of `density_loss`."""
 
 Moments = list[tuple[np.ndarray, np.ndarray]]
 """Of all members, see `kernels.fitted.moments`."""

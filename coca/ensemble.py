@@ -139,7 +139,7 @@ def run_ensemble(
     int
         How many members failed.
     """
-    keep_freed_memory()
+    keep_freed_memory(large=all(member.config.frame != "emulator" for member in work.todo))
     group, results = ranks.split(work.groups), dict(work.results)
     number = ranks.rank // group.size
     for member in work.todo[number :: work.groups]:

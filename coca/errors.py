@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from reprlib import Repr
 
-SHORT = Repr()
-SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 80
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 
 
 class CocaError(Exception):
@@ -34,6 +34,6 @@ class Terminated(Exception):
 def short(value: object) -> str:
     """A value as Python writes it, where that is long only its ends."""
     try:
-        return SHORT.repr(value)
+        return _SHORT.repr(value)
     except ValueError:  # Python does not write integers of very many digits
         return "a number of too many digits"

@@ -1,5 +1,5 @@
-"""Fit of the steps of `coca.fitted` on simulations: least squares, and in the last the row of
-`coca.density_fit`."""
+"""Fit of the steps of `coca.fitted` on simulations: least squares, but for the last step's row for
+e, which `coca.density_fit` fits to the density."""
 
 from __future__ import annotations
 
@@ -34,13 +34,11 @@ from coca.power import linear_power
 from coca.reference import bullfrog_run
 from coca.schemes import Step
 from coca.step_table import CLASSES, DENSITIES, DENSITIES_BEFORE, FittedRange, FittedSteps, hats
-from coca.training_config import FitConfig
+from coca.training_config import SUB_STEPPED, FitConfig
 
 SHRINKAGE = 3000.0
 """Particles whose say the coarser fit has in the finer: all classes in one, each density class,
 each with its nonlinearity, each with its density before."""
-SUB_STEPPED = range(2, 7)
-"""Numbers of steps with sub-steps: a single one is far from all orbits, more resolve them."""
 NOISE = 1e-8
 """Mean square, over that of the largest feature, below which a feature is round-off."""
 FrameOf = Callable[["Truth"], Frame]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -48,10 +49,10 @@ class Method:
     yardstick: FittedSteps | None = None
     """2LPT's fitted steps, whose residuals a frame without fitted steps has to beat."""
 
-    @property
-    def sub_steps(self) -> bool:
-        """Whether some numbers of force evaluations have sub-steps, see `coca.orbits`."""
-        return self.table is not None and bool(self.table.phases)
+    def sub_steps(self, count: int | Literal["auto"]) -> bool:
+        """Whether this number of force evaluations has sub-steps, see `coca.orbits`; or some."""
+        phases = self.table.phases if self.table else {}
+        return bool(phases) if count == "auto" else count in phases
 
     def fitted(self, count: int) -> FittedSteps | None:
         """The table, if it serves this number of force evaluations."""

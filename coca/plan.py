@@ -221,13 +221,14 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
             f"threads: {threads} for each of {ranks.node.ranks} ranks on a machine that has "
             f"{ranks.node.cores:.2g} cores for each; they will be in each other's way"
         )
-    if any(method.sub_steps for method in methods):
+    sub_steps = [method.sub_steps(config.force_evaluations) for method in methods]
+    if any(sub_steps):
         half = config.particles // 2
         check_ranks(
             half, ranks.size, f"{half}, half of particles, for the sub-steps of fitted steps"
         )
     fitted_steps = any(method.table for method in methods)
-    memory = estimate_memory(config, network, fitted_steps, methods[0].sub_steps, ranks.size)
+    memory = estimate_memory(config, network, fitted_steps, sub_steps[0], ranks.size)
     memory += 12 * len(own.knots) * config.particles**3 // ranks.size if own else 0
     wanted = "fewer particles or a coarser mesh"
     check_memory("particles, mesh", memory, wanted, ranks.node.ranks)

@@ -183,7 +183,8 @@ class FittedSteps:
         try:
             metadata, tensors = read_tensors(path, "numpy")
             if metadata.get("format") != FORMAT:
-                raise FileError(f"integrator.table: {path}: wanted format {FORMAT}")
+                found = metadata.get("format")
+                raise FileError(f"integrator.table: {path}: found format {found}, wanted {FORMAT}")
             parts: dict[str, dict[int, Any]] = {part: {} for part in PARTS}
             for name, tensor in tensors.items():
                 part, _, count = name.partition(".")
@@ -199,12 +200,12 @@ class FittedSteps:
             raise FileError(f"integrator.table: cannot use {path}: {reason}") from None
 
     def _check(self) -> None:
-        """Raise ValueError, or KeyError, if these are not matrices for steps and what belongs to
+        """Raise ValueError if these are not matrices for steps and what belongs to
         them."""
         if not self.counts:
             raise ValueError("no matrices")
         for count in self.counts:
-            K = len(self.nodes[count])
+            K = len(self.nodes.get(count, ()))
             shapes = {
                 "nodes": (K,),
                 "fractions": (count + 1,),
@@ -214,6 +215,8 @@ class FittedSteps:
                 "error_fits": (2,),
             }
             for part, wanted in shapes.items():
+                if count not in getattr(self, part):
+                    raise ValueError(f"{part}.{count}: missing")
                 found = getattr(self, part)[count]
                 if found.shape != wanted:
                     raise ValueError(f"{part}.{count}: found shape {found.shape}, wanted {wanted}")
@@ -223,6 +226,8 @@ class FittedSteps:
                     raise ValueError(f"{part}.{count}: wanted increasing values")
         if not all(0 < phase < np.inf for phase in self.phases.values()):
             raise ValueError(f"phases: found {self.phases}, wanted positive values")
+        if not self.phases.keys() <= self.matrices.keys():
+            raise ValueError(f"phases: found {sorted(self.phases)}, wanted some of {self.counts}")
 
 
 def hats(nodes: np.ndarray, value: float) -> np.ndarray:

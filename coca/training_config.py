@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Range = tuple[Number, Number]
+SUB_STEPPED = range(2, 7)
+"""Numbers of steps with sub-steps: a single one is far from all orbits, more resolve them."""
 
 
 class CosmologyRange(Section):
@@ -130,7 +132,7 @@ class FitConfig(Section):
     """Squared phase beyond which particles have sub-steps, see `coca.orbits`, with two to six
     force evaluations; none for no sub-steps."""
     phases: dict[Integer, Annotated[Number, Field(gt=0)] | None] = Field(default_factory=dict)
-    """The same for some numbers of them."""
+    """The same for some numbers of them; null for no sub-steps with these."""
     nodes: Integer = Field(7, ge=2)
     """Nodes of nonlinearity."""
     iterations: Integer = Field(120, ge=1)
@@ -160,7 +162,16 @@ class FitConfig(Section):
                     f"counts: found {count}, wanted numbers from 1 to force_evaluations, "
                     f"{self.force_evaluations}"
                 )
+        few = [count for count in SUB_STEPPED if count <= self.force_evaluations]
+        for count in self.phases:
+            if count not in few:
+                raise ValueError(f"phases: found {count}, wanted some of {few}")
         for count, edges in self.edges.items():
+            if count > self.force_evaluations:
+                raise ValueError(
+                    f"edges: found {count}, wanted numbers up to force_evaluations, "
+                    f"{self.force_evaluations}"
+                )
             whole = (0.0, *edges, 1.0)
             if len(edges) != count - 1 or any(a >= b for a, b in itertools.pairwise(whole)):
                 raise ValueError(

@@ -15,7 +15,7 @@ from coca.config_file import load_config, make_config
 from coca.density_fit import POWER_WEIGHT, torch_density_modes
 from coca.errors import FileError
 from coca.fitted import FittedKick, nonlinearity, sharpened
-from coca.fitting import least_squares, make_members
+from coca.fitting import edge_fractions, least_squares, make_members, phase_of
 from coca.force import Acceleration
 from coca.integrate import initial_state, integrate
 from coca.plan import make_plan
@@ -228,6 +228,7 @@ def test_table_survives_its_file(table, tmp_path):
         ({"fractions": {1: [1.0, 0.0]}}, r"fractions\.1: wanted increasing values"),
         ({"phases": {1: -1.0}}, "phases: .*wanted positive values"),
         ({"phases": {1: np.nan}}, "phases: .*wanted positive values"),
+        ({"phases": {1: 0.2, 2: 0.2}}, r"phases: found \[1, 2\], wanted some of \[1\]"),
         ({"residuals": {1: np.zeros(3)}}, r"residuals\.1: found shape \(3,\), wanted \(1, 2\)"),
         ({"errors": {1: np.zeros(3)}}, r"errors\.1: found shape \(3,\), wanted \(2,\)"),
         ({"error_fits": {1: np.ones(3)}}, r"error_fits\.1: found shape \(3,\), wanted \(2,\)"),
@@ -339,6 +340,8 @@ def test_earlier_outputs_are_warned_of(config_values):
         ("redshift=2.0", r"growth_factors: found 0\.45, wanted at least"),
         ("particles=512", "simulations, particles: need .* GiB of memory"),
         ("spacing=[0.0, 1.0]", "spacing: found .* wanted two positive numbers"),
+        ("phases={8: 0.2}", r"phases: found 8, wanted some of \[2, 3, 4, 5, 6\]"),
+        ("edges={13: [0.5]}", "edges: found 13, wanted numbers up to force_evaluations, 12"),
         ("batch=200", "batch: found 200, wanted at most 132"),
         ("edges={3: [0.5]}", r"edges\.3: found \(0\.5,\), wanted 2 values between 0 and 1"),
         ("edges={3: [0.5, 0.4]}", r"edges\.3: found \(0\.5, 0\.4\), wanted .* increasing"),
@@ -348,6 +351,14 @@ def test_earlier_outputs_are_warned_of(config_values):
 def test_fits_that_cannot_be_are_refused(values, message, capsys):
     assert fit_command.main(["configs/fit.yaml", "--set", values]) == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+def test_numbers_of_steps_may_have_no_sub_steps():
+    """In the fit of the emulator's table two steps have none, and the edges that belong to that."""
+    config = load_config("configs/fit_emulator.yaml", [], FitConfig)
+    assert [phase_of(count, config) for count in (1, 2, 3, 4, 7)] == [None, None, 0.25, 0.18, None]
+    assert edge_fractions(2, config)[1] == 0.5**0.7
+    assert edge_fractions(4, config)[2] == 0.5**0.75
 
 
 def test_emulator_lattice_is_checked_before_the_fit(capsys):

@@ -228,7 +228,7 @@ def faults():
     parts = [np.ones(size, np.uint8) for size in (2**26, *[2**22] * 20)]
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-keep_freed_memory()
+keep_freed_memory(large=True)
 print(faults(), faults())
 """
 

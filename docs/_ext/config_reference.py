@@ -54,6 +54,8 @@ def describe(annotation: Any, metadata: tuple | list = ()) -> str:
         return " | ".join(str(value) for value in arguments)
     if origin in (typing.Union, types.UnionType):
         return _union(arguments, metadata)
+    if origin is dict:
+        return " to ".join(describe(argument) for argument in arguments)
     if origin is tuple:
         return f"list of {_elements(arguments)}{_range(metadata)}"
     return NAMES.get(annotation.__name__, annotation.__name__) + _range(metadata)
@@ -124,11 +126,11 @@ def _range(metadata: tuple | list) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    if field.default is PydanticUndefined:
+    value = field.get_default(call_default_factory=True)
+    if value is PydanticUndefined:
         return "required"
-    if field.default is None:
+    if value is None or value == {}:
         return "nothing"
-    value = field.default
     if isinstance(value, bool):
         return str(value).lower()
     return str(list(value)) if isinstance(value, tuple) else str(value)
