@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -204,8 +205,11 @@ class FittedSteps:
         them."""
         if not self.counts:
             raise ValueError("no matrices")
+        for part, count in itertools.product(PARTS, self.counts):
+            if part != "phases" and count not in getattr(self, part):
+                raise ValueError(f"{part}.{count}: missing")
         for count in self.counts:
-            K = len(self.nodes.get(count, ()))
+            K = len(self.nodes[count])
             shapes = {
                 "nodes": (K,),
                 "fractions": (count + 1,),
@@ -215,8 +219,6 @@ class FittedSteps:
                 "error_fits": (2,),
             }
             for part, wanted in shapes.items():
-                if count not in getattr(self, part):
-                    raise ValueError(f"{part}.{count}: missing")
                 found = getattr(self, part)[count]
                 if found.shape != wanted:
                     raise ValueError(f"{part}.{count}: found shape {found.shape}, wanted {wanted}")

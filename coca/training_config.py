@@ -156,22 +156,18 @@ class FitConfig(Section):
             raise ValueError(
                 f"growth_factors: found {self.growth_factors}, wanted values from 0.2 to 1"
             )
-        for count in self.counts:
-            if not 1 <= count <= self.force_evaluations:
-                raise ValueError(
-                    f"counts: found {count}, wanted numbers from 1 to force_evaluations, "
-                    f"{self.force_evaluations}"
-                )
+        for key, counts in (("counts", self.counts), ("edges", self.edges)):
+            for count in counts:
+                if not 1 <= count <= self.force_evaluations:
+                    raise ValueError(
+                        f"{key}: found {count}, wanted numbers from 1 to force_evaluations, "
+                        f"{self.force_evaluations}"
+                    )
         few = [count for count in SUB_STEPPED if count <= self.force_evaluations]
         for count in self.phases:
             if count not in few:
                 raise ValueError(f"phases: found {count}, wanted some of {few}")
         for count, edges in self.edges.items():
-            if count > self.force_evaluations:
-                raise ValueError(
-                    f"edges: found {count}, wanted numbers up to force_evaluations, "
-                    f"{self.force_evaluations}"
-                )
             whole = (0.0, *edges, 1.0)
             if len(edges) != count - 1 or any(a >= b for a, b in itertools.pairwise(whole)):
                 raise ValueError(

@@ -341,7 +341,7 @@ def test_earlier_outputs_are_warned_of(config_values):
         ("particles=512", "simulations, particles: need .* GiB of memory"),
         ("spacing=[0.0, 1.0]", "spacing: found .* wanted two positive numbers"),
         ("phases={8: 0.2}", r"phases: found 8, wanted some of \[2, 3, 4, 5, 6\]"),
-        ("edges={13: [0.5]}", "edges: found 13, wanted numbers up to force_evaluations, 12"),
+        ("edges={13: [0.5]}", "edges: found 13, wanted numbers from 1 to force_evaluations, 12"),
         ("batch=200", "batch: found 200, wanted at most 132"),
         ("edges={3: [0.5]}", r"edges\.3: found \(0\.5,\), wanted 2 values between 0 and 1"),
         ("edges={3: [0.5, 0.4]}", r"edges\.3: found \(0\.5, 0\.4\), wanted .* increasing"),

@@ -226,18 +226,22 @@ from coca.machine import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    parts = [np.ones(size, np.uint8) for size in (2**26, *[2**22] * 20)]
+    parts = [np.ones(2**22, np.uint8) for _ in range(20)]
+    if large:
+        parts.append(np.ones(2**26, np.uint8))
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-keep_freed_memory(large=True)
+large = LARGE
+keep_freed_memory(large)
 print(faults(), faults())
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator alone is told")
-def test_freed_memory_is_used_again():
-    """144 MiB in pages of 4 KiB, or in huge ones, are taken once."""
-    command = [sys.executable, "-c", REUSE]
+@pytest.mark.parametrize("large", [False, True])
+def test_freed_memory_is_used_again(large):
+    """80 MiB, and an array of 64 MiB, in pages of 4 KiB, or in huge ones, are taken once."""
+    command = [sys.executable, "-c", REUSE.replace("LARGE", str(large))]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     first, second = map(int, done.stdout.split())
     assert second < 0.1 * first
