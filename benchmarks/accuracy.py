@@ -34,7 +34,7 @@ from coca.configuration.run import Config
 from coca.cosmology.latin_hypercube import latin_hypercube
 from coca.parallel.machine import keep_freed_memory
 from coca.run.plan import Plan, make_plan
-from coca.run.simulation import Simulation, simulate
+from coca.run.simulation import Simulation, run_plan
 from coca.statistics.spectra import particle_spectra
 
 METHODS = {
@@ -137,7 +137,7 @@ def warm_up(options: argparse.Namespace) -> None:
     """Compile everything that will be timed."""
     for method in options.methods:
         count = 0 if method == "emulator" else 1
-        simulate(plan_of(options, method, count, options.seeds[0], cosmologies(options)[0][1]))
+        run_plan(plan_of(options, method, count, options.seeds[0], cosmologies(options)[0][1]))
 
 
 def measure(options: argparse.Namespace) -> list[dict]:
@@ -157,10 +157,10 @@ def measure(options: argparse.Namespace) -> list[dict]:
 
 def measure_seed(options: argparse.Namespace, seed: int, name: str, cosmology: dict) -> list[dict]:
     """Rows of all methods for one realisation."""
-    truth = simulate(plan_of(options, "bullfrog", REFERENCE_STEPS, seed, cosmology))
+    truth = run_plan(plan_of(options, "bullfrog", REFERENCE_STEPS, seed, cosmology))
     rows = []
     for method, count in runs(options):
-        simulation = simulate(plan_of(options, method, count, seed, cosmology))
+        simulation = run_plan(plan_of(options, method, count, seed, cosmology))
         labels = {"set": name, "method": method, "force_evaluations": count}
         rows += compare(simulation, truth, labels)
     print(f"{name} seed {seed}", flush=True)

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.accuracy import FIDUCIAL, REFERENCE_STEPS, compare, plan_of
 from coca.configuration.run import Config
 from coca.run.plan import Plan
-from coca.run.simulation import growth_factors, simulate
+from coca.run.simulation import growth_factors, run_plan
 
 ALPHAS = (1.0, 2.0, 3.0)
 GAINS = (4.0, 6.0, 8.0, 10.0)
@@ -37,12 +37,12 @@ def measure(options: argparse.Namespace) -> list[dict]:
     """A row for each strength, number of force evaluations and seed, at k = 1 h/Mpc."""
     rows = []
     for seed in options.seeds:
-        truth = simulate(plan_of(options, "bullfrog", REFERENCE_STEPS, seed, COSMOLOGY))
+        truth = run_plan(plan_of(options, "bullfrog", REFERENCE_STEPS, seed, COSMOLOGY))
         for count in FORCES:
             plan = plan_of(options, "coca", count, seed, COSMOLOGY)
             for name, gain in strengths(plan.config).items():
                 labels = {"strength": name, "force_evaluations": count}
-                measured = compare(simulate(with_gain(plan, gain)), truth, labels)
+                measured = compare(run_plan(with_gain(plan, gain)), truth, labels)
                 rows += [row for row in measured if row["k"] == 1.0]
     return rows
 
@@ -81,5 +81,5 @@ def strengths(config: Config) -> dict[str, float]:
 
 def with_gain(plan: Plan, gain: float) -> Plan:
     """The same plan with a gain."""
-    method = replace(plan.methods[0], table=None, yardstick=None, gain=gain)
+    method = replace(plan.methods[0], table=None, lpt_table=None, gain=gain)
     return replace(plan, methods=(method,))

@@ -21,7 +21,7 @@ from coca.files.safetensors import read_tensors, write_tensors
 from coca.initial_conditions.gaussian_modes import white_noise_modes
 from coca.parallel.domain import Domain
 from coca.run.plan import Plan
-from coca.run.simulation import simulate
+from coca.run.simulation import run_plan
 
 PARTICLES, BOX_SIZE, SEED = 64, 128.0, 31
 FORCES = (4, 8)
@@ -43,10 +43,10 @@ def measure(options: argparse.Namespace) -> list[dict]:
     rows = []
     with tempfile.TemporaryDirectory() as directory:
         for case, values in cases(Path(directory)).items():
-            truth = simulate(_plan(options, values, "bullfrog", REFERENCE_STEPS))
+            truth = run_plan(_plan(options, values, "bullfrog", REFERENCE_STEPS))
             for method in RUNS:
                 for count in FORCES:
-                    simulation = simulate(_plan(options, values, method, count))
+                    simulation = run_plan(_plan(options, values, method, count))
                     labels = {"case": case, "method": method, "force_evaluations": count}
                     labels["warnings"] = simulation.warnings
                     measured = compare(simulation, truth, labels)

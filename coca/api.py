@@ -143,7 +143,7 @@ def simulate(config: Config | None = None, *, quiet: bool = True, **values: Any)
     config = complete(config, values | {"frame": "emulator"} if own else values)
     plan = make_plan(config, own=own)
     with own_threads():
-        done = simulation.simulate(plan, Progress(quiet))
+        done = simulation.run_plan(plan, Progress(quiet))
         outputs = tuple(_output(done, i, measured) for i, measured in enumerate(measure(done)))
     return Result(
         config,
@@ -164,7 +164,7 @@ def initial_conditions(config: Config | None = None, **values: Any) -> InitialCo
     with own_threads():
         domain = Domain(config.box_size, config.particles, plan.threads, config.force.fft_planning)
         power = linear_power(cosmology, source.source, source.file)
-        return simulation.initial_conditions(config, domain, power, D_start)
+        return simulation.make_initial_conditions(config, domain, power, D_start)
 
 
 def complete(config: Config | None, values: dict[str, Any]) -> Config:

@@ -47,20 +47,20 @@ class Frame(ABC):
             weights = self.weights(D, derivatives).astype(np.float32)
             kernels.particles.add_terms(self._fields, weights, out)
 
-    def gather(self, weights: Sequence[np.ndarray], who: np.ndarray, rows: np.ndarray) -> None:
+    def gather(self, weights: Sequence[np.ndarray], indices: np.ndarray, rows: np.ndarray) -> None:
         """Sums of the fields of some particles.
 
         Parameters
         ----------
         weights : sequence of R arrays
             See `weights`.
-        who : array (M,) int64
+        indices : array (M,) int64
         rows : array (M, 3 R or more) float32
             Gets the sums of each particle one after the other.
         """
         if self._fields:
             all_weights = np.array(weights, np.float32)
-            kernels.orbits.gather_terms(self._fields, all_weights, who, rows)
+            kernels.substeps.gather_terms(self._fields, all_weights, indices, rows)
         else:
             rows[:, : 3 * len(weights)] = 0.0
 
@@ -110,7 +110,7 @@ class SeparableFrame(Frame):
         return np.array([np.dot(derivatives, growth(D)) for growth in self._growths])
 
 
-class HeldFrame(Frame):
+class SnapshotFrame(Frame):
     """Particles with displacements and velocities known at one growth factor alone.
 
     Parameters

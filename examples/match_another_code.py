@@ -69,7 +69,7 @@ def as_gadget(directory: Path, number: int) -> Path:
 
 
 def main(directory: Path) -> None:
-    """Particles, power and phases at z = 0 of both codes, 64^3 particles."""
+    """Particles, power and substep_thresholds at z = 0 of both codes, 64^3 particles."""
     with TemporaryDirectory() as work:
         run_pysco(Path(work))
         start, end = (as_gadget(Path(work), number) for number in range(2))

@@ -12,7 +12,7 @@ import torch
 import coca
 import run_sim
 from coca.run.plan import make_plan
-from coca.run.simulation import simulate
+from coca.run.simulation import run_plan
 
 ROOT = Path(__file__).parent.parent
 SMALL = {"particles": 32, "frame": "lpt", "force_evaluations": 2, "threads": 1}
@@ -41,7 +41,7 @@ def test_defaults_are_documented(result):
 
 def test_shapes_and_units(result):
     """The same particles as inside, whose files the readers' tests know."""
-    inside = simulate(make_plan(result.config))
+    inside = run_plan(make_plan(result.config))
     assert [output.redshift for output in result.outputs] == pytest.approx([1.0, 0.0], abs=1e-6)
     for output, snapshot in zip(result.outputs, inside.snapshots, strict=True):
         assert output.positions.shape == output.velocities.shape == (3, 32**3)

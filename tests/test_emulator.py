@@ -100,7 +100,7 @@ def test_omega_m_matters(small):
 
 def test_features_are_smoothed_fields(domain, conditions):
     f = features(domain, conditions.delta_k, conditions.psi1, conditions.psi2)
-    n = domain.n
+    n = domain.n_side
     np.testing.assert_array_equal(f[:3].reshape(3, -1), conditions.psi1)
     np.testing.assert_array_equal(f[3:6].reshape(3, -1), conditions.psi2)
     i = np.fft.fftfreq(n, 1 / n) * domain.kf

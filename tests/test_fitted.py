@@ -14,7 +14,7 @@ from coca.configuration.loading import load_config, make_config
 from coca.errors import FileError
 from coca.gravity.particle_mesh import Acceleration
 from coca.integration import schemes
-from coca.integration.fitted_kick import FittedKick, nonlinearity, sharpened
+from coca.integration.fitted_kick import FittedKick, log_rms_density, sharpened
 from coca.integration.fitted_table import (
     CLASSES,
     DENSITIES,
@@ -25,10 +25,10 @@ from coca.integration.fitted_table import (
 )
 from coca.integration.integrate import initial_state, integrate
 from coca.run.plan import make_plan
-from coca.run.simulation import simulate
+from coca.run.simulation import run_plan
 from coca.statistics.spectra import density_modes, particle_spectra
 from coca.step_fitting.density import POWER_WEIGHT, torch_density_modes
-from coca.step_fitting.fit import edge_fractions, phase_of
+from coca.step_fitting.fit import boundary_fractions, threshold_of
 from coca.step_fitting.least_squares import least_squares
 from coca.step_fitting.runs import make_members
 
@@ -172,9 +172,9 @@ def test_features_of_round_off_get_no_weight():
 
 
 def test_nonlinearity_is_the_rms_of_the_linear_density(domain, conditions):
-    fft = domain.transform(domain.n)
+    fft = domain.transform(domain.n_side)
     density = fft.backward(conditions.delta_k.copy())
-    assert nonlinearity(domain, conditions.delta_k, 0.5) == pytest.approx(
+    assert log_rms_density(domain, conditions.delta_k, 0.5) == pytest.approx(
         np.log(0.5 * density.std()), abs=1e-5
     )
 
@@ -211,7 +211,7 @@ def test_table_survives_its_file(table, tmp_path):
     table.save(path)
     again = FittedSteps.load(path)
     assert again.counts == table.counts and again.fitted == table.fitted
-    assert again.phases == table.phases
+    assert again.substep_thresholds == table.substep_thresholds
     assert again.frame == table.frame == "lpt"
     for count in table.counts:
         np.testing.assert_array_equal(again.nodes[count], table.nodes[count])
@@ -235,9 +235,12 @@ def test_table_survives_its_file(table, tmp_path):
         ({"matrices": {1: np.zeros((2, 2))}}, r"matrices\.1: found shape \(2, 2\), wanted"),
         ({"fractions": {1: [0.0, 0.5, 1.0]}}, r"fractions\.1: found shape \(3,\), wanted \(2,\)"),
         ({"fractions": {1: [1.0, 0.0]}}, r"fractions\.1: wanted increasing values"),
-        ({"phases": {1: -1.0}}, "phases: .*wanted positive values"),
-        ({"phases": {1: np.nan}}, "phases: .*wanted positive values"),
-        ({"phases": {1: 0.2, 2: 0.2}}, r"phases: found \[1, 2\], wanted some of \[1\]"),
+        ({"substep_thresholds": {1: -1.0}}, "substep_thresholds: .*wanted positive values"),
+        ({"substep_thresholds": {1: np.nan}}, "substep_thresholds: .*wanted positive values"),
+        (
+            {"substep_thresholds": {1: 0.2, 2: 0.2}},
+            r"substep_thresholds: found \[1, 2\], wanted some of \[1\]",
+        ),
         ({"residuals": {1: np.zeros(3)}}, r"residuals\.1: found shape \(3,\), wanted \(1, 2\)"),
         ({"errors": {1: np.zeros(3)}}, r"errors\.1: found shape \(3,\), wanted \(2,\)"),
         ({"error_fits": {1: np.ones(3)}}, r"error_fits\.1: found shape \(3,\), wanted \(2,\)"),
@@ -248,7 +251,7 @@ def test_tables_that_are_none_say_why(table, tmp_path, changes, message):
         "nodes": {1: [0.0, 1.0]},
         "fractions": {1: [0.0, 1.0]},
         "matrices": {1: np.zeros((1, 2, *CLASSES, *MATRIX))},
-        "phases": {},
+        "substep_thresholds": {},
         "residuals": {1: np.zeros((1, 2))},
         "errors": {1: np.zeros(2)},
         "error_fits": {1: np.ones(2)},
@@ -262,7 +265,7 @@ def test_tables_that_are_none_say_why(table, tmp_path, changes, message):
 @pytest.mark.parametrize("count", [1, 3, 8])
 def test_a_frame_without_residual_is_followed_exactly(table, domain, cosmology, conditions, count):
     frame = conditions.lpt_frame(cosmology)
-    plan = schemes.residual(cosmology, schemes.edges(0.06, 1.0, table.fractions[count]))
+    plan = schemes.residual(cosmology, schemes.step_boundaries(0.06, 1.0, table.fractions[count]))
     rule = FittedKick(domain, cosmology, frame, table, plan, 1.0)
     steps = iter(plan)
 
@@ -279,7 +282,7 @@ def test_a_frame_without_residual_is_followed_exactly(table, domain, cosmology, 
 
 
 def run(config_values, **options):
-    return simulate(make_plan(make_config(config_values | options)))
+    return run_plan(make_plan(make_config(config_values | options)))
 
 
 SMALL = 5e-3, 1e-3
@@ -319,7 +322,7 @@ def test_fitted_steps_beat_bullfrog(config_values, Omega_m, sigma_8, z):
 
 def test_residuals_of_the_fit_belong_to_their_steps(table, cosmology):
     """On the fitted steps the stored values, and the same function of D on others."""
-    fitted = schemes.residual(cosmology, schemes.edges(0.06, 1.0, table.fractions[6]))
+    fitted = schemes.residual(cosmology, schemes.step_boundaries(0.06, 1.0, table.fractions[6]))
     H = np.array([step.D1 - step.D0 for step in fitted])
     node = table.nodes[6][1]
     np.testing.assert_allclose(
@@ -329,7 +332,7 @@ def test_residuals_of_the_fit_belong_to_their_steps(table, cosmology):
     most = table.counts[-1]
     s = table.residual(uniform, node, most)
     assert len(s) == 40 and s.min() > 0
-    own = schemes.residual(cosmology, schemes.edges(0.06, 1.0, table.fractions[most]))
+    own = schemes.residual(cosmology, schemes.step_boundaries(0.06, 1.0, table.fractions[most]))
     assert s.max() <= table.residual(own, node, most).max() * 1.001
 
 
@@ -349,12 +352,27 @@ def test_earlier_outputs_are_warned_of(config_values):
         ("redshift=2.0", r"growth_factors: found 0\.45, wanted at least"),
         ("particles=512", "simulations, particles: need .* GiB of memory"),
         ("spacing=[0.0, 1.0]", "spacing: found .* wanted two positive numbers"),
-        ("phases={8: 0.2}", r"phases: found 8, wanted some of \[2, 3, 4, 5, 6\]"),
-        ("edges={13: [0.5]}", "edges: found 13, wanted numbers from 1 to force_evaluations, 12"),
+        (
+            "substep_thresholds={8: 0.2}",
+            r"substep_thresholds: found 8, wanted some of \[2, 3, 4, 5, 6\]",
+        ),
+        (
+            "boundaries={13: [0.5]}",
+            "boundaries: found 13, wanted numbers from 1 to force_evaluations, 12",
+        ),
         ("batch=200", "batch: found 200, wanted at most 132"),
-        ("edges={3: [0.5]}", r"edges\.3: found \(0\.5,\), wanted 2 values between 0 and 1"),
-        ("edges={3: [0.5, 0.4]}", r"edges\.3: found \(0\.5, 0\.4\), wanted .* increasing"),
-        ("edges={3: [0.5, 1.0]}", r"edges\.3: found \(0\.5, 1\.0\), wanted .* increasing"),
+        (
+            "boundaries={3: [0.5]}",
+            r"boundaries\.3: found \(0\.5,\), wanted 2 values between 0 and 1",
+        ),
+        (
+            "boundaries={3: [0.5, 0.4]}",
+            r"boundaries\.3: found \(0\.5, 0\.4\), wanted .* increasing",
+        ),
+        (
+            "boundaries={3: [0.5, 1.0]}",
+            r"boundaries\.3: found \(0\.5, 1\.0\), wanted .* increasing",
+        ),
     ],
 )
 def test_fits_that_cannot_be_are_refused(values, message, capsys):
@@ -363,11 +381,17 @@ def test_fits_that_cannot_be_are_refused(values, message, capsys):
 
 
 def test_numbers_of_steps_may_have_no_sub_steps():
-    """In the fit of the emulator's table two steps have none, and the edges that belong to that."""
+    """In the fit of the emulator's table two steps have none, and the boundaries that belong to that."""
     config = load_config("configs/fit_emulator.yaml", [], FitConfig)
-    assert [phase_of(count, config) for count in (1, 2, 3, 4, 7)] == [None, None, 0.25, 0.18, None]
-    assert edge_fractions(2, config)[1] == 0.5**0.7
-    assert edge_fractions(4, config)[2] == 0.5**0.75
+    assert [threshold_of(count, config) for count in (1, 2, 3, 4, 7)] == [
+        None,
+        None,
+        0.25,
+        0.18,
+        None,
+    ]
+    assert boundary_fractions(2, config)[1] == 0.5**0.7
+    assert boundary_fractions(4, config)[2] == 0.5**0.75
 
 
 def test_emulator_lattice_is_checked_before_the_fit(capsys):
@@ -381,7 +405,7 @@ def test_fit_command_writes_a_table_that_serves(config_values, tmp_path, capsys)
     small = [
         "particles=32", "simulations=3", "growth_factors=[1.0]", "force_evaluations=2", "nodes=2",
         "iterations=20", "batch=2", "reference_steps=32", "times=16", f"table={path}", "threads=1",
-        "edges={2: [0.65]}",
+        "boundaries={2: [0.65]}",
     ]  # fmt: skip
     arguments = ["configs/fit.yaml", *(f"--set={value}" for value in small)]
     assert main(["fit", *arguments]) == 0

@@ -75,7 +75,7 @@ def test_the_force_can_take_the_positions_memory(domain, evolved, gradient):
 @ASSIGNMENTS
 @pytest.mark.parametrize("factor", [1, 2, 3])
 def test_total_momentum_is_conserved(domain, evolved, factor, assignment, gradient):
-    g = ParticleMesh(domain, factor * domain.n, assignment, gradient)(evolved).g
+    g = ParticleMesh(domain, factor * domain.n_side, assignment, gradient)(evolved).g
     total = g.sum(axis=1, dtype=np.float64)
     # float32 round-off of N forces that add up like a random walk
     assert np.abs(total).max() < 1e-6 * np.abs(g).sum(dtype=np.float64)
@@ -91,7 +91,7 @@ def test_total_momentum_is_conserved(domain, evolved, factor, assignment, gradie
 def test_plane_wave_has_the_linear_force(domain, factor, gradient, tolerance):
     """A long wave of small amplitude: g = -D Psi1."""
     disp = plane_wave(domain, 1, 0.3)
-    force = ParticleMesh(domain, factor * domain.n, gradient=gradient)
+    force = ParticleMesh(domain, factor * domain.n_side, gradient=gradient)
     g = force(domain.add_lattice(disp)).g
     amplitude = np.sum(g * disp) / np.sum(disp**2)
     assert amplitude == pytest.approx(-1.0, abs=tolerance)
@@ -100,7 +100,7 @@ def test_plane_wave_has_the_linear_force(domain, factor, gradient, tolerance):
 
 def plane_wave(domain, mode, amplitude):
     """Displacement (3, N) along x, as a wave of `mode` periods in the box."""
-    n = domain.n
+    n = domain.n_side
     disp = np.zeros((3, n, n, n), np.float32)
     disp[0] = amplitude * np.sin(mode * domain.kf * domain.cell * np.arange(n))[:, None, None]
     return disp.reshape(3, -1)
@@ -112,7 +112,7 @@ def test_deconvolution_restores_the_amplitude(domain):
     x = domain.add_lattice(disp)
 
     def amplitude(deconvolve):
-        force = ParticleMesh(domain, domain.n, gradient="spectral", deconvolve=deconvolve)
+        force = ParticleMesh(domain, domain.n_side, gradient="spectral", deconvolve=deconvolve)
         return -np.sum(force(x).g * disp) / np.sum(disp**2)
 
     window = np.sinc(4 * domain.kf * domain.cell / (2 * np.pi)) ** 4
@@ -121,7 +121,7 @@ def test_deconvolution_restores_the_amplitude(domain):
 
 @pytest.mark.parametrize("gradient", [4, "spectral"])
 def test_density_at_the_particles(domain, gradient):
-    n, disp = domain.n, plane_wave(domain, 1, 0.2)
+    n, disp = domain.n_side, plane_wave(domain, 1, 0.2)
     delta = ParticleMesh(domain, n, gradient=gradient)(domain.add_lattice(disp), True).delta
     phase = domain.kf * domain.cell * np.arange(n)
     expected = np.broadcast_to((-0.2 * domain.kf * np.cos(phase))[:, None, None], (n, n, n))
@@ -148,7 +148,7 @@ def test_result_does_not_depend_on_threads(domain, evolved, gradient):
         pytest.skip("numba has one thread here")
     one = ParticleMesh(domain, 64, gradient=gradient)(evolved, True)
     try:
-        two = ParticleMesh(Domain(domain.box_size, domain.n, 2), 64, gradient=gradient)
+        two = ParticleMesh(Domain(domain.box_size, domain.n_side, 2), 64, gradient=gradient)
         g, delta, _ = two(evolved, True)
     finally:
         numba.set_num_threads(domain.threads)

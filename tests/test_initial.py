@@ -27,7 +27,7 @@ def test_modes_do_not_depend_on_resolution():
 
 
 def test_modes_are_white_gaussian_and_real(domain):
-    n = domain.n
+    n = domain.n_side
     modes = white_noise_modes(domain, 8)
     field = domain.transform(n).backward(modes.copy())
     # a Hermitian array survives the round trip through the real field
@@ -67,7 +67,7 @@ def test_linear_density_has_the_linear_power(power):
 
 def test_white_noise_file_gives_the_same_modes_as_the_seed(tmp_path, domain, power, conditions):
     modes = white_noise_modes(domain, 3)
-    noise = domain.transform(domain.n).backward(modes.copy()) / domain.n**1.5
+    noise = domain.transform(domain.n_side).backward(modes.copy()) / domain.n_side**1.5
     np.testing.assert_allclose(modes_of_white_noise(domain, noise), modes, atol=1e-5)
     path = tmp_path / "noise.hdf5"
     with h5py.File(path, "w") as file:
@@ -77,7 +77,7 @@ def test_white_noise_file_gives_the_same_modes_as_the_seed(tmp_path, domain, pow
 
 def test_displacement_file_gives_itself_and_its_second_order(tmp_path, domain, power, conditions):
     path = tmp_path / "psi1.hdf5"
-    n = domain.n
+    n = domain.n_side
     with h5py.File(path, "w") as file:
         file["psi1"] = conditions.psi1.reshape(3, n, n, n)
     read = from_file(domain, power, path)
@@ -111,7 +111,7 @@ def test_not_finite_noise_is_an_error(tmp_path, domain, power):
 
 def test_displacement_of_a_plane_wave(domain):
     """delta = A cos(kx) gives Psi1 = -A/k sin(kx), and no second order."""
-    n, k = domain.n, 2 * domain.kf
+    n, k = domain.n_side, 2 * domain.kf
     delta_k = np.zeros((n, n, n // 2 + 1), np.complex64)
     delta_k[2, 0, 0] = delta_k[-2, 0, 0] = 0.5
     x = np.arange(n) * domain.cell
@@ -128,7 +128,7 @@ def test_second_order_of_two_crossed_waves(domain):
     delta = A (cos kx + cos ky): phi1 = -A/k^2 (cos kx + cos ky), lap phi2 = phi1_xx phi1_yy
     = A^2 cos kx cos ky, phi2 = -A^2/(2 k^2) cos kx cos ky, Psi2_x = A^2/(2k) sin kx cos ky.
     """
-    n, k = domain.n, 3 * domain.kf
+    n, k = domain.n_side, 3 * domain.kf
     delta_k = np.zeros((n, n, n // 2 + 1), np.complex64)
     delta_k[3, 0, 0] = delta_k[-3, 0, 0] = delta_k[0, 3, 0] = delta_k[0, -3, 0] = 0.5
     psi2 = lpt.second_order(domain, delta_k).reshape(3, n, n, n)

@@ -19,7 +19,7 @@ D_START = 0.06
 
 
 def uniform_edges(D0, D1, steps):
-    return schemes.edges(D0, D1, schemes.power_fractions(steps))
+    return schemes.step_boundaries(D0, D1, schemes.power_fractions(steps))
 
 
 class Problem:
@@ -49,7 +49,7 @@ class Problem:
 def smooth(cosmology):
     """Waves well before shell crossing until D = 1, on a periodic mesh."""
     domain = Domain(64.0, 16)
-    n, rng = domain.n, np.random.default_rng(2)
+    n, rng = domain.n_side, np.random.default_rng(2)
     delta_k = np.fft.rfftn(rng.normal(size=(n, n, n))).astype(np.complex64) / n**3
     i = np.fft.fftfreq(n, 1 / n)
     k = np.sqrt(i[:, None, None] ** 2 + i[None, :, None] ** 2 + np.arange(n // 2 + 1) ** 2)
@@ -159,7 +159,7 @@ def test_a_frame_without_residual_is_followed_exactly(nonlinear):
 
 def plane_wave(cosmology, amplitude):
     domain = Domain(64.0, 16)
-    n, k = domain.n, domain.kf
+    n, k = domain.n_side, domain.kf
     q = np.arange(n) * domain.cell
     psi1 = np.zeros((3, n, n, n), np.float32)
     psi1[0] = (amplitude / k * np.sin(k * q))[:, None, None]

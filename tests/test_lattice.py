@@ -12,12 +12,12 @@ from coca.configuration.loading import make_config
 from coca.cosmology.background import scale_factor
 from coca.errors import CocaError, FileError
 from coca.files.snapshot_writer import write_snapshot
-from coca.frames import HeldFrame, lpt_frame
+from coca.frames import SnapshotFrame, lpt_frame
 from coca.initial_conditions import from_snapshot, linear_fields
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
 from coca.run.plan import make_plan
-from coca.run.simulation import simulate
+from coca.run.simulation import run_plan
 
 N = 32**3
 
@@ -118,7 +118,7 @@ def test_what_is_not_2lpt_stays_in_the_particles(path, domain, cosmology, condit
 
 
 def test_a_held_frame_is_of_one_time():
-    frame = HeldFrame(0.5, *np.ones((2, 3, 8), np.float32))
+    frame = SnapshotFrame(0.5, *np.ones((2, 3, 8), np.float32))
     with pytest.raises(ValueError, match=r"found D = 0\.4, wanted .* at D = 0\.5"):
         frame.displacement(0.4)
     with pytest.raises(ValueError, match="wanted displacement or velocity"):
@@ -140,9 +140,9 @@ def values(config_values, path):
 )
 def test_a_run_from_a_snapshot_is_that_from_the_seed(values, method):
     values |= method | {"force_evaluations": 8}
-    found = simulate(make_plan(make_config(values)))
+    found = run_plan(make_plan(make_config(values)))
     seed = values | {"initial_conditions": {"redshift": 49.0}}
-    wanted = simulate(make_plan(make_config(seed)))
+    wanted = run_plan(make_plan(make_config(seed)))
     # positions rounded to 1e-6 Mpc/h rms, grown by 1 / D at most; mostly they are rounded alike
     assert np.std(found.snapshots[0].disp - wanted.snapshots[0].disp) < 3e-5
     if found.reference:
@@ -152,13 +152,13 @@ def test_a_run_from_a_snapshot_is_that_from_the_seed(values, method):
 def test_the_particles_of_the_snapshot_are_evolved(values, path, domain, cosmology, conditions, D):
     """Particles without second order end elsewhere than those of 2LPT, also in its frame."""
     values |= {"force_evaluations": 8, "integrator": {"kick": "explicit"}}
-    second = simulate(make_plan(make_config(values))).snapshots[0].disp
+    second = run_plan(make_plan(make_config(values))).snapshots[0].disp
     psi1 = conditions.psi1
     write_snapshot(path, domain, cosmology, Snapshot(D, D * psi1, psi1), {})
     found = {}
     for frame in ("rest", "lpt"):
         plan = make_plan(make_config(values | {"frame": frame, "force_evaluations": 64}))
-        found[frame] = simulate(plan).snapshots[0].disp
+        found[frame] = run_plan(plan).snapshots[0].disp
     difference = np.std(found["lpt"] - second)
     assert np.std(found["lpt"] - found["rest"]) < 0.3 * difference
 

@@ -13,7 +13,7 @@ from coca.errors import ConfigError
 from coca.integration.fitted_table import FittedSteps, shipped
 from coca.run.method import Method
 from coca.run.plan import make_plan
-from coca.run.simulation import more_steps, simulate
+from coca.run.simulation import more_steps, run_plan
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def table():
 
 
 def run(config_values, **options):
-    return simulate(make_plan(make_config(config_values | options)))
+    return run_plan(make_plan(make_config(config_values | options)))
 
 
 def methods(config_values, **options):
@@ -77,7 +77,7 @@ def test_a_refuted_frame_gives_way(config_values):
     first, plain = plan.methods
     strict = copy.copy(first.table)
     strict.residuals = {count: 0.01 * r for count, r in strict.residuals.items()}
-    simulation = simulate(replace(plan, methods=(replace(first, table=strict), plain)))
+    simulation = run_plan(replace(plan, methods=(replace(first, table=strict), plain)))
     assert simulation.run.method == plain
     assert "lpt frame, fitted steps given up: the residual" in simulation.warnings[-1]
     explicit = run(config_values, integrator={"kick": "explicit"})

@@ -90,7 +90,7 @@ def test_particles_know_their_lattice_site(written, domain):
     path, snapshot = written
     with h5py.File(path) as file:
         ids, x = file["PartType1/ParticleIDs"][:], file["PartType1/Coordinates"][:] / 1e3
-    n, L = domain.n, domain.box_size
+    n, L = domain.n_side, domain.box_size
     q = np.stack([ids // n**2, ids // n % n, ids % n], axis=1) * domain.cell
     disp = (x - q + L / 2) % L - L / 2
     np.testing.assert_allclose(disp, snapshot.disp.T, atol=2e-4)

@@ -17,7 +17,7 @@ from coca.results import report, report_figures, report_page
 from coca.results.write import write_results
 from coca.run.plan import make_plan
 from coca.run.progress import Progress
-from coca.run.simulation import simulate
+from coca.run.simulation import run_plan
 
 ALWAYS = ["trust", "residual", "time", "configuration", "machine", "files"]
 CASES = {
@@ -35,7 +35,7 @@ def write(values, directory, change=lambda plan: plan):
     """A run with its files; the page, parsed, its text, and the record."""
     values = values | {"output": {"directory": str(directory), **values["output"]}}
     plan = change(make_plan(make_config(values)))
-    write_results(plan, simulate(plan), Progress(quiet=True))
+    write_results(plan, run_plan(plan), Progress(quiet=True))
     text = (directory / "report.html").read_text()
     record = json.loads((directory / "run.json").read_text())
     return ElementTree.fromstring(text.removeprefix("<!DOCTYPE html>\n")), text, record

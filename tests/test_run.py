@@ -19,7 +19,7 @@ from coca.configuration.loading import make_config
 from coca.parallel.machine import peak_memory
 from coca.run.plan import make_plan
 from coca.run.progress import Clock
-from coca.run.simulation import simulate
+from coca.run.simulation import run_plan
 
 ROOT = Path(__file__).parent.parent
 
@@ -176,9 +176,9 @@ def test_plan_shows_help_and_examples(capsys):
 
 
 def test_runs_are_reproducible_and_independent(config_values):
-    first = simulate(make_plan(make_config(config_values)))
-    simulate(make_plan(make_config(config_values | {"seed": 99})))
-    again = simulate(make_plan(make_config(config_values)))
+    first = run_plan(make_plan(make_config(config_values)))
+    run_plan(make_plan(make_config(config_values | {"seed": 99})))
+    again = run_plan(make_plan(make_config(config_values)))
     np.testing.assert_array_equal(first.snapshots[0].disp, again.snapshots[0].disp)
 
 
@@ -187,7 +187,7 @@ def test_coca_corrects_its_emulator(config_values):
     base = config_values | {"frame": "emulator", "reference": {"force_evaluations": 64}}
     errors = []
     for count in (0, 4, 16):
-        s = simulate(make_plan(make_config(base | {"force_evaluations": count})))
+        s = run_plan(make_plan(make_config(base | {"force_evaluations": count})))
         errors.append(np.std(s.snapshots[0].disp - s.reference[0].disp))
     assert errors[1] < 0.8 * errors[0]
     assert errors[2] < 0.4 * errors[1]

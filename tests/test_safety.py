@@ -41,7 +41,7 @@ from coca.results.write import write_results
 from coca.run.ensemble import members
 from coca.run.plan import make_plan
 from coca.run.progress import Progress
-from coca.run.simulation import simulate
+from coca.run.simulation import run_plan
 
 ROOT = Path(__file__).parent.parent
 KINDS = {"train": TrainConfig, "fit": FitConfig}
@@ -103,7 +103,7 @@ def finished(tmp_path_factory):
         "force_evaluations": 1, "output": {"directory": str(tmp_path_factory.mktemp("run") / "a")},
     }  # fmt: skip
     plan = make_plan(make_config(values))
-    return plan, simulate(plan)
+    return plan, run_plan(plan)
 
 
 @pytest.fixture

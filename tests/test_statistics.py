@@ -20,7 +20,7 @@ from coca.particles import Snapshot
 from coca.results.write import write_results
 from coca.run.plan import make_plan
 from coca.run.progress import Progress
-from coca.run.simulation import simulate
+from coca.run.simulation import run_plan
 from coca.statistics import bispectrum, density_pdf
 from coca.statistics.fields import density_modes
 from coca.statistics.particle_spectra import (
@@ -179,7 +179,7 @@ def test_statistics_of_a_run(config_values, tmp_path):
     """From the configuration, listed in the record; without snapshots there are none."""
     config_values["output"] |= {"statistics": ["power", "haloes"], "report": False}
     plan = make_plan(make_config(config_values))
-    write_results(plan, simulate(plan), Progress(quiet=True))
+    write_results(plan, run_plan(plan), Progress(quiet=True))
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert {"snapshot_000_power.txt", "snapshot_000_haloes.hdf5"} <= set(record["files"])
     _, _, P = np.loadtxt(tmp_path / "run" / "snapshot_000_power.txt").T

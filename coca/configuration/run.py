@@ -161,7 +161,7 @@ class IntegratorConfig(Section):
     kick: Literal["auto", "fitted", "gain", "explicit"] = "auto"
     """Residual kicks: fitted steps (`coca.integration.fitted_kick`), the resolved gain, or neither. auto: fitted
     where the table serves, else the gain in an emulated frame and explicit in others. A frame
-    that a force refutes gives way as `coca.run.method` says, whatever the kicks."""
+    that a force rejects gives way as `coca.run.method` says, whatever the kicks."""
     table: FilePath | None = None
     """A safetensors file of coca.commands.fit; none: the one shipped for the frame."""
     step_exponent: Number | None = Field(None, gt=0.2, le=2)

@@ -230,7 +230,7 @@ def edges_of(domain: Domain) -> Edges:
         if x.shape[2] > 2 * planes:  # the rest need not leave the device
             x = torch.cat((x[:, :, :planes], x[:, :, -planes:]), dim=2)
         by_planes = x[0].permute(1, 2, 3, 0).contiguous().cpu()
-        found = domain.edges(by_planes.view(torch.uint8).numpy(), planes, planes, "network")
+        found = domain.ghost_planes(by_planes.view(torch.uint8).numpy(), planes, planes, "network")
         tensors = (torch.from_numpy(edge).view(x.dtype).to(x.device) for edge in found)
         before, after = (tensor.permute(3, 0, 1, 2)[None] for tensor in tensors)
         return before, after

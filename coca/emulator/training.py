@@ -187,7 +187,7 @@ class Trainer:
 
     def _loss(self, i: int, symmetry: Symmetry) -> torch.Tensor:
         """Fraction of the trajectory variance beyond 2LPT that the network leaves."""
-        emulator, n = self.emulator, self.domain.n
+        emulator, n = self.emulator, self.domain.n_side
         psi1, psi2, rows = self.simulations.load(i)
         targets = (self._rotation @ rows).reshape(-1, 3, n, n, n)
         psi1, psi2 = (symmetry(f.reshape(3, n, n, n)).reshape(3, -1) for f in (psi1, psi2))

@@ -17,7 +17,7 @@ from coca.configuration.run import START_RANGE, Config
 from coca.cosmology.background import RHO_CRIT, Cosmology
 from coca.errors import ConfigError, FileError
 from coca.files.snapshot_reader import Files, Header, find_files, read_header, read_ids, read_rows
-from coca.frames import HeldFrame
+from coca.frames import SnapshotFrame
 from coca.initial_conditions import lpt
 from coca.initial_conditions.linear_fields import InitialConditions
 from coca.parallel.domain import Domain
@@ -124,7 +124,7 @@ def from_snapshot(domain: Domain, cosmology: Cosmology, path: Path, D: float) ->
     found = D * _product(domain, vel, psi2) - _product(domain, disp, psi2)
     second = found / determinant / _product(domain, psi2, psi2)
     return InitialConditions(
-        delta_k, psi1, psi2, HeldFrame(D, disp, vel), _remarks(offset, growth, second)
+        delta_k, psi1, psi2, SnapshotFrame(D, disp, vel), _remarks(offset, growth, second)
     )
 
 
@@ -240,7 +240,7 @@ def _arrivals(domain: Domain, files: Files, path: Path, first: int) -> Iterator[
 
 def _displacements(domain: Domain, x: np.ndarray, index: np.ndarray) -> np.ndarray:
     """x - q to the nearest image of the site, in double precision."""
-    n = domain.n
+    n = domain.n_side
     disp = x - domain.cell * np.stack([index // n**2, index // n % n, index % n])
     return disp - domain.box_size * np.rint(disp / domain.box_size)
 

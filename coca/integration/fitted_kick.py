@@ -33,14 +33,14 @@ from coca.integration import substeps
 from coca.integration.fitted_table import CLASSES, DENSITIES, DENSITIES_BEFORE, FittedSteps
 from coca.integration.kicks import Evaluation, evaluation_of
 from coca.integration.schemes import Step
-from coca.integration.substeps import Followers
+from coca.integration.substeps import SubStepper
 from coca.parallel.domain import Domain
 from coca.particles import State
 
 SHARPENING = 0.3
 """Of what keeps each class's mean: with it the power at k = 1 h/Mpc is that of sharp edges."""
 MODES_AT_A_TIME = 2**20
-"""Whose squares `nonlinearity` has in memory."""
+"""Whose squares `log_rms_density` has in memory."""
 
 
 def explicit_matrix(step: Step) -> np.ndarray:
@@ -81,13 +81,13 @@ def _mixing(edges: np.ndarray) -> np.ndarray:
     return mixing + np.diag(1.0 - mixing.sum(axis=1))
 
 
-def nonlinearity(domain: Domain, delta_k: np.ndarray, D_end: float) -> float:
+def log_rms_density(domain: Domain, delta_k: np.ndarray, D_end: float) -> float:
     """ln(D_end sigma), sigma the rms of linear density modes (n, n, n//2+1) at D = 1."""
     power = np.zeros(delta_k.shape[2])
     for planes in np.array_split(delta_k, -(-delta_k.size // MODES_AT_A_TIME)):
         squares = np.square(planes.real) + np.square(planes.imag)
         power += squares.sum(axis=(0, 1), dtype=np.float64)
-    inner = slice(1, -1 if domain.n % 2 == 0 else None)
+    inner = slice(1, -1 if domain.n_side % 2 == 0 else None)
     variance = domain.sum(float(power.sum() + power[inner].sum()))
     return float(np.log(max(D_end * np.sqrt(variance), 1e-6)))
 
@@ -102,9 +102,9 @@ class FittedKick:
     frame : Frame
     table : FittedSteps
     steps : sequence of Step
-        All steps of the run, with the table's edges.
-    nonlinearity : float
-        See `nonlinearity`.
+        All steps of the run, with the table's boundaries.
+    log_rms_density : float
+        See `log_rms_density`.
     """
 
     needs_density = True
@@ -117,28 +117,30 @@ class FittedKick:
         frame: Frame,
         table: FittedSteps,
         steps: list[Step],
-        nonlinearity: float,
+        log_rms_density: float,
     ):
         self.domain, self.cosmology, self.frame, self.steps = domain, cosmology, frame, steps
         deviations = np.einsum(
-            "k,sk...->s...", table.weights(len(steps), nonlinearity), table.matrices[len(steps)]
+            "k,sk...->s...", table.weights(len(steps), log_rms_density), table.matrices[len(steps)]
         )
         self._matrices = [
             np.ascontiguousarray(explicit_matrix(step) + sharpened(deviation), np.float32)
             for step, deviation in zip(steps, deviations, strict=True)
         ]
-        self._follow = Followers(domain, cosmology, frame, steps, table.phases.get(len(steps)))
-        n, nobody = frame.n_particles, substeps.nobody()
+        self._follow = SubStepper(
+            domain, cosmology, frame, steps, table.substep_thresholds.get(len(steps))
+        )
+        n, none = frame.n_particles, substeps.no_substeps()
         self.memory = {
             "before": np.zeros((3, n), np.float32),
             "delta_before": np.full(n, -1.0, np.float32),
-            "who": nobody.who,
-            "ahead": nobody.ahead,
+            "indices": none.indices,
+            "ahead": none.ahead,
         }
 
     def aim(self, x: np.ndarray) -> None:
         """Particles that had sub-steps are where those lead."""
-        kernels.orbits.add_at(self.memory["ahead"], self.memory["who"], x)
+        kernels.substeps.add_at(self.memory["ahead"], self.memory["indices"], x)
 
     def __call__(self, state: State, step: Step, acceleration: Acceleration) -> Evaluation:
         """Advance the residual, turning g into s / c; say what the force showed."""
@@ -160,6 +162,6 @@ class FittedKick:
             c,
         )
         sub_steps.add_to(state)
-        self.memory["who"], self.memory["ahead"] = sub_steps.who, sub_steps.ahead
+        self.memory["indices"], self.memory["ahead"] = sub_steps.indices, sub_steps.ahead
         self.memory["delta_before"] = delta
         return evaluation_of(self.domain, step, c, sums)

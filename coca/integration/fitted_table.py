@@ -16,12 +16,12 @@ from coca import kernels
 from coca.cosmology.background import Cosmology
 from coca.errors import FileError
 from coca.files.safetensors import read_tensors, write_tensors
-from coca.integration.schemes import Step, edges
+from coca.integration.schemes import Step, step_boundaries
 
 if TYPE_CHECKING:
     from coca.configuration.fitting import FitConfig
 
-FORMAT = "coca-steps-4"
+FORMAT = "coca-steps-5"
 DENSITIES = np.array(
     [0.3, 0.5, 0.75, 1, 1.5, 2.5, 4, 7, 12, 20, 35, 70, 150], np.float32
 )  # fmt: skip
@@ -30,7 +30,7 @@ DENSITIES_BEFORE = np.array([0.6, 1.2, 3, 10, 40], np.float32)
 """Edges in 1 + delta of the density classes a step before."""
 CLASSES = len(DENSITIES_BEFORE) + 1, len(DENSITIES) + 1
 MATRIX = kernels.fitted.TARGETS, kernels.fitted.FEATURES
-PARTS = "nodes", "fractions", "matrices", "phases", "residuals", "errors", "error_fits"
+PARTS = "nodes", "fractions", "matrices", "substep_thresholds", "residuals", "errors", "error_fits"
 """Of a table, for each number of steps."""
 SHIPPED = Path(__file__).parent.parent / "tables"
 
@@ -82,17 +82,17 @@ class FittedRange:
 
 
 class FittedSteps:
-    """Matrices for every number of steps, on nodes of nonlinearity.
+    """Matrices for every number of steps, on nodes of log_rms_density.
 
     Parameters
     ----------
     nodes : dict of int to array (K,)
         Increasing values of ln(D_end sigma) for each number of steps.
     fractions : dict of int to array (steps + 1,)
-        Edges of the steps, see `coca.integration.schemes.edges`.
+        Boundaries of the steps, see `coca.integration.schemes.step_boundaries`.
     matrices : dict of int to array (steps, K, *CLASSES, TARGETS, FEATURES) float32
         M_fit.
-    phases : dict of int to float
+    substep_thresholds : dict of int to float
         Squared phase beyond which particles have sub-steps, see `coca.integration.substeps`, for the numbers of
         steps that have them.
     residuals : dict of int to array (steps, K)
@@ -111,7 +111,7 @@ class FittedSteps:
         nodes: dict[int, np.ndarray],
         fractions: dict[int, np.ndarray],
         matrices: dict[int, np.ndarray],
-        phases: dict[int, float],
+        substep_thresholds: dict[int, float],
         residuals: dict[int, np.ndarray],
         errors: dict[int, np.ndarray],
         error_fits: dict[int, np.ndarray],
@@ -120,7 +120,7 @@ class FittedSteps:
     ):
         self.nodes, self.fractions = nodes, fractions
         self.matrices, self.residuals, self.errors = matrices, residuals, errors
-        self.phases = phases
+        self.substep_thresholds = substep_thresholds
         self.error_fits, self.fitted, self.frame = error_fits, fitted, frame
 
     @property
@@ -128,29 +128,29 @@ class FittedSteps:
         """Numbers of force evaluations that were fitted."""
         return sorted(self.matrices)
 
-    def weights(self, count: int, nonlinearity: float) -> np.ndarray:
+    def weights(self, count: int, log_rms_density: float) -> np.ndarray:
         """Weights of the nodes of `count` steps in linear interpolation, constant beyond the
         last."""
-        return hats(self.nodes[count], nonlinearity)
+        return hats(self.nodes[count], log_rms_density)
 
-    def steps_for(self, error: float, nonlinearity: float) -> int:
+    def steps_for(self, error: float, log_rms_density: float) -> int:
         """Fewest steps that left at most this rms error, in spacings; the most there are if none
         did."""
-        left = {n: self.errors[n] @ self.weights(n, nonlinearity) for n in self.counts}
+        left = {n: self.errors[n] @ self.weights(n, log_rms_density) for n in self.counts}
         return next((n for n in self.counts if left[n] <= error), self.counts[-1])
 
-    def residual(self, steps: list[Step], nonlinearity: float, count: int) -> np.ndarray:
+    def residual(self, steps: list[Step], log_rms_density: float, count: int) -> np.ndarray:
         """Largest rms residual acceleration that the fit of `count` steps saw, over the spacing.
 
         Parameters
         ----------
         steps : list of Step
             Of any run; the value is for the middle of each.
-        nonlinearity : float
+        log_rms_density : float
         count : int
         """
-        own = edges(steps[0].D0, steps[-1].D1, self.fractions[count])
-        s = self.residuals[count] @ self.weights(count, nonlinearity) / np.diff(own) ** 2
+        own = step_boundaries(steps[0].D0, steps[-1].D1, self.fractions[count])
+        s = self.residuals[count] @ self.weights(count, log_rms_density) / np.diff(own) ** 2
         return np.interp([step.D_mid for step in steps], 0.5 * (own[:-1] + own[1:]), s)
 
     def save(self, path: Path) -> None:
@@ -163,8 +163,8 @@ class FittedSteps:
             tensors[f"residuals.{count}"] = np.ascontiguousarray(self.residuals[count], np.float32)
             tensors[f"errors.{count}"] = np.ascontiguousarray(self.errors[count], np.float32)
             tensors[f"error_fits.{count}"] = np.asarray(self.error_fits[count], np.float64)
-        for count, phase in self.phases.items():
-            tensors[f"phases.{count}"] = np.array([phase], np.float64)
+        for count, threshold in self.substep_thresholds.items():
+            tensors[f"substep_thresholds.{count}"] = np.array([threshold], np.float64)
         metadata = {
             "format": FORMAT,
             "frame": self.frame,
@@ -190,7 +190,9 @@ class FittedSteps:
             for name, tensor in tensors.items():
                 part, _, count = name.partition(".")
                 parts[part][int(count)] = tensor
-            parts["phases"] = {count: float(p.item()) for count, p in parts["phases"].items()}
+            parts["substep_thresholds"] = {
+                count: float(p.item()) for count, p in parts["substep_thresholds"].items()
+            }
             ranges = dict(json.loads(metadata["fitted"]))
             fitted = FittedRange(**{name: tuple(pair) for name, pair in ranges.items()})
             table = cls(**parts, fitted=fitted, frame=metadata["frame"])
@@ -206,7 +208,7 @@ class FittedSteps:
         if not self.counts:
             raise ValueError("no matrices")
         for part, count in itertools.product(PARTS, self.counts):
-            if part != "phases" and count not in getattr(self, part):
+            if part != "substep_thresholds" and count not in getattr(self, part):
                 raise ValueError(f"{part}.{count}: missing")
         for count in self.counts:
             K = len(self.nodes[count])
@@ -226,10 +228,14 @@ class FittedSteps:
                     raise ValueError(f"{part}.{count}: found values that are not finite")
                 if part in ("nodes", "fractions") and not np.all(np.diff(found) > 0):
                     raise ValueError(f"{part}.{count}: wanted increasing values")
-        if not all(0 < phase < np.inf for phase in self.phases.values()):
-            raise ValueError(f"phases: found {self.phases}, wanted positive values")
-        if not self.phases.keys() <= self.matrices.keys():
-            raise ValueError(f"phases: found {sorted(self.phases)}, wanted some of {self.counts}")
+        if not all(0 < threshold < np.inf for threshold in self.substep_thresholds.values()):
+            raise ValueError(
+                f"substep_thresholds: found {self.substep_thresholds}, wanted positive values"
+            )
+        if not self.substep_thresholds.keys() <= self.matrices.keys():
+            raise ValueError(
+                f"substep_thresholds: found {sorted(self.substep_thresholds)}, wanted some of {self.counts}"
+            )
 
 
 def hats(nodes: np.ndarray, value: float) -> np.ndarray:

@@ -16,7 +16,7 @@ import pyfftw
 from coca import kernels
 from coca.errors import CocaError, ConfigError
 from coca.parallel.fft import Transform, Workers
-from coca.parallel.particle_exchange import Travel, set_out
+from coca.parallel.particle_exchange import ParticleExchange, exchange_particles
 from coca.parallel.ranks import OneRank, Ranks, Summed, T
 
 
@@ -27,7 +27,7 @@ class Domain:
     ----------
     box_size : float
         Side of the box in Mpc/h.
-    n : int
+    n_side : int
         Particles per dimension, in the whole box.
     threads : int
         Threads for numba and FFTW, set for the whole process.
@@ -45,16 +45,16 @@ class Domain:
     def __init__(
         self,
         box_size: float,
-        n: int,
+        n_side: int,
         threads: int = 1,
         planning: str = "measure",
         ranks: Ranks | None = None,
     ):
         self.ranks = ranks or OneRank()
-        check_ranks(n, self.ranks.size, f"particles = {n}")
-        self.box_size, self.n, self.threads = box_size, n, threads
+        check_ranks(n_side, self.ranks.size, f"particles = {n_side}")
+        self.box_size, self.n_side, self.threads = box_size, n_side, threads
         self.planning = planning
-        self.cell = box_size / n
+        self.cell = box_size / n_side
         self.kf = 2.0 * np.pi / box_size
         numba.set_num_threads(threads)
         self._workers = Workers(threads)
@@ -74,12 +74,12 @@ class Domain:
     @property
     def particles(self) -> int:
         """Number of particles in the whole box."""
-        return self.n**3
+        return self.n_side**3
 
     @property
     def lattice(self) -> tuple[int, int, int]:
         """Lagrangian lattice of this rank's particles."""
-        return (self.n // self.ranks.size, self.n, self.n)
+        return (self.n_side // self.ranks.size, self.n_side, self.n_side)
 
     @property
     def own_particles(self) -> int:
@@ -106,9 +106,11 @@ class Domain:
         kernels.particles.positions(disp, self.lattice, self.first_plane, self.cell, out)
         return out
 
-    def travel(self, x: np.ndarray, cells: int, cloud: tuple[int, ...]) -> Travel:
+    def exchange_particles(
+        self, x: np.ndarray, cells: int, cloud: tuple[int, ...]
+    ) -> ParticleExchange:
         """Send particles at `x` that are in another rank's slab there, see `coca.parallel.particle_exchange`."""
-        return set_out(self.ranks, x, cells / self.box_size, cells, cloud)
+        return exchange_particles(self.ranks, x, cells / self.box_size, cells, cloud)
 
     def send_home(self, rows: np.ndarray, index: np.ndarray, what: str) -> np.ndarray:
         """Rows (M, c) of particles with Lagrangian indices (M,), each on its particle's rank."""
@@ -116,11 +118,11 @@ class Domain:
         counts = np.bincount(home, minlength=self.ranks.size)
         return self.ranks.exchange(rows[np.argsort(home, kind="stable")], counts, None, what).wait()
 
-    def edges(
+    def ghost_planes(
         self, planes: np.ndarray, below: int, above: int, what: str
     ) -> tuple[np.ndarray, np.ndarray]:
         """The planes just below and above this rank's, an array (planes, ...), periodically."""
-        return self.ranks.edges(planes, below, above, what)
+        return self.ranks.ghost_planes(planes, below, above, what)
 
     def shift(self, planes: np.ndarray, hop: int, what: str) -> np.ndarray:
         """What the rank `hop` further back hands on, as this one does with `planes`."""

@@ -130,7 +130,7 @@ class Ranks(ABC):
             if partner != self.rank:
                 yield partner
 
-    def edges(
+    def ghost_planes(
         self, planes: np.ndarray, below: int, above: int, what: str
     ) -> tuple[np.ndarray, np.ndarray]:
         """The planes (array[0], array[1], ...) just below and above this rank's, periodically."""

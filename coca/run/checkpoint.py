@@ -1,6 +1,6 @@
 """Checkpoints: what a run has done so far, kept in its output directory until it has finished.
 
-A run evolves particles once or more: with each method until one is not refuted, with more steps
+A run evolves particles once or more: with each method until one is not rejected, with more steps
 where the tolerance asks for them, and for the reference. Its course follows from what the forces
 showed. So a checkpoint holds what each finished evolution showed, and of the one that is under way
 the state after its last step; modes, displacements and network are computed again, to the same

@@ -1,4 +1,4 @@
-"""How the residual in a frame is integrated, and what to do when a force refutes the frame."""
+"""How the residual in a frame is integrated, and what to do when a force rejects the frame."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from coca.integration.kicks import Kick, ResidualKick, VelocityKick
 from coca.integration.schemes import Step
 from coca.parallel.domain import Domain
 
-DISTRUST = 3.0
+MAX_RESIDUAL_RATIO = 3.0
 """A residual this many times the largest of the fit means another frame than the fitted one."""
-USELESS = 0.75
+MAX_RATIO_TO_LPT = 0.75
 """With a residual above this share of 2LPT's in many steps, fitted steps of 2LPT do better than a
 frame with the gain. It is asked of the first force, where particles are still on the frame: the
 shipped emulator's are 0.35 to 0.7. Later, when errors of the steps add to it, up to 0.87, the share
 is one."""
 
 
-class FrameRefuted(Exception):
+class FrameRejected(Exception):
     """A force has shown that the frame is not what its method takes it for."""
 
 
@@ -46,13 +46,13 @@ class Method:
     """Fitted steps for the numbers of evaluations that it knows."""
     gain: float = 0.0
     """Strength of the resolved gain where nothing is fitted; 0 for explicit kicks."""
-    yardstick: FittedSteps | None = None
+    lpt_table: FittedSteps | None = None
     """2LPT's fitted steps, whose residuals a frame without fitted steps has to beat."""
 
     def sub_steps(self, count: int | Literal["auto"]) -> bool:
         """Whether this number of force evaluations has sub-steps, see `coca.integration.substeps`; or some."""
-        phases = self.table.phases if self.table else {}
-        return bool(phases) if count == "auto" else count in phases
+        substep_thresholds = self.table.substep_thresholds if self.table else {}
+        return bool(substep_thresholds) if count == "auto" else count in substep_thresholds
 
     def fitted(self, count: int) -> FittedSteps | None:
         """The table, if it serves this number of force evaluations."""
@@ -71,7 +71,7 @@ class Method:
         table, scheme = self.fitted(count), getattr(schemes, self.integrator)
         own = schemes.power_fractions(count, self.exponent)
         fractions = table.fractions[count] if table else own
-        return scheme(cosmology, schemes.edges(D_start, D_end, fractions))
+        return scheme(cosmology, schemes.step_boundaries(D_start, D_end, fractions))
 
     def rule(
         self,
@@ -79,7 +79,7 @@ class Method:
         cosmology: Cosmology,
         frame: Frame,
         steps: list[Step],
-        nonlinearity: Callable[[], float],
+        log_rms_density: Callable[[], float],
     ) -> Kick:
         """What a force evaluation does to the particles.
 
@@ -89,38 +89,42 @@ class Method:
         cosmology : Cosmology
         frame : Frame
         steps : list of Step
-        nonlinearity : callable
-            Gives that of `coca.integration.fitted_kick.nonlinearity`, for which methods with a table ask.
+        log_rms_density : callable
+            Gives that of `coca.integration.fitted_kick.log_rms_density`, for which methods with a table ask.
         """
         if self.integrator != "residual":
             return VelocityKick()
         table = self.fitted(len(steps))
         if table is None:
             return ResidualKick(domain, cosmology, frame, self.gain)
-        return FittedKick(domain, cosmology, frame, table, steps, nonlinearity())
+        return FittedKick(domain, cosmology, frame, table, steps, log_rms_density())
 
     def limits(
-        self, domain: Domain, steps: list[Step], nonlinearity: Callable[[], float]
+        self, domain: Domain, steps: list[Step], log_rms_density: Callable[[], float]
     ) -> np.ndarray:
-        """Rms residual acceleration of each step, Mpc/h, above which the frame is refuted;
-        `nonlinearity` as for `rule`."""
+        """Rms residual acceleration of each step, Mpc/h, above which the frame is rejected;
+        `log_rms_density` as for `rule`."""
         if not steps:
             return np.empty(0)
         table = self.fitted(len(steps))
         if table is not None:
-            return DISTRUST * table.residual(steps, nonlinearity(), len(steps)) * domain.cell
-        if self.yardstick is not None:
-            most = self.yardstick.counts[-1]
-            share = np.array([USELESS, *np.ones(len(steps) - 1)])
-            return share * self.yardstick.residual(steps, nonlinearity(), most) * domain.cell
+            return (
+                MAX_RESIDUAL_RATIO
+                * table.residual(steps, log_rms_density(), len(steps))
+                * domain.cell
+            )
+        if self.lpt_table is not None:
+            most = self.lpt_table.counts[-1]
+            share = np.array([MAX_RATIO_TO_LPT, *np.ones(len(steps) - 1)])
+            return share * self.lpt_table.residual(steps, log_rms_density(), most) * domain.cell
         return np.full(len(steps), np.inf)
 
 
 def choose_methods(config: Config, own_frame: bool = False) -> tuple[Method, ...]:
-    """What to try, in this order: the next where a force refutes the frame.
+    """What to try, in this order: the next where a force rejects the frame.
 
     An emulator that is not what it should be gives way to 2LPT, and so do fitted steps to
-    explicit ones. The last one is never refuted. The user's own frame, for which nothing is fitted,
+    explicit ones. The last one is never rejected. The user's own frame, for which nothing is fitted,
     is treated as an emulator's.
 
     Raises
@@ -150,7 +154,7 @@ def choose_methods(config: Config, own_frame: bool = False) -> tuple[Method, ...
     if config.frame == "lpt":
         return first, plain
     lpt = FittedSteps.load(fitted_table.shipped("lpt"))
-    first = replace(first, yardstick=lpt)
+    first = replace(first, lpt_table=lpt)
     if _obstacle(config, lpt) is not None:
         return first, plain
     return first, Method("lpt", "residual", exponent, lpt), plain

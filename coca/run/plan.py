@@ -40,7 +40,7 @@ class Plan:
     """Of every rank."""
     network: Network | None
     methods: tuple[Method, ...]
-    """What to try, the next where a force refutes the frame."""
+    """What to try, the next where a force rejects the frame."""
     memory: int
     """Estimated peak memory of a rank in bytes."""
     warnings: tuple[str, ...]

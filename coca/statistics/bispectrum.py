@@ -59,11 +59,11 @@ class Shells:
         self._k = wavenumbers(domain)
 
     def __getitem__(self, shell: int) -> Shell:
-        domain, fft = self._domain, self._domain.transform(self._domain.n)
+        domain, fft = self._domain, self._domain.transform(self._domain.n_side)
         inside = (self._k >= shell) & (self._k < shell + 1)
         modes = fft.empty_k()
         modes[...] = inside
-        twice = np.where(np.arange(domain.n // 2 + 1) % (domain.n // 2), 2.0, 1.0)
+        twice = np.where(np.arange(domain.n_side // 2 + 1) % (domain.n_side // 2), 2.0, 1.0)
         counts = inside * twice
         k = domain.kf * float((self._k * counts).sum() / counts.sum())
         ones = fft.backward(modes)
@@ -75,7 +75,7 @@ class Shells:
 def chosen_shells(domain: Domain, first: int) -> list[int]:
     """At most SHELLS shells, about evenly spaced in their logarithm, to a third of the mesh, beyond
     which triangles close around the mesh."""
-    last = domain.n // 3 - 1
+    last = domain.n_side // 3 - 1
     return sorted({int(s) for s in np.rint(np.geomspace(first, last, SHELLS))})
 
 
@@ -98,7 +98,7 @@ def squeezed(domain: Domain, particles: Particles, soft: int = 1) -> Bispectrum:
 
 def _triangle(domain: Domain, a: Shell, b: Shell) -> tuple[float, ...]:
     """k1, k, triangles, B and Q of triangles with one side in `a` and two in `b`."""
-    cells = domain.n**3
+    cells = domain.n_side**3
     triangles = np.rint(_sum(a.ones, b.ones) / cells)
     B = domain.box_size**6 * _sum(a.delta, b.delta) / cells / triangles
     return a.k, b.k, triangles, B, B / (2 * a.P * b.P + b.P**2)

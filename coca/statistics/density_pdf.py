@@ -76,7 +76,7 @@ WINDOWS = {"top_hat": top_hat, "gaussian": gaussian}
 
 
 def _one_radius(domain: Domain, smooth: np.ndarray, radius: float) -> DensityPDF:
-    delta = domain.transform(domain.n).backward(smooth)
+    delta = domain.transform(domain.n_side).backward(smooth)
     variance, third = (float(np.mean(delta**p, dtype=np.float64)) for p in (2, 3))
     counts, _ = np.histogram(1 + delta, EDGES)
     widths = np.diff(np.log10(EDGES))

@@ -15,7 +15,7 @@ def density_modes(domain: Domain, x: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     domain : Domain
-        Of one rank; domain.n is the mesh.
+        Of one rank; domain.n_side is the mesh.
     x : array (3, N) float32
         Positions in Mpc/h, in any order.
 
@@ -24,7 +24,7 @@ def density_modes(domain: Domain, x: np.ndarray) -> np.ndarray:
     array (m, m, m//2+1) complex64
         delta(x) = sum_k delta_k exp(ikx), not divided by the CIC window.
     """
-    density = Mesh(domain, domain.n)
+    density = Mesh(domain, domain.n_side)
     density.paint(x, ordered=False)
     return _normalised(domain, density.field, density.modes, x.shape[1])
 
@@ -44,7 +44,7 @@ def momentum_modes(domain: Domain, x: np.ndarray, u: np.ndarray) -> np.ndarray:
     array (m, m, m//2+1) complex64
         In km/s, not divided by the CIC window.
     """
-    fft, m = domain.transform(domain.n), domain.n
+    fft, m = domain.transform(domain.n_side), domain.n_side
     modes = fft.empty_k()
     field = fft.mesh(modes)
     field[...] = 0.0
@@ -54,7 +54,7 @@ def momentum_modes(domain: Domain, x: np.ndarray, u: np.ndarray) -> np.ndarray:
 
 def _normalised(domain: Domain, field: np.ndarray, modes: np.ndarray, N: int) -> np.ndarray:
     """Modes of a field of sums over particles, over their mean number."""
-    modes = domain.transform(domain.n).forward(field, modes)
+    modes = domain.transform(domain.n_side).forward(field, modes)
     modes *= np.float32(1.0 / N)
     modes[0, 0, 0] = 0.0
     return modes
@@ -62,13 +62,13 @@ def _normalised(domain: Domain, field: np.ndarray, modes: np.ndarray, N: int) ->
 
 def window(domain: Domain) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """CIC window along each axis of modes, float32, to be multiplied by broadcasting."""
-    m = domain.n
+    m = domain.n_side
     w = (np.sinc(np.fft.fftfreq(m)) ** 2).astype(np.float32)
     return w[:, None, None], w[None, :, None], w[None, None, : m // 2 + 1]
 
 
 def wavenumbers(domain: Domain) -> np.ndarray:
     """|k| of all modes in units of domain.kf, array (m, m, m//2+1) float32."""
-    i = np.fft.fftfreq(domain.n, 1.0 / domain.n).astype(np.float32) ** 2
-    squares = i[:, None, None] + i[None, :, None] + i[None, None, : domain.n // 2 + 1]
+    i = np.fft.fftfreq(domain.n_side, 1.0 / domain.n_side).astype(np.float32) ** 2
+    squares = i[:, None, None] + i[None, :, None] + i[None, None, : domain.n_side // 2 + 1]
     return np.sqrt(squares, out=squares)

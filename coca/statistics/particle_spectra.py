@@ -61,7 +61,7 @@ def displacement_power(domain: Domain, particles: Particles) -> Spectra:
     """
     disp = displacement(particles)
     lattice = Domain(domain.box_size, disp.shape[1], domain.threads, domain.planning)
-    fft, n = lattice.transform(lattice.n), lattice.n
+    fft, n = lattice.transform(lattice.n_side), lattice.n_side
     parts = []
     for component in disp:
         modes = fft.forward(np.ascontiguousarray(component))
@@ -123,7 +123,7 @@ def _once_each(ids: np.ndarray, first: int) -> bool:
 
 def multipoles(domain: Domain, particles: Particles) -> Multipoles:
     """Multipoles of the density at s = x + u / (a H) along the line of sight, plane-parallel."""
-    sums = np.zeros((5, domain.n // 2 + 1))
+    sums = np.zeros((5, domain.n_side // 2 + 1))
     factor = np.float32(redshift_distortion(particles.header))
     for axis in range(3):
         s = particles.x.copy()

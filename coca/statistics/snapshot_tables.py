@@ -95,7 +95,7 @@ class OneSnapshot:
         header = particles.header
         self._title = (
             f"{name}: z = {header.redshift:.4g}, box {header.box_size:g} Mpc/h, "
-            f"{header.particles} particles, mesh {domain.n}"
+            f"{header.particles} particles, mesh {domain.n_side}"
         )
 
     def write(self) -> list[str]:
@@ -238,7 +238,7 @@ def write_correlation(
     columns |= {"P_first": (POWER, s.P_b), "P_cross": (POWER, s.P_ab)}
     columns |= {"r": ("1", s.r), "ratio": ("1", s.ratio)}
     path = out / f"{name}_with_{first}"
-    title = f"{name} with {first}: box {domain.box_size:g} Mpc/h, mesh {domain.n}"
+    title = f"{name} with {first}: box {domain.box_size:g} Mpc/h, mesh {domain.n_side}"
     table, figure = (path.with_name(f"{path.name}{suffix}") for suffix in (".txt", ".png"))
     write_table(table, columns, f"coca correlation of {title}")
     panels = [

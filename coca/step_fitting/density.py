@@ -15,7 +15,7 @@ from coca.configuration.fitting import FitConfig
 from coca.step_fitting.least_squares import Moments
 
 if TYPE_CHECKING:
-    from coca.step_fitting.runs import Member
+    from coca.step_fitting.runs import FitRun
 
 POWER_WEIGHT = 3.0
 """Weight of (P / P_true - 1)^2 beside 1 - r in the fit of the last step."""
@@ -26,7 +26,7 @@ SHELL = 2.0
 
 
 def fit_density(
-    members: list[Member], moments: Moments, matrices: np.ndarray, config: FitConfig
+    members: list[FitRun], moments: Moments, matrices: np.ndarray, config: FitConfig
 ) -> np.ndarray:
     """The last step's matrices with the row for e fitted to power and correlation."""
     start = matrices[..., 0, :].astype(np.float32)
@@ -36,7 +36,7 @@ def fit_density(
 
 
 def descend(
-    members: list[Member], moments: Moments, matrices: np.ndarray, config: FitConfig
+    members: list[FitRun], moments: Moments, matrices: np.ndarray, config: FitConfig
 ) -> np.ndarray:
     """The row for e (nodes, *CLASSES, FEATURES) of least `density_loss`, by Adam.
 
@@ -62,7 +62,7 @@ def descend(
     return (start + change.detach() * unit).numpy()
 
 
-def unbias(members: list[Member], start: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def unbias(members: list[FitRun], start: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Rows on the way from `start` to `rows`, or beyond, that leave the power right on average.
 
     Adam takes few simulations at a time and stops at a per cent or so. Each node gets a factor of
@@ -80,37 +80,37 @@ def unbias(members: list[Member], start: np.ndarray, rows: np.ndarray) -> np.nda
     return moved if np.linalg.norm(after) < 0.9 * np.linalg.norm(second) else rows
 
 
-def _bias(member: Member, rows: np.ndarray) -> float:
+def _bias(member: FitRun, rows: np.ndarray) -> float:
     with torch.no_grad():
         ratio, _ = shell_spectra(member, torch.from_numpy(rows))
     return float(ratio[len(ratio) // 2 : 3 * len(ratio) // 4].mean() - 1)
 
 
-def _error_after(member: Member, matrices: np.ndarray) -> float:
+def _error_after(member: FitRun, matrices: np.ndarray) -> float:
     """Rms error of the displacement that the last step with these matrices would leave."""
     rows = torch.from_numpy(matrices[..., 0, :].astype(np.float32))
     e = member.displacement(rows).numpy()
     return float(np.std((e - member.target(member.D_end)[0]).astype(np.float64)))
 
 
-def density_loss(member: Member, rows: torch.Tensor) -> torch.Tensor:
+def density_loss(member: FitRun, rows: torch.Tensor) -> torch.Tensor:
     """Mean of POWER_WEIGHT (P / P_true - 1)^2 + 1 - r with weight 1 / k; see `shell_spectra`."""
     ratio, r = shell_spectra(member, rows)
     weights = 1.0 / torch.arange(1.0, len(r) + 1)
     return (weights * (POWER_WEIGHT * (ratio - 1) ** 2 + 1 - r)).sum() / weights.sum()
 
 
-def shell_spectra(member: Member, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def shell_spectra(member: FitRun, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """P / P_true and r, in shells to the lattice's Nyquist k, of a member's particles after a
     last step with `rows` (nodes, *CLASSES, FEATURES)."""
     domain, D = member.truth.domain, member.D_end
-    mesh = 2 * domain.n
+    mesh = 2 * domain.n_side
     lattice = domain.add_lattice(member.frame.displacement(D))
     positions = torch.from_numpy(lattice) + member.displacement(rows)
     modes = torch_density_modes(positions, mesh, domain.box_size)
     true = torch.from_numpy(member.true_modes)
     shell, weight = _shells(mesh)
-    keep = slice(1, int(domain.n / 2 / SHELL))
+    keep = slice(1, int(domain.n_side / 2 / SHELL))
 
     def power(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         product = ((a.real * b.real + a.imag * b.imag) * weight).reshape(-1)

@@ -15,7 +15,7 @@ from coca.integration.fitted_table import (
 )
 from coca.step_fitting.density import fit_density
 from coca.step_fitting.least_squares import least_squares
-from coca.step_fitting.runs import FrameOf, Member, Report, make_members
+from coca.step_fitting.runs import FitRun, FrameOf, Report, make_members
 
 
 def fit(
@@ -32,7 +32,7 @@ def fit(
     config : FitConfig
     threads : int
     frame_of : callable
-        Gives the frame of a `Truth`.
+        Gives the frame of a `ReferenceRun`.
     report : callable
         Gets a line of progress.
     before : FittedSteps, optional
@@ -40,19 +40,19 @@ def fit(
     """
     torch.set_num_threads(threads)
     members = make_members(config, threads, frame_of, report)
-    values = [member.nonlinearity for member in members]
+    values = [member.log_rms_density for member in members]
     nodes = np.linspace(min(values), max(values), config.nodes)
     for member in members:
-        member.weights = hats(nodes, member.nonlinearity).astype(np.float32)
+        member.weights = hats(nodes, member.log_rms_density).astype(np.float32)
     table = before or FittedSteps({}, {}, {}, {}, {}, {}, {}, FittedRange.of(config), config.frame)
     for count in config.counts or range(1, config.force_evaluations + 1):
-        table.nodes[count], table.fractions[count] = nodes, edge_fractions(count, config)
-        table.phases.pop(count, None)
-        phase = phase_of(count, config)
-        if phase is not None:
-            table.phases[count] = phase
+        table.nodes[count], table.fractions[count] = nodes, boundary_fractions(count, config)
+        table.substep_thresholds.pop(count, None)
+        threshold = threshold_of(count, config)
+        if threshold is not None:
+            table.substep_thresholds[count] = threshold
         table.matrices[count], table.residuals[count] = fit_count(
-            members, table.fractions[count], phase, config
+            members, table.fractions[count], threshold, config
         )
         left = [member.error(member.D_end) for member in members]
         table.errors[count] = node_errors(members, left)
@@ -63,32 +63,36 @@ def fit(
     return table
 
 
-def phase_of(count: int, config: FitConfig) -> float | None:
+def threshold_of(count: int, config: FitConfig) -> float | None:
     """Squared phase beyond which particles of `count` steps have sub-steps, if they have."""
-    return config.phases.get(count, config.phase) if count in SUB_STEPPED else None
+    return (
+        config.substep_thresholds.get(count, config.substep_threshold)
+        if count in SUB_STEPPED
+        else None
+    )
 
 
-def edge_fractions(count: int, config: FitConfig) -> np.ndarray:
+def boundary_fractions(count: int, config: FitConfig) -> np.ndarray:
     """Edges of `count` steps, those of the configuration or (i/n)^p.
 
     Few steps are best shorter late, where haloes are, the less so with sub-steps in these; many
     are best uniform.
     """
-    if count in config.edges:
-        return np.array([0.0, *config.edges[count], 1.0])
-    if phase_of(count, config) is not None:
+    if count in config.boundaries:
+        return np.array([0.0, *config.boundaries[count], 1.0])
+    if threshold_of(count, config) is not None:
         return schemes.power_fractions(count, 0.75)
     return schemes.power_fractions(count, min(max(0.7, 0.1 + 0.075 * count), 1.0))
 
 
 def fit_count(
-    members: list[Member], fractions: np.ndarray, phase: float | None, config: FitConfig
+    members: list[FitRun], fractions: np.ndarray, threshold: float | None, config: FitConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Matrices of all steps between `fractions`, with sub-steps beyond `phase`, and the residuals
+    """Matrices of all steps between `fractions`, with sub-steps beyond `threshold`, and the residuals
     that they met."""
     count = len(fractions) - 1
     for member in members:
-        member.start(fractions, phase)
+        member.start(fractions, threshold)
     matrices, residuals = [], []
     for i in range(count):
         for member in members:
@@ -104,14 +108,14 @@ def fit_count(
     return np.array(matrices, np.float32), np.array(residuals, np.float32)
 
 
-def largest_residuals(members: list[Member]) -> np.ndarray:
+def largest_residuals(members: list[FitRun]) -> np.ndarray:
     """Largest of the last step's residuals near each node."""
     values = np.array([member.residuals[-1] for member in members])
     near = np.array([member.weights for member in members]).T > 0
     return np.array([values[row].max() if row.any() else values.max() for row in near])
 
 
-def node_errors(members: list[Member], left: list[float]) -> np.ndarray:
+def node_errors(members: list[FitRun], left: list[float]) -> np.ndarray:
     """Rms errors (Mpc/h) over the spacing on the nodes, by least squares; none below the least."""
     errors = np.array(left) / [member.truth.domain.cell for member in members]
     weights = np.array([member.weights for member in members])

@@ -18,7 +18,7 @@ from coca.frames import Frame
 from coca.gravity.particle_mesh import ParticleMesh
 from coca.initial_conditions import linear_fields
 from coca.integration import schemes, substeps
-from coca.integration.fitted_kick import explicit_matrix, nonlinearity, sharpened, unmixing
+from coca.integration.fitted_kick import explicit_matrix, log_rms_density, sharpened, unmixing
 from coca.integration.fitted_table import (
     CLASSES,
     DENSITIES,
@@ -28,16 +28,16 @@ from coca.integration.integrate import drift, initial_state
 from coca.integration.kicks import evaluation_of
 from coca.integration.reference import bullfrog_run
 from coca.integration.schemes import Step
-from coca.integration.substeps import Followers, Orbits
+from coca.integration.substeps import SubStepChanges, SubStepper
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot, State, hermite
 from coca.statistics.spectra import density_modes
 
-FrameOf = Callable[["Truth"], Frame]
+FrameOf = Callable[["ReferenceRun"], Frame]
 Report = Callable[[str], None]
 
 
-class Truth:
+class ReferenceRun:
     """A converged simulation, known at any growth factor by Hermite interpolation."""
 
     def __init__(
@@ -67,15 +67,15 @@ class Truth:
 
 
 @dataclass
-class Member:
+class FitRun:
     """One simulation to one final growth factor, as far as the steps have taken it."""
 
-    truth: Truth
+    truth: ReferenceRun
     frame: Frame
     D_end: float
-    nonlinearity: float
+    log_rms_density: float
     weights: np.ndarray = field(init=False)
-    """Of the nodes of nonlinearity."""
+    """Of the nodes of log_rms_density."""
     steps: list[Step] = field(init=False)
     state: State = field(init=False)
     s: np.ndarray = field(init=False)
@@ -86,25 +86,25 @@ class Member:
     """Density contrast at the last evaluation, array (N,)."""
     delta_before: np.ndarray = field(init=False)
     """That of the step before."""
-    follow: Followers = field(init=False)
+    follow: SubStepper = field(init=False)
     """Takes particles through sub-steps."""
-    orbits: Orbits = field(init=False)
+    orbits: SubStepChanges = field(init=False)
     """What these gave at the last evaluation."""
     residuals: list[float] = field(init=False)
     """Rms H^2 s of each step over the spacing."""
     errors: list[float] = field(init=False)
     """Rms displacement per component that s stands for at each step, Mpc/h."""
 
-    def start(self, fractions: np.ndarray, phase: float | None = None) -> None:
-        """Go back to the start, with steps ahead between the edges of `coca.integration.schemes.edges`, and
+    def start(self, fractions: np.ndarray, threshold: float | None = None) -> None:
+        """Go back to the start, with steps ahead between the edges of `coca.integration.schemes.step_boundaries`, and
         sub-steps of particles beyond a squared phase."""
-        self.orbits = substeps.nobody()
+        self.orbits = substeps.no_substeps()
         truth, n = self.truth, self.truth.domain.particles
         cosmology = truth.cosmology
-        edges = schemes.edges(truth.D_start, self.D_end, fractions)
+        edges = schemes.step_boundaries(truth.D_start, self.D_end, fractions)
         self.steps = schemes.residual(cosmology, edges)
         lpt = truth.conditions.lpt_frame(cosmology)
-        self.follow = Followers(truth.domain, cosmology, self.frame, self.steps, phase)
+        self.follow = SubStepper(truth.domain, cosmology, self.frame, self.steps, threshold)
         self.state = initial_state(lpt, self.frame, truth.D_start)
         self.before = np.zeros((3, n), np.float32)
         self.now_class, self.before_class = np.zeros(n, np.uint8), np.zeros(n, np.uint8)
@@ -118,7 +118,7 @@ class Member:
         drift(state, D)
         x = truth.domain.add_lattice(state.e)
         self.frame.add(D, (1.0, 0.0, 0.0), x)
-        kernels.orbits.add_at(self.orbits.ahead, self.orbits.who, x)
+        kernels.substeps.add_at(self.orbits.ahead, self.orbits.indices, x)
         acceleration = truth.force(x, True, x)
         self.s, self.delta = acceleration.g, acceleration.delta
         self.frame.add(D, (0.0, D, 1.0 / self.c), self.s)
@@ -130,7 +130,7 @@ class Member:
         """Density modes that the run should end with."""
         domain = self.truth.domain
         x = domain.add_lattice(self.truth.at(self.D_end)[0])
-        return density_modes(domain, x, 2 * domain.n)
+        return density_modes(domain, x, 2 * domain.n_side)
 
     def target(self, D: float) -> tuple[np.ndarray, np.ndarray]:
         """The true residual at D."""
@@ -145,8 +145,8 @@ class Member:
         kicked = np.float32(step.alpha) * self.state.w - np.float32(self.c * step.beta) * self.s
         e -= self.state.e + np.float32(0.5 * self.H) * kicked
         w -= kicked
-        kernels.orbits.add_at(-self.orbits.e, self.orbits.who, e)
-        kernels.orbits.add_at(-self.orbits.w, self.orbits.who, w)
+        kernels.substeps.add_at(-self.orbits.e, self.orbits.indices, e)
+        kernels.substeps.add_at(-self.orbits.w, self.orbits.indices, w)
         classes = self.now_class, self.before_class
         return kernels.fitted.moments(*self._features, *classes, self.H, self.c, e, w, CLASSES)
 
@@ -192,7 +192,7 @@ class Member:
             (u * t)[:, None] * flat[b * CLASSES[1] + k] for b, u in before for k, t in now
         )
         found = np.zeros_like(self.s)
-        kernels.orbits.add_at(self.orbits.e, self.orbits.who, found)
+        kernels.substeps.add_at(self.orbits.e, self.orbits.indices, found)
         return torch.einsum("pf,fcp->cp", per_particle, features) + torch.from_numpy(found)
 
     @property
@@ -209,7 +209,7 @@ def _shares(delta: np.ndarray, edges: np.ndarray) -> list[tuple[torch.Tensor, to
 
 def make_members(
     config: FitConfig, threads: int, frame_of: FrameOf, report: Report
-) -> list[Member]:
+) -> list[FitRun]:
     """Members with their nonlinearities."""
     ranges = {**config.cosmology.model_dump(), "spacing": np.log(config.spacing)}
     members = []
@@ -218,10 +218,10 @@ def make_members(
         cosmology = Cosmology(**point)
         domain = Domain(config.particles * np.exp(log_spacing), config.particles, threads)
         force = ParticleMesh(domain, 2 * config.particles)
-        truth = Truth(domain, force, cosmology, config.seed + i, config)
+        truth = ReferenceRun(domain, force, cosmology, config.seed + i, config)
         frame = frame_of(truth)
         for D_end in config.growth_factors:
-            value = nonlinearity(domain, truth.conditions.delta_k, D_end)
-            members.append(Member(truth, frame, D_end, value))
+            value = log_rms_density(domain, truth.conditions.delta_k, D_end)
+            members.append(FitRun(truth, frame, D_end, value))
         report(f"simulation {i + 1} of {config.simulations}")
     return members

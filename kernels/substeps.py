@@ -55,26 +55,26 @@ def above(delta, least, lattice):
 
 
 @njit(parallel=True, cache=True)
-def add_at(values, who, out):
-    """out[c, who[i]] += values[c, i]; every particle at most once in `who`."""
-    for i in prange(who.size):
+def add_at(values, indices, out):
+    """out[c, indices[i]] += values[c, i]; every particle at most once in `indices`."""
+    for i in prange(indices.size):
         for c in range(out.shape[0]):
-            out[c, who[i]] += values[c, i]
+            out[c, indices[i]] += values[c, i]
 
 
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
-def gather_terms(fields, weights, who, rows):
-    """Sums over j of weights[r, j] fields[j][:, p] for each particle p of `who`, at 3 r of its row.
+def gather_terms(fields, weights, indices, rows):
+    """Sums over j of weights[r, j] fields[j][:, p] for each particle p of `indices`, at 3 r of its row.
 
     Parameters
     ----------
     fields : tuple of arrays (3, N) float32
     weights : array (R, len(fields)) float32
-    who : array (M,) int64
+    indices : array (M,) int64
     rows : array (M, 3 R or more) float32
     """
-    for i in prange(who.size):
-        p = who[i]
+    for i in prange(indices.size):
+        p = indices[i]
         for r in range(weights.shape[0]):
             for c in range(3):
                 total = np.float32(0)
@@ -86,7 +86,7 @@ def gather_terms(fields, weights, who, rows):
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
 def set_out(
     rows,
-    who,
+    indices,
     e,
     w,
     s,
@@ -109,7 +109,7 @@ def set_out(
     rows : array (M, ROW) float32
         What the frame gives: its displacement and velocity at the step's start and at its end, and
         what it takes off the straight way after that. Completed in place.
-    who : array (M,) int64
+    indices : array (M,) int64
     e, w, s : array (3, N) float32
         Residual displacement in the middle of the step, residual velocity at its start, residual
         acceleration over c.
@@ -135,8 +135,8 @@ def set_out(
     w_scale, s_scale, half = np.float32(scales[0]), np.float32(scales[1]), np.float32(scales[2])
     least, slope = np.float32(rise[0]), np.float32(rise[1])
     _, ny, nz = lattice
-    for i in prange(who.size):
-        p = who[i]
+    for i in prange(indices.size):
+        p = indices[i]
         squares = np.float32(0)
         for c in range(3):
             f, g = w_scale * w[c, p], s_scale * s[c, p]

@@ -77,7 +77,7 @@ def depart(x, inverse_cell, m, planes, cloud, rank, starts, rows, indices):
 
 
 @njit(parallel=True, cache=True)
-def come_home(rows, indices, column, out):
+def return_values(rows, indices, column, out):
     """Write a column of rows (M, c) to the particles that they belong to, out[indices]."""
     for row in prange(indices.size):
         out[indices[row]] = rows[row, column]

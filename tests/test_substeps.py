@@ -9,7 +9,7 @@ from coca.frames import rest_frame
 from coca.gravity.particle_mesh import Acceleration, ParticleMesh
 from coca.integration import schemes, substeps
 from coca.integration.neighbourhood import Neighbourhood
-from coca.integration.substeps import Followers
+from coca.integration.substeps import SubStepper
 from coca.parallel.domain import Domain
 from coca.particles import State
 
@@ -57,18 +57,18 @@ def test_no_mass_has_no_mean(box):
 
 def test_changes_are_put_where_they_belong():
     field = np.arange(30, dtype=np.float32).reshape(3, 10)
-    before, who = field.copy(), np.array([7, 2])
-    kernels.orbits.add_at(before[:, who], who, field)
-    np.testing.assert_array_equal(field[:, who], 2 * before[:, who])
+    before, indices = field.copy(), np.array([7, 2])
+    kernels.substeps.add_at(before[:, indices], indices, field)
+    np.testing.assert_array_equal(field[:, indices], 2 * before[:, indices])
     np.testing.assert_array_equal(field[:, 3], [3, 13, 23])
 
 
 def test_dense_particles_are_found_tile_by_tile():
     lattice = (20, 20, 20)
     delta = np.random.default_rng(2).normal(size=8000).astype(np.float32)
-    who = kernels.orbits.above(delta, 0.5, lattice)
-    np.testing.assert_array_equal(np.sort(who), np.flatnonzero(delta > 0.5))
-    x, y, _ = np.unravel_index(who, lattice)
+    indices = kernels.substeps.above(delta, 0.5, lattice)
+    np.testing.assert_array_equal(np.sort(indices), np.flatnonzero(delta > 0.5))
+    x, y, _ = np.unravel_index(indices, lattice)
     assert (np.diff(2 * (x >= 16) + (y >= 16)) >= 0).all()  # tiles of 16 x 16 lines
 
 
@@ -108,9 +108,9 @@ def test_orbits_in_a_well_are_followed(box, cosmology, squared_phase):
     s_c = g.copy()  # of a frame at rest
     density = np.full(N**3, 3.0 * strength - 1.0, np.float32)
     acceleration = Acceleration(s_c, density, force)
-    follow = Followers(box, cosmology, rest_frame(N**3), steps, 0.25)
+    follow = SubStepper(box, cosmology, rest_frame(N**3), steps, 0.25)
     found = follow(state, step, acceleration, c)
-    np.testing.assert_array_equal(np.sort(found.who), np.arange(N**3))
+    np.testing.assert_array_equal(np.sort(found.indices), np.arange(N**3))
     explicit_w = step.alpha * v - c * step.beta * g
     explicit = e + 0.5 * H * explicit_w + q - BOX / 2, explicit_w
     end, ahead = at(step.D1, steps[1].D_mid)
@@ -124,9 +124,9 @@ def test_orbits_in_a_well_are_followed(box, cosmology, squared_phase):
 def test_sub_steps_of_a_halo_leave_its_centre_of_mass(domain, cosmology, conditions, lpt_state):
     """In a real potential, sub-steps change the momentum of all by little of what they change."""
     frame, state, steps, step, acceleration = lpt_state
-    follow = Followers(domain, cosmology, frame, steps, 0.05)
+    follow = SubStepper(domain, cosmology, frame, steps, 0.05)
     found = follow(state, step, acceleration, cosmology.c(step.D_mid))
-    assert len(found.who) > 0.02 * domain.particles
+    assert len(found.indices) > 0.02 * domain.particles
     for change in (found.e, found.w, found.ahead):
         scatter = np.sqrt(np.mean(change.astype(np.float64) ** 2))
         assert scatter > 0
@@ -135,14 +135,14 @@ def test_sub_steps_of_a_halo_leave_its_centre_of_mass(domain, cosmology, conditi
 
 def test_particles_in_resolved_places_have_no_sub_steps(domain, cosmology, lpt_state):
     frame, state, steps, step, acceleration = lpt_state
-    without, nobody, few, many = (
-        Followers(domain, cosmology, frame, steps, phase)(
+    without, none, few, many = (
+        SubStepper(domain, cosmology, frame, steps, threshold)(
             state, step, acceleration, cosmology.c(step.D_mid)
         )
-        for phase in (None, 1e6, 0.3, 0.1)
+        for threshold in (None, 1e6, 0.3, 0.1)
     )
-    assert not len(without.who) and not len(nobody.who)
-    assert set(few.who) < set(many.who)
+    assert not len(without.indices) and not len(none.indices)
+    assert set(few.indices) < set(many.indices)
 
 
 @pytest.fixture
@@ -154,6 +154,6 @@ def lpt_state(domain, cosmology, conditions):
     zeros = np.zeros((3, domain.particles), np.float32)
     state = State(zeros, zeros.copy(), step.D_mid, step.D0)
     x = domain.add_lattice(frame.displacement(step.D_mid))
-    acceleration = ParticleMesh(domain, 2 * domain.n)(x, True)
+    acceleration = ParticleMesh(domain, 2 * domain.n_side)(x, True)
     frame.add(step.D_mid, (0.0, step.D_mid, 1.0 / cosmology.c(step.D_mid)), acceleration.g)
     return frame, state, steps, step, acceleration
