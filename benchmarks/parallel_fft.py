@@ -41,7 +41,7 @@ def main() -> None:
 
 def ours(ranks: Ranks, n: int) -> Callable[[], None]:
     """In place, as the force does it."""
-    fft = Domain(1.0, n // 2, 1, "measure", ranks).transform(n)
+    fft = Domain(1.0, n // 2, 1, ranks).transform(n)
     modes = fft.empty_k()
     modes[:] = 0
 

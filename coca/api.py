@@ -127,7 +127,7 @@ def simulate(config: Config | None = None, *, quiet: bool = True, **values: Any)
         Print nothing.
     **values
         Keys of the configuration, which replace its values or the defaults; sections are
-        dictionaries, of which only the keys that are given are replaced. `frame` may also be a
+        dictionaries, of which only the keys that are given are replaced. `emulator` may also be a
         `coca.OwnEmulator`.
 
     Returns
@@ -139,8 +139,8 @@ def simulate(config: Config | None = None, *, quiet: bool = True, **values: Any)
     CocaError
         Names the key or file, what was found and what is wanted.
     """
-    own = values.get("frame") if isinstance(values.get("frame"), OwnEmulator) else None
-    config = complete(config, values | {"frame": "emulator"} if own else values)
+    own = values.get("emulator") if isinstance(values.get("emulator"), OwnEmulator) else None
+    config = complete(config, values | {"emulator": {}} if own else values)
     plan = make_plan(config, own=own)
     with own_threads():
         done = simulation.run_plan(plan, Progress(quiet))
@@ -162,7 +162,7 @@ def initial_conditions(config: Config | None = None, **values: Any) -> InitialCo
     plan, source, cosmology = make_plan(config), config.linear_power, config.cosmology.build()
     D_start, _ = simulation.growth_factors(cosmology, plan.redshift, ())
     with own_threads():
-        domain = Domain(config.box_size, config.particles, plan.threads, config.force.fft_planning)
+        domain = Domain(config.box_size, config.particles, plan.threads)
         power = linear_power(cosmology, source.source, source.file)
         return simulation.make_initial_conditions(config, domain, power, D_start)
 
@@ -192,7 +192,6 @@ def _defaults(values: dict[str, Any]) -> dict[str, Any]:
         "mesh": 2 * whole,
         "seed": 0,
         "force_evaluations": "auto" if "tolerance" in values else 4,
-        "force": {"fft_planning": "estimate"},
     }
 
 

@@ -35,7 +35,7 @@ def close(a, b):
 
 @SIZES
 def test_forward_is_numpys_and_keeps_the_field(n, workers):
-    transform, field = Transform(n, workers, "estimate", OneRank()), field_of(n)
+    transform, field = Transform(n, workers, OneRank()), field_of(n)
     kept = field.copy()
     close(transform.forward(field), np.fft.rfftn(field))
     np.testing.assert_array_equal(field, kept)
@@ -43,7 +43,7 @@ def test_forward_is_numpys_and_keeps_the_field(n, workers):
 
 @SIZES
 def test_backward_is_numpys(n, workers):
-    transform, field = Transform(n, workers, "estimate", OneRank()), field_of(n)
+    transform, field = Transform(n, workers, OneRank()), field_of(n)
     modes = np.fft.rfftn(field).astype(np.complex64)
     work = transform.empty_k()
     kept = modes.copy()
@@ -54,7 +54,7 @@ def test_backward_is_numpys(n, workers):
 
 @SIZES
 def test_in_place_is_the_same(n, workers):
-    transform, field = Transform(n, workers, "estimate", OneRank()), field_of(n)
+    transform, field = Transform(n, workers, OneRank()), field_of(n)
     modes = transform.empty_k()
     mesh = transform.mesh(modes)
     mesh[..., :n] = field
@@ -75,7 +75,7 @@ def smooth(block, first, n):
 def test_convolution_multiplies_every_mode(n, block, workers, monkeypatch):
     """With one block of columns, and with many."""
     monkeypatch.setattr(fft, "BLOCK_BYTES", block)
-    transform, field = Transform(n, workers, "estimate", OneRank()), field_of(n)
+    transform, field = Transform(n, workers, OneRank()), field_of(n)
     k = 2 * np.pi * np.fft.fftfreq(n, 1 / n)
     kx, ky, kz = np.meshgrid(k, k, k[: n // 2 + 1], indexing="ij")
     factor = 1j * np.where(np.abs(ky) == np.pi * n, 0, ky)
@@ -91,7 +91,7 @@ def test_convolution_multiplies_every_mode(n, block, workers, monkeypatch):
 
 def test_arrays_of_any_alignment(workers):
     n = 16
-    transform, field = Transform(n, workers, "estimate", OneRank()), field_of(16)
+    transform, field = Transform(n, workers, OneRank()), field_of(16)
     room = np.empty(n**3 + 1, np.float32)
     askew = room[1:].reshape(n, n, n)
     askew[:] = field
@@ -106,7 +106,7 @@ def test_arrays_of_any_alignment(workers):
 
 def test_plans_do_not_keep_arrays_alive(workers):
     n = 64
-    transform = Transform(n, workers, "estimate", OneRank())
+    transform = Transform(n, workers, OneRank())
     field = transform.empty()
     field[:] = 0
     modes = transform.forward(field)

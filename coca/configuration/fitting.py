@@ -11,7 +11,6 @@ from coca.configuration.run import (
     Count,
     EmulatorConfig,
     FilePath,
-    ForceConfig,
     Integer,
     Number,
     Section,
@@ -73,7 +72,7 @@ class FitConfig(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        check_mesh(self.particles, 2 * self.particles, ForceConfig())
+        check_mesh(self.particles, 2 * self.particles)
         if not 0 < self.spacing[0] <= self.spacing[1]:
             raise ValueError(
                 f"spacing: found {self.spacing}, wanted two positive numbers, the lower first"

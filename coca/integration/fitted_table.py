@@ -185,7 +185,7 @@ class FittedSteps:
             metadata, tensors = read_tensors(path, "numpy")
             if metadata.get("format") != FORMAT:
                 found = metadata.get("format")
-                raise FileError(f"integrator.table: {path}: found format {found}, wanted {FORMAT}")
+                raise FileError(f"table: {path}: found format {found}, wanted {FORMAT}")
             parts: dict[str, dict[int, Any]] = {part: {} for part in PARTS}
             for name, tensor in tensors.items():
                 part, _, count = name.partition(".")
@@ -200,7 +200,7 @@ class FittedSteps:
             return table
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise FileError(f"integrator.table: cannot use {path}: {reason}") from None
+            raise FileError(f"table: cannot use {path}: {reason}") from None
 
     def _check(self) -> None:
         """Raise ValueError if these are not matrices for steps and what belongs to

@@ -31,8 +31,6 @@ class Domain:
         Particles per dimension, in the whole box.
     threads : int
         Threads for numba and FFTW, set for the whole process.
-    planning : {"estimate", "measure"}
-        FFTW plans: chosen at once, or timed and kept for later runs, see `coca.parallel.fftw_plans`.
     ranks : Ranks, optional
         Who shares the box; by default nobody.
 
@@ -47,13 +45,11 @@ class Domain:
         box_size: float,
         n_side: int,
         threads: int = 1,
-        planning: str = "measure",
         ranks: Ranks | None = None,
     ):
         self.ranks = ranks or OneRank()
         check_ranks(n_side, self.ranks.size, f"particles = {n_side}")
         self.box_size, self.n_side, self.threads = box_size, n_side, threads
-        self.planning = planning
         self.cell = box_size / n_side
         self.kf = 2.0 * np.pi / box_size
         numba.set_num_threads(threads)
@@ -63,7 +59,7 @@ class Domain:
     def transform(self, n: int) -> Transform:
         """Fourier transforms of a mesh of n^3 cells over the box."""
         if n not in self._transforms:
-            self._transforms[n] = Transform(n, self._workers, self.planning, self.ranks)
+            self._transforms[n] = Transform(n, self._workers, self.ranks)
         return self._transforms[n]
 
     @property

@@ -81,14 +81,7 @@ def frame_name(simulation: Simulation) -> str:
 
 def run_name(simulation: Simulation) -> str:
     """What the run is called."""
-    method, count = simulation.run.method, len(simulation.run.steps)
-    if count == 0:
-        return frame_name(simulation)
-    if method.integrator != "residual":
-        return {"bullfrog": "BullFrog", "fastpm": "FastPM"}[method.integrator]
-    if method.frame == "lpt" and method.fitted(count):
-        return "fitted steps"
-    return {"emulator": "COCA", "lpt": "COLA", "rest": "PM"}[method.frame]
+    return simulation.run.method.label if simulation.run.steps else frame_name(simulation)
 
 
 def _scenes(simulation: Simulation, measurements: list[Measurement]) -> list[Scene]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coca.configuration.run import Config
+from coca.configuration.run import WITHOUT_ESTIMATE, Config
 from coca.initial_conditions import from_snapshot
 from coca.parallel.fft import SWAP_BYTES
 
@@ -62,13 +62,11 @@ def stage_memory(
     conditions = psi + 4 * N + held
     terms = len(network.emulator.functions) if network else 0
     frame = psi + vectors * terms
-    spectral = config.force.gradient == "spectral"
-    force = mesh * (2 if spectral else 1) + (vectors if spectral else 0)
-    density = 8 * N if config.integrator.method == "residual" else 0
+    density = 0 if config.method in WITHOUT_ESTIMATE else 8 * N
     state = 3 * vectors + (2 * vectors if outputs > 1 else 0)
     state += vectors + 4 * N if fitted_steps else 0
     state += SUB_STEP_BYTES * N if sub_steps else 0
-    integration = conditions + vectors * terms + state + force + density + snapshots - 2 * vectors
+    integration = conditions + vectors * terms + state + mesh + density + snapshots - 2 * vectors
     kept = snapshots * (1 + references) + frame
     alone = vectors if config.frame != "rest" else 0
     wanted = config.output.statistics

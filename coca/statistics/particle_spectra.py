@@ -60,7 +60,7 @@ def displacement_power(domain: Domain, particles: Particles) -> Spectra:
         See `displacement`.
     """
     disp = displacement(particles)
-    lattice = Domain(domain.box_size, disp.shape[1], domain.threads, domain.planning)
+    lattice = Domain(domain.box_size, disp.shape[1], domain.threads)
     fft, n = lattice.transform(lattice.n_side), lattice.n_side
     parts = []
     for component in disp:

@@ -53,7 +53,7 @@ def analyse(
     lines, first = [], None
     for name, path in snapshots.items():
         particles = read_particles(path)
-        domain = Domain(particles.header.box_size, mesh, threads, "estimate")
+        domain = Domain(particles.header.box_size, mesh, threads)
         lines += OneSnapshot(name, path, particles, domain, out, wanted).write()
         if len(snapshots) > 1:
             delta_k = density_modes(domain, particles.x)

@@ -42,13 +42,13 @@ def compiled(ranks):
 @pytest.fixture(scope="session")
 def parted(ranks):
     """48^3 particles, 2 Mpc/h apart, on all ranks."""
-    return Domain(2.0 * N, N, 1, "measure", ranks)
+    return Domain(2.0 * N, N, 1, ranks)
 
 
 @pytest.fixture(scope="session")
 def alone():
     """The same on this rank alone."""
-    return Domain(2.0 * N, N, 1, "measure")
+    return Domain(2.0 * N, N, 1)
 
 
 @pytest.fixture
