@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.runs import METHODS, ROOT
+from benchmarks.runs import ROOT
 from benchmarks.scaling_model import sent_bytes
 from benchmarks.timing import machine_record, show, timing
 
@@ -65,7 +65,8 @@ def measure(options: argparse.Namespace) -> list[dict]:
 def run(method: str, n: int, ranks: int, threads: int, forces: int) -> dict:
     """The record of a run."""
     with tempfile.TemporaryDirectory() as directory:
-        values = METHODS[method] | {
+        values = {
+            "method": method,
             "particles": n,
             "mesh": 2 * n,
             "box_size": 2.0 * n,

@@ -84,7 +84,7 @@ def gather_terms(fields, weights, indices, rows):
 
 
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
-def set_out(
+def start(
     rows,
     indices,
     e,

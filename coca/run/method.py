@@ -15,7 +15,7 @@ from coca.errors import ConfigError
 from coca.frames import Frame
 from coca.integration import fitted_table, schemes
 from coca.integration.fitted_kick import FittedKick
-from coca.integration.fitted_table import FittedSteps
+from coca.integration.fitted_table import FittedCount, FittedSteps
 from coca.integration.kicks import Kick, ResidualKick, VelocityKick
 from coca.integration.schemes import Scheme, Step
 from coca.parallel.domain import Domain
@@ -79,12 +79,12 @@ class Method:
     def sub_steps(self, count: int | Literal["auto"]) -> bool:
         """Whether this number of force evaluations has sub-steps, see
         `coca.integration.substeps`; for auto, whether some have."""
-        thresholds = self.table.substep_thresholds if self.table else {}
-        return bool(thresholds) if count == "auto" else count in thresholds
+        counts = self.table.with_substeps if self.table else []
+        return bool(counts) if count == "auto" else count in counts
 
-    def fitted(self, count: int) -> FittedSteps | None:
-        """The table, if it serves this number of force evaluations."""
-        return self.table if self.table and count in self.table.counts else None
+    def fitted(self, count: int) -> FittedCount | None:
+        """The fitted steps of this number of force evaluations, if there are any."""
+        return self.table.by_count.get(count) if self.table else None
 
     def describe(self, count: int | None = None) -> str:
         """In words, for a number of evaluations or in general."""
@@ -98,7 +98,7 @@ class Method:
     def steps(self, cosmology: Cosmology, D_start: float, D_end: float, count: int) -> list[Step]:
         """The steps of `count` force evaluations."""
         table = self.fitted(count)
-        fractions = table.fractions[count] if table else schemes.power_fractions(count)
+        fractions = table.fractions if table else schemes.power_fractions(count)
         return self.scheme(cosmology, schemes.step_boundaries(D_start, D_end, fractions))
 
     def rule(
@@ -125,7 +125,7 @@ class Method:
         table = self.fitted(len(steps))
         if table is None:
             return ResidualKick(domain, cosmology, frame, self.gain)
-        return FittedKick(domain, cosmology, frame, table, steps, log_rms_density())
+        return FittedKick.of_table(domain, cosmology, frame, table, steps, log_rms_density())
 
     def limits(
         self, domain: Domain, steps: list[Step], log_rms_density: Callable[[], float]
@@ -136,15 +136,11 @@ class Method:
             return np.empty(0)
         table = self.fitted(len(steps))
         if table is not None:
-            return (
-                MAX_RESIDUAL_RATIO
-                * table.residual(steps, log_rms_density(), len(steps))
-                * domain.cell
-            )
+            return MAX_RESIDUAL_RATIO * table.residual(steps, log_rms_density()) * domain.cell
         if self.lpt_table is not None:
-            most = self.lpt_table.counts[-1]
+            lpt = self.lpt_table.by_count[self.lpt_table.counts[-1]]
             share = np.array([MAX_RATIO_TO_LPT, *np.ones(len(steps) - 1)])
-            return share * self.lpt_table.residual(steps, log_rms_density(), most) * domain.cell
+            return share * lpt.residual(steps, log_rms_density()) * domain.cell
         return np.full(len(steps), np.inf)
 
 
