@@ -7,6 +7,7 @@ Compares x = alpha kappa (H/2)^2 with constant alpha against x = gain H kappa (H
 from __future__ import annotations
 
 import argparse
+
 import numpy as np
 
 from benchmarks.accuracy import FIDUCIAL, REFERENCE_STEPS, compare, plan_of, with_gain

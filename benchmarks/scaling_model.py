@@ -12,12 +12,12 @@ what De Sensi et al. 2020 (arXiv:2008.08886) measured.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from benchmarks.rows import read_rows
 from coca.configuration.loading import load_config
 from coca.configuration.run import Config
 from coca.errors import CocaError
@@ -133,7 +133,7 @@ def memory_of_a_rank(n: int, ranks: int, method: str) -> float:
 
 def measure(options: argparse.Namespace) -> list[dict]:
     """A row for each size and number of ranks."""
-    core_seconds = measured_core_seconds(json.loads(options.measured.read_text()))
+    core_seconds = measured_core_seconds(read_rows(options.measured))
     return [row_of(n, ranks, core_seconds) for n in options.particles for ranks in options.ranks]
 
 
