@@ -1,12 +1,13 @@
 """What a force would take on 64 to 16384 ranks, in slabs as they are and in pencils that might be.
 
-Bytes are those that `coca.parallel.ranks` counts (`benchmarks.scaling` compares them), the machine is the
-CPU partition of Perlmutter: nodes of two 64-core EPYC 7763 with 512 GB and 204.8 GB/s of memory a
-socket, and one Slingshot 11 port of 200 Gb/s (docs.nersc.gov/systems/perlmutter/architecture).
-A rank has 8 cores, those of one level-3 cache. Compute is the larger of what docs/scaling.json
-says of one core here and of what memory allows. All-to-all traffic gets `SUSTAINED` of the port,
-shared by the ranks of a node, and each message takes `LATENCY`: assumptions, on the careful side of
-what De Sensi et al. 2020 (arXiv:2008.08886) measured.
+Bytes are those that `coca.parallel.ranks` counts (`benchmarks.scaling` compares them), the machine
+is the CPU partition of Perlmutter: nodes of two 64-core EPYC 7763 with 512 GB and 204.8 GB/s of
+memory a socket, and one Slingshot 11 port of 200 Gb/s
+(docs.nersc.gov/systems/perlmutter/architecture). A rank has 8 cores, those of one level-3 cache.
+Compute is the larger of what docs/scaling.json says of one core here and of what memory allows.
+All-to-all traffic gets `SUSTAINED` of the port, shared by the ranks of a node, and each message
+takes `LATENCY`: assumptions, on the careful side of what De Sensi et al. 2020 (arXiv:2008.08886)
+measured.
 """
 
 from __future__ import annotations

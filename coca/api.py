@@ -49,9 +49,9 @@ class Output:
     velocities: np.ndarray
     """Peculiar velocities, array (3, N) float32, km/s."""
     spectra: Spectra
-    """Of the density, with the reference as b where there is one."""
+    """Power of the density, with the reference as b where there is one."""
     frame_spectra: Spectra | None
-    """Likewise, of particles that follow the frame alone; None for a frame at rest."""
+    """The same for particles that follow the frame alone; None for a frame at rest."""
     linear_power: np.ndarray
     """Linear theory at spectra.k, (Mpc/h)^3."""
     reference: np.ndarray | None
@@ -87,7 +87,7 @@ class Result:
 
     @property
     def redshift(self) -> float:
-        """Of the last output."""
+        """Redshift of the last output."""
         return self.last.redshift
 
     @property
@@ -97,7 +97,7 @@ class Result:
 
     @property
     def positions(self) -> np.ndarray:
-        """Of the last output, array (3, N) float32 in [0, box_size), Mpc/h."""
+        """Positions at the last output, array (3, N) float32 in [0, box_size), Mpc/h."""
         return self.last.positions
 
     @property
@@ -112,7 +112,7 @@ class Result:
 
     @property
     def spectra(self) -> Spectra:
-        """Of the density at the last output, with the reference as b where there is one."""
+        """Power of the density at the last output, with the reference as b where there is one."""
         return self.last.spectra
 
 

@@ -381,7 +381,8 @@ def test_fits_that_cannot_be_are_refused(values, message, capsys):
 
 
 def test_numbers_of_steps_may_have_no_sub_steps():
-    """In the fit of the emulator's table two steps have none, and the boundaries that belong to that."""
+    """In the fit of the emulator's table two steps have none, and the boundaries that belong to
+    that."""
     config = load_config("configs/fit_emulator.yaml", [], FitConfig)
     assert [threshold_of(count, config) for count in (1, 2, 3, 4, 7)] == [
         None,

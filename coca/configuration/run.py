@@ -104,7 +104,7 @@ class InitialConditionsConfig(Section):
     """Where the linear modes come from and when the integration starts."""
 
     redshift: Number | None = Field(None, ge=START_RANGE[0], le=START_RANGE[1])
-    """Of the start; none: that of the snapshot, and 19 without one."""
+    """Redshift of the start; none: that of the snapshot, and 19 without one."""
     fixed_amplitude: Boolean = False
     paired: Boolean = False
     file: FilePath | None = None
@@ -162,7 +162,7 @@ WITHOUT_ESTIMATE = "bullfrog", "fastpm"
 Statistic = Literal[
     "power", "momentum", "displacement", "multipoles", "bispectrum", "pdf", "haloes"
 ]
-"""See docs/statistics.md."""
+"""Statistics of a snapshot; docs/statistics.md defines them."""
 
 
 class PDFConfig(Section):
@@ -191,9 +191,10 @@ class OutputConfig(Section):
     spectra: Boolean = True
     report: Boolean = True
     checkpoint_minutes: Number = Field(10.0, ge=0)
-    """Minutes between checkpoints of a run under way, see `coca.run.checkpoint`; 0 for every step."""
+    """Minutes between checkpoints of a run under way, see `coca.run.checkpoint`; 0 for every
+    step."""
     statistics: tuple[Statistic, ...] = ()
-    """Of every snapshot, on the first rank, see `coca.statistics.snapshot_tables`."""
+    """Statistics to write of every snapshot, on the first rank."""
     pdf: PDFConfig = PDFConfig()
     halo_particles: Boolean = False
     """Halo catalogues have their particles' ids too."""
@@ -284,9 +285,10 @@ class Config(Section):
     initial_conditions: InitialConditionsConfig = InitialConditionsConfig()
     force: ForceConfig = ForceConfig()
     method: MethodName = "coca"
-    """coca: fitted steps in the emulator's frame. fitted: fitted steps in the frame of 2LPT, without
-    a network. cola: explicit kicks in the frame of 2LPT (Tassev et al. 2013). bullfrog, fastpm, pm:
-    leapfrogs without a frame, consistent with 2LPT, consistent with Zel'dovich, and plain."""
+    """coca: fitted steps in the emulator's frame. fitted: fitted steps in the frame of 2LPT,
+    without a network. cola: explicit kicks in the frame of 2LPT (Tassev et al. 2013). bullfrog,
+    fastpm, pm: leapfrogs without a frame, consistent with 2LPT, consistent with Zel'dovich, and
+    plain."""
     emulator: EmulatorConfig = EmulatorConfig()
     table: FilePath | None = None
     """Fitted steps of methods coca and fitted, a safetensors file of coca fit; none: those shipped
@@ -299,9 +301,9 @@ class Config(Section):
     reference: ReferenceConfig | None = None
     ensemble: EnsembleConfig | None = None
     threads: Count = "auto"
-    """Of every rank; auto: the cores that its machine has for it."""
+    """Threads of every rank; auto: the cores that its machine has for it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Of the network; ranks of one machine take turns at its GPUs."""
+    """Where the network runs; ranks of one machine take turns at its GPUs."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -108,7 +108,7 @@ class TrainConfig(Section):
     threads: Count = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the network's products, auto: bfloat16 where the
+    """Arithmetic of the network's products, auto: bfloat16 where the
     hardware multiplies it; parameters and loss are float32."""
 
     @model_validator(mode="after")

@@ -41,8 +41,8 @@ class OwnEmulator:
         steps = np.diff(self.knots, prepend=0.0)
         if self.knots.ndim != 1 or len(self.knots) < 2 or not (steps > 0).all():
             raise ConfigError(
-                f"emulator: found knots {list(knots)}, wanted two or more growth factors above 0 in "
-                "increasing order"
+                f"emulator: found knots {list(knots)}, wanted two or more growth factors above "
+                "0 in increasing order"
             )
 
     @classmethod

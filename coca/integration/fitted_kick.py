@@ -6,13 +6,13 @@ its residual now, its residual velocity, the residual acceleration here and a st
 
     (e, H w)(D1) = (M + M_fit) (e, H w, H^2 s, H^2 s before).
 
-M is the explicit kick and drift, and M_fit what is fitted on simulations by `coca.commands.fit`, for each
-class of density now and a step before, the same in all directions; between two classes it goes over
-from one to the other. Features that vanish stay so:
-a frame without residual is followed exactly. Where haloes turn faster than the step, what
-`coca.integration.substeps` finds of their particles comes on top. The last step's row for e is fitted to the
-power spectrum and the correlation of the density, since the mean position of a particle in a halo
-is more central than the particle.
+M is the explicit kick and drift, and M_fit what is fitted on simulations by `coca fit`,
+for each class of density now and a step before, the same in all directions; between two classes it
+goes over from one to the other. Features that vanish stay so: a frame without residual is followed
+exactly. Where haloes turn faster than the step, what `coca.integration.substeps` finds of their
+particles comes on top. The last step's row for e is fitted to the power spectrum and the
+correlation of the density, since the mean position of a particle in a halo is more central than the
+particle.
 
 All lengths scale with the particle spacing, so that M_fit depends on the number of steps, which
 of them it is, and how nonlinear the box is at the end, ln(D_end sigma), sigma the rms linear
@@ -38,7 +38,8 @@ from coca.parallel.domain import Domain
 from coca.particles import State
 
 SHARPENING = 0.3
-"""Of what keeps each class's mean: with it the power at k = 1 h/Mpc is that of sharp edges."""
+"""Share of what would keep each class's mean: with it the power at k = 1 h/Mpc is that of classes
+with sharp edges."""
 MODES_AT_A_TIME = 2**20
 """Whose squares `log_rms_density` has in memory."""
 

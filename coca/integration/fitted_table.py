@@ -1,4 +1,5 @@
-"""The table of fitted steps: what `coca.commands.fit` finds and `coca.integration.fitted_kick` takes, and its file."""
+"""The table of fitted steps: what `coca fit` finds and `coca.integration.fitted_kick`
+takes, and its file."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ PARTS = {
 }
 """Arrays of the file for each number of force evaluations, with their type."""
 THRESHOLD = "substep_threshold"
-"""And, where there are sub-steps, this."""
+"""Name in the file of a squared phase, where there are sub-steps."""
 SHIPPED = Path(__file__).parent.parent / "tables"
 
 
@@ -59,7 +60,7 @@ class FittedRange:
     D_end: tuple[float, float]
     """Growth factor of the last output."""
     redshift: tuple[float, float]
-    """Of the start."""
+    """Redshift of the start."""
 
     @classmethod
     def of(cls, config: FitConfig) -> FittedRange:
@@ -96,7 +97,8 @@ class FittedCount:
     nodes: np.ndarray
     """Increasing values of ln(D_end sigma), array (K,)."""
     fractions: np.ndarray
-    """Boundaries of the steps, array (steps + 1,), see `coca.integration.schemes.step_boundaries`."""
+    """Boundaries of the steps, array (steps + 1,), see
+    `coca.integration.schemes.step_boundaries`."""
     matrices: np.ndarray
     """M_fit, array (steps, K, *CLASSES, TARGETS, FEATURES) float32."""
     residuals: np.ndarray

@@ -105,7 +105,8 @@ class Domain:
     def exchange_particles(
         self, x: np.ndarray, cells: int, cloud: tuple[int, ...]
     ) -> ParticleExchange:
-        """Send particles at `x` that are in another rank's slab there, see `coca.parallel.particle_exchange`."""
+        """Send particles at `x` that are in another rank's slab there, see
+        `coca.parallel.particle_exchange`."""
         return exchange_particles(self.ranks, x, cells / self.box_size, cells, cloud)
 
     def send_home(self, rows: np.ndarray, index: np.ndarray, what: str) -> np.ndarray:

@@ -16,7 +16,7 @@ OWN_MEMORY, NETWORK_OWN_MEMORY = 250, 205
 MPI_MEMORY = 60
 """MiB of MPI for each rank."""
 GHOST_PLANES = 5
-"""Of a mesh, with the default force."""
+"""Ghost planes of a mesh, with the default force."""
 SUB_STEP_BYTES = 82
 """Bytes per particle of sub-steps with two forces, where two fifths of all take them; fewer do with
 more."""
@@ -81,6 +81,6 @@ def stage_memory(
 
 
 def statistics_memory(particles: int, mesh: int) -> int:
-    """Bytes of the arrays of `coca.statistics.snapshot_tables`, which one rank has of all particles: an estimate from
-    their shapes, generous and not measured."""
+    """Bytes of the arrays of `coca.statistics.snapshot_tables`, which one rank has of all
+    particles: an estimate from their shapes, generous and not measured."""
     return STATISTICS_PARTICLE * particles + STATISTICS_CELL * mesh**3

@@ -87,7 +87,7 @@ class Method:
         return self.table.by_count.get(count) if self.table else None
 
     def describe(self, count: int | None = None) -> str:
-        """In words, for a number of evaluations or in general."""
+        """The method in words, for a number of evaluations or in general."""
         if self.scheme is not schemes.residual:
             return self.label
         fitted = self.fitted(count) if count is not None else self.table
@@ -118,7 +118,8 @@ class Method:
         frame : Frame
         steps : list of Step
         log_rms_density : callable
-            Gives that of `coca.integration.fitted_kick.log_rms_density`, for which methods with a table ask.
+            Gives that of `coca.integration.fitted_kick.log_rms_density`, for which methods with a
+            table ask.
         """
         if self.scheme is not schemes.residual:
             return VelocityKick()

@@ -37,7 +37,7 @@ class Plan:
     config: Config
     ranks: Ranks
     threads: int
-    """Of every rank."""
+    """Threads of every rank."""
     network: Network | None
     methods: tuple[Method, ...]
     """What to try, the next where a force rejects the frame."""
@@ -45,9 +45,9 @@ class Plan:
     """Estimated peak memory of a rank in bytes."""
     warnings: tuple[str, ...]
     redshift: float
-    """Of the start."""
+    """Redshift of the start."""
     own: OwnEmulator | None = None
-    """In the network's place."""
+    """The user's emulator, in the network's place."""
 
     def describe(self) -> str:
         """The plan, the memory and the cost, for people."""

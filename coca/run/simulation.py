@@ -1,4 +1,4 @@
-"""From a checked configuration to particles: the stages of a run, one a line."""
+"""The stages of a run, one a line: from a checked configuration to particles."""
 
 from __future__ import annotations
 
@@ -96,7 +96,8 @@ class Problem:
 
     @cached_property
     def log_rms_density(self) -> float:
-        """That of the last output, a pass over the modes; see `coca.integration.fitted_kick.log_rms_density`."""
+        """That of the last output, a pass over the modes; see
+        `coca.integration.fitted_kick.log_rms_density`."""
         return log_rms_density(self.domain, self.conditions.delta_k, self.outputs[-1])
 
 

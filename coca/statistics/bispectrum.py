@@ -8,7 +8,8 @@ import numpy as np
 
 from coca.files.snapshot_reader import Particles
 from coca.parallel.domain import Domain
-from coca.statistics.fields import density_modes, wavenumbers, window
+from coca.statistics.fields import wavenumbers, window
+from coca.statistics.spectra import density_modes
 
 SHELLS = 16
 """Most shells of one kind of triangle."""
@@ -81,7 +82,9 @@ def chosen_shells(domain: Domain, first: int) -> list[int]:
 
 def equilateral(domain: Domain, particles: Particles) -> Bispectrum:
     """Bispectrum of triangles with three sides in one shell."""
-    shells = Shells(domain, density_modes(domain, particles.x))
+    shells = Shells(
+        domain, density_modes(domain, particles.x, domain.n_side, in_lattice_order=False)
+    )
     return _table(
         [_triangle(domain, s, s) for s in map(shells.__getitem__, chosen_shells(domain, 2))]
     )
@@ -89,7 +92,9 @@ def equilateral(domain: Domain, particles: Particles) -> Bispectrum:
 
 def squeezed(domain: Domain, particles: Particles, soft: int = 1) -> Bispectrum:
     """Bispectrum of triangles with one side in the shell `soft` and two in another."""
-    shells = Shells(domain, density_modes(domain, particles.x))
+    shells = Shells(
+        domain, density_modes(domain, particles.x, domain.n_side, in_lattice_order=False)
+    )
     long = shells[soft]
     return _table(
         [_triangle(domain, long, shells[number]) for number in chosen_shells(domain, 4 * soft)]

@@ -9,19 +9,20 @@ import numpy as np
 from coca.configuration.run import PDFConfig
 from coca.files.snapshot_reader import Particles
 from coca.parallel.domain import Domain
-from coca.statistics.fields import density_modes, wavenumbers, window
+from coca.statistics.fields import wavenumbers, window
+from coca.statistics.spectra import density_modes
 
 RADII = (2.0, 4.0, 8.0)
 """Radii of smoothing in mesh cells: from where the mesh resolves spheres."""
 EDGES = np.logspace(-2.0, 2.0, 81)
-"""Of the bins of 1 + delta."""
+"""Boundaries of the bins of 1 + delta."""
 
 
 class DensityPDF(NamedTuple):
     """Distribution of 1 + delta, smoothed, at the cells of a mesh."""
 
     radius: float
-    """Of the sphere or the Gaussian in Mpc/h."""
+    """Radius of the sphere or the Gaussian in Mpc/h."""
     pdf: np.ndarray
     """dP / d log10(1 + delta) in the bins between EDGES."""
     outside: float
@@ -44,7 +45,7 @@ def density_pdf(domain: Domain, particles: Particles, options: PDFConfig) -> lis
         Window and radii; `default_radii` where it has none.
     """
     radii = default_radii(domain) if options.radii is None else options.radii
-    delta_k = density_modes(domain, particles.x)
+    delta_k = density_modes(domain, particles.x, domain.n_side, in_lattice_order=False)
     for w in window(domain):
         delta_k /= w
     k = wavenumbers(domain)

@@ -5,28 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from coca import kernels
-from coca.gravity.mesh import Mesh
 from coca.parallel.domain import Domain
-
-
-def density_modes(domain: Domain, x: np.ndarray) -> np.ndarray:
-    """Modes of the density contrast of any number of particles, painted with CIC.
-
-    Parameters
-    ----------
-    domain : Domain
-        Of one rank; domain.n_side is the mesh.
-    x : array (3, N) float32
-        Positions in Mpc/h, in any order.
-
-    Returns
-    -------
-    array (m, m, m//2+1) complex64
-        delta(x) = sum_k delta_k exp(ikx), not divided by the CIC window.
-    """
-    density = Mesh(domain, domain.n_side)
-    density.paint(x, ordered=False)
-    return _normalised(domain, density.field, density.modes, x.shape[1])
 
 
 def momentum_modes(domain: Domain, x: np.ndarray, u: np.ndarray) -> np.ndarray:
@@ -35,7 +14,7 @@ def momentum_modes(domain: Domain, x: np.ndarray, u: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     domain, x
-        As for `density_modes`, x in [0, box_size].
+        A domain of one rank whose n_side is the mesh, and positions (3, N) in [0, box_size].
     u : array (N,) float32
         Peculiar velocities along one axis in km/s.
 
@@ -49,13 +28,8 @@ def momentum_modes(domain: Domain, x: np.ndarray, u: np.ndarray) -> np.ndarray:
     field = fft.mesh(modes)
     field[...] = 0.0
     kernels.statistics.paint_weighted(x, u, m / domain.box_size, field)
-    return _normalised(domain, field, modes, x.shape[1])
-
-
-def _normalised(domain: Domain, field: np.ndarray, modes: np.ndarray, N: int) -> np.ndarray:
-    """Modes of a field of sums over particles, over their mean number."""
-    modes = domain.transform(domain.n_side).forward(field, modes)
-    modes *= np.float32(1.0 / N)
+    modes = fft.forward(field, modes)
+    modes *= np.float32(1.0 / x.shape[1])
     modes[0, 0, 0] = 0.0
     return modes
 

@@ -10,8 +10,8 @@ from coca import kernels
 from coca.errors import FileError
 from coca.files.snapshot_reader import Header, Particles
 from coca.parallel.domain import Domain
-from coca.statistics.fields import density_modes, momentum_modes
-from coca.statistics.spectra import Spectra, spectra
+from coca.statistics.fields import momentum_modes
+from coca.statistics.spectra import Spectra, density_modes, spectra
 
 
 class Multipoles(NamedTuple):
@@ -29,7 +29,9 @@ class Multipoles(NamedTuple):
 
 def power(domain: Domain, particles: Particles) -> Spectra:
     """Power spectrum of the density, see `coca.statistics.spectra.spectra`."""
-    return spectra(domain, density_modes(domain, particles.x))
+    return spectra(
+        domain, density_modes(domain, particles.x, domain.n_side, in_lattice_order=False)
+    )
 
 
 def momentum_power(domain: Domain, particles: Particles) -> Spectra:
@@ -128,7 +130,7 @@ def multipoles(domain: Domain, particles: Particles) -> Multipoles:
     for axis in range(3):
         s = particles.x.copy()
         s[axis] += factor * particles.u[axis]
-        s_k = density_modes(domain, s)
+        s_k = density_modes(domain, s, domain.n_side, in_lattice_order=False)
         sums += kernels.statistics.binned_multipoles(s_k, domain.kf, axis, 1)
     modes, k, *powers = sums[:, 1:-1]
     volume = domain.box_size**3

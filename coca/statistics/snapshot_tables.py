@@ -20,10 +20,9 @@ from coca.files.snapshot_reader import Particles, read_particles
 from coca.files.tables import write_table
 from coca.parallel.domain import Domain
 from coca.statistics import bispectrum, density_pdf, haloes
-from coca.statistics.fields import density_modes
 from coca.statistics.particle_spectra import displacement_power, momentum_power, multipoles, power
 from coca.statistics.plots import Curve, Panel, write_figure
-from coca.statistics.spectra import Spectra, spectra
+from coca.statistics.spectra import Spectra, density_modes, spectra
 
 POWER, WAVENUMBER = "(Mpc/h)^3", "k [h/Mpc]"
 
@@ -56,7 +55,7 @@ def analyse(
         domain = Domain(particles.header.box_size, mesh, threads)
         lines += OneSnapshot(name, path, particles, domain, out, wanted).write()
         if len(snapshots) > 1:
-            delta_k = density_modes(domain, particles.x)
+            delta_k = density_modes(domain, particles.x, domain.n_side, in_lattice_order=False)
             if first is None:
                 first, delta_first = name, delta_k
             else:

@@ -40,16 +40,20 @@ class Spectra(NamedTuple):
         return Spectra(*(np.array(np.interp(k, self.k, column)) for column in self))
 
 
-def density_modes(domain: Domain, x: np.ndarray, mesh: int) -> np.ndarray:
+def density_modes(
+    domain: Domain, x: np.ndarray, mesh: int, in_lattice_order: bool = True
+) -> np.ndarray:
     """Modes of the density contrast of particles, painted with CIC.
 
     Parameters
     ----------
     domain : Domain
     x : array (3, N) float32
-        Positions in Mpc/h, in Lagrangian order.
+        Positions in Mpc/h.
     mesh : int
         Cells per dimension.
+    in_lattice_order : bool
+        Whether they are this rank's particles in Lagrangian order; else any, in any order.
 
     Returns
     -------
@@ -57,9 +61,9 @@ def density_modes(domain: Domain, x: np.ndarray, mesh: int) -> np.ndarray:
         delta(x) = sum_k delta_k exp(ikx), not divided by the CIC window.
     """
     density = Mesh(domain, mesh)
-    density.paint(x)
+    density.paint(x, in_lattice_order)
     delta_k = domain.transform(mesh).forward(density.field, density.modes)
-    delta_k *= np.float32(1.0 / domain.particles)
+    delta_k *= np.float32(1.0 / domain.sum(x.shape[1]))
     if domain.first:
         delta_k[0, 0, 0] = 0.0
     return delta_k

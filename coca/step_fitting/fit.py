@@ -1,5 +1,5 @@
-"""Fit of the steps of `coca.integration.fitted_kick` on simulations: least squares, but for the last step's row for
-e, which `coca.step_fitting.density` fits to the density."""
+"""Fit of the steps of `coca.integration.fitted_kick` on simulations: least squares, but for the
+last step's row for e, which `coca.step_fitting.density` fits to the density."""
 
 from __future__ import annotations
 
