@@ -82,9 +82,7 @@ def chosen_shells(domain: Domain, first: int) -> list[int]:
 
 def equilateral(domain: Domain, particles: Particles) -> Bispectrum:
     """Bispectrum of triangles with three sides in one shell."""
-    shells = Shells(
-        domain, density_modes(domain, particles.x, domain.n_side, in_lattice_order=False)
-    )
+    shells = Shells(domain, density_modes(domain, particles.x, domain.n_side, ordered=False))
     return _table(
         [_triangle(domain, s, s) for s in map(shells.__getitem__, chosen_shells(domain, 2))]
     )
@@ -92,9 +90,7 @@ def equilateral(domain: Domain, particles: Particles) -> Bispectrum:
 
 def squeezed(domain: Domain, particles: Particles, soft: int = 1) -> Bispectrum:
     """Bispectrum of triangles with one side in the shell `soft` and two in another."""
-    shells = Shells(
-        domain, density_modes(domain, particles.x, domain.n_side, in_lattice_order=False)
-    )
+    shells = Shells(domain, density_modes(domain, particles.x, domain.n_side, ordered=False))
     long = shells[soft]
     return _table(
         [_triangle(domain, long, shells[number]) for number in chosen_shells(domain, 4 * soft)]

@@ -45,7 +45,7 @@ def density_pdf(domain: Domain, particles: Particles, options: PDFConfig) -> lis
         Window and radii; `default_radii` where it has none.
     """
     radii = default_radii(domain) if options.radii is None else options.radii
-    delta_k = density_modes(domain, particles.x, domain.n_side, in_lattice_order=False)
+    delta_k = density_modes(domain, particles.x, domain.n_side, ordered=False)
     for w in window(domain):
         delta_k /= w
     k = wavenumbers(domain)

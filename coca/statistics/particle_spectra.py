@@ -29,9 +29,7 @@ class Multipoles(NamedTuple):
 
 def power(domain: Domain, particles: Particles) -> Spectra:
     """Power spectrum of the density, see `coca.statistics.spectra.spectra`."""
-    return spectra(
-        domain, density_modes(domain, particles.x, domain.n_side, in_lattice_order=False)
-    )
+    return spectra(domain, density_modes(domain, particles.x, domain.n_side, ordered=False))
 
 
 def momentum_power(domain: Domain, particles: Particles) -> Spectra:
@@ -130,7 +128,7 @@ def multipoles(domain: Domain, particles: Particles) -> Multipoles:
     for axis in range(3):
         s = particles.x.copy()
         s[axis] += factor * particles.u[axis]
-        s_k = density_modes(domain, s, domain.n_side, in_lattice_order=False)
+        s_k = density_modes(domain, s, domain.n_side, ordered=False)
         sums += kernels.statistics.binned_multipoles(s_k, domain.kf, axis, 1)
     modes, k, *powers = sums[:, 1:-1]
     volume = domain.box_size**3

@@ -55,7 +55,7 @@ def analyse(
         domain = Domain(particles.header.box_size, mesh, threads)
         lines += OneSnapshot(name, path, particles, domain, out, wanted).write()
         if len(snapshots) > 1:
-            delta_k = density_modes(domain, particles.x, domain.n_side, in_lattice_order=False)
+            delta_k = density_modes(domain, particles.x, domain.n_side, ordered=False)
             if first is None:
                 first, delta_first = name, delta_k
             else:

@@ -40,9 +40,7 @@ class Spectra(NamedTuple):
         return Spectra(*(np.array(np.interp(k, self.k, column)) for column in self))
 
 
-def density_modes(
-    domain: Domain, x: np.ndarray, mesh: int, in_lattice_order: bool = True
-) -> np.ndarray:
+def density_modes(domain: Domain, x: np.ndarray, mesh: int, ordered: bool = True) -> np.ndarray:
     """Modes of the density contrast of particles, painted with CIC.
 
     Parameters
@@ -52,7 +50,7 @@ def density_modes(
         Positions in Mpc/h.
     mesh : int
         Cells per dimension.
-    in_lattice_order : bool
+    ordered : bool
         Whether they are this rank's particles in Lagrangian order; else any, in any order.
 
     Returns
@@ -61,7 +59,7 @@ def density_modes(
         delta(x) = sum_k delta_k exp(ikx), not divided by the CIC window.
     """
     density = Mesh(domain, mesh)
-    density.paint(x, in_lattice_order)
+    density.paint(x, ordered)
     delta_k = domain.transform(mesh).forward(density.field, density.modes)
     delta_k *= np.float32(1.0 / domain.sum(x.shape[1]))
     if domain.first:
