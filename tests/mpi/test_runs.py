@@ -7,7 +7,6 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from agreement import HANDFUL, check_same
 
 import run_sim
 from coca.configuration.loading import make_config
@@ -17,6 +16,7 @@ from coca.results.run_spectra import measure
 from coca.run.ensemble import LIST
 from coca.run.plan import make_plan
 from coca.run.simulation import run_plan
+from tests.agreement import HANDFUL, check_same
 
 METHODS = {
     "bullfrog": {"frame": "rest", "integrator": {"method": "bullfrog"}},
