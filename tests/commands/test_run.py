@@ -60,7 +60,7 @@ def test_configs_for_many_ranks_can_be_run(name, tmp_path, capsys):
 def test_bad_input_stops_before_any_work(config_file, tmp_path, capsys, override, message):
     arguments = [str(config_file), "--set", override]
     if override.startswith("emulator"):
-        arguments += ["--set", "frame=emulator"]
+        arguments += ["--set", "method=coca"]
         message = "emulator.weights: cannot use absent.safetensors"
     assert run_sim.main(arguments) == 2
     error = capsys.readouterr().err

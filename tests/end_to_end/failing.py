@@ -16,7 +16,7 @@ STAGES = {
     "initial conditions": "coca.initial_conditions.gaussian_modes:linear_density",
     "network": "coca.emulator.emulator:features",
     "force": "coca.gravity.mesh:Mesh.read_gradient",
-    "integration": "coca.integration.fitted_kick:evaluation_of",
+    "integration": "coca.integration.kicks:FrameKick.evaluation",
     "reference run": "coca.integration.integrate:VelocityKick.__call__",
     "analysis": "coca.results.write:spectra",
     "output": "coca.files.snapshot_writer:_write_particles",

@@ -25,11 +25,11 @@ ALWAYS = ["trust", "residual", "time", "configuration", "machine", "files"]
 CASES = {
     "several redshifts": {"output": {"redshifts": [2.0, 0.5, 0.0]}},
     "reference": {"reference": {"force_evaluations": 8}},
-    "no frame": {"frame": "rest", "integrator": {"method": "bullfrog"}},
-    "no frame, reference": {"frame": "rest", "reference": {"force_evaluations": 8}},
+    "no frame": {"method": "bullfrog"},
+    "no frame, reference": {"method": "pm", "reference": {"force_evaluations": 8}},
     "no forces": {"force_evaluations": 0},
     "no forces, reference": {"force_evaluations": 0, "reference": {"force_evaluations": 8}},
-    "emulator": {"frame": "emulator", "force_evaluations": 2, "cosmology.Omega_m": 0.6},
+    "emulator": {"method": "coca", "force_evaluations": 2, "cosmology.Omega_m": 0.6},
 }
 
 
@@ -52,7 +52,7 @@ def case(request, tmp_path_factory):
         },
         "linear_power": {"source": "eisenstein_hu"},
         "box_size": 64.0, "particles": 32, "mesh": 64, "seed": 3, "threads": 1,
-        "frame": "lpt", "force_evaluations": 3, "output": {"snapshots": False},
+        "method": "fitted", "force_evaluations": 3, "output": {"snapshots": False},
     }  # fmt: skip
     options = dict(CASES[request.param])
     values["cosmology"]["Omega_m"] = options.pop("cosmology.Omega_m", 0.3175)
