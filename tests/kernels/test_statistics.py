@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from coca.parallel.domain import Domain
-from coca.statistics.fields import density_modes
+from coca.statistics.spectra import density_modes
 from tests.statistics.made import L
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from coca.parallel.domain import Domain
 from coca.statistics import bispectrum
-from coca.statistics.fields import density_modes
+from coca.statistics.spectra import density_modes
 from tests.statistics.made import L, made
 
 
@@ -14,7 +14,9 @@ def test_bispectrum_is_the_direct_sum():
     m = 12
     domain = Domain(L, m)
     x = np.random.default_rng(2).uniform(0, L, (3, 500))
-    delta = np.fft.fftn(np.fft.irfftn(density_modes(domain, made(x).x), (m, m, m)))
+    delta = np.fft.fftn(
+        np.fft.irfftn(density_modes(domain, made(x).x, domain.n_side, ordered=False), (m, m, m))
+    )
     w = np.sinc(np.fft.fftfreq(m)) ** 2
     delta /= w[:, None, None] * w[None, :, None] * w[None, None, :]
     numbers = np.rint(np.fft.fftfreq(m, 1 / m)).astype(int)
@@ -37,6 +39,8 @@ def test_bispectrum_is_the_direct_sum():
         triangles, B = direct(shell, shell)
         assert found.triangles[i] == triangles
         assert found.B[i] == pytest.approx(B, rel=1e-4)
-    every = bispectrum.Shells(domain, density_modes(domain, made(x).x))
+    every = bispectrum.Shells(
+        domain, density_modes(domain, made(x).x, domain.n_side, ordered=False)
+    )
     _, _, triangles, B, _ = bispectrum._triangle(domain, every[1], every[3])
     assert (triangles, pytest.approx(B, rel=1e-4)) == direct(1, 3)
