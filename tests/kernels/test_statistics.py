@@ -14,7 +14,7 @@ def test_multipoles_agree_with_abacusutils(domain, conditions):
 
     abacus = pytest.importorskip("abacusnbody.analysis.power_spectrum")
     one = Domain(L, 32)
-    delta_k = density_modes(one, domain.add_lattice(conditions.psi1))
+    delta_k = density_modes(one, domain.add_lattice(conditions.psi1), one.n_side, ordered=False)
     edges = (np.arange(1, 17) - 1e-3) * one.kf
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

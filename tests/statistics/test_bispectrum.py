@@ -15,7 +15,7 @@ def test_bispectrum_is_the_direct_sum():
     domain = Domain(L, m)
     x = np.random.default_rng(2).uniform(0, L, (3, 500))
     delta = np.fft.fftn(
-        np.fft.irfftn(density_modes(domain, made(x).x, domain.n_side, ordered=False), (m, m, m))
+        np.fft.irfftn(density_modes(domain, made(x).x, m, ordered=False), (m, m, m))
     )
     w = np.sinc(np.fft.fftfreq(m)) ** 2
     delta /= w[:, None, None] * w[None, :, None] * w[None, None, :]
@@ -40,7 +40,7 @@ def test_bispectrum_is_the_direct_sum():
         assert found.triangles[i] == triangles
         assert found.B[i] == pytest.approx(B, rel=1e-4)
     every = bispectrum.Shells(
-        domain, density_modes(domain, made(x).x, domain.n_side, ordered=False)
+        domain, density_modes(domain, made(x).x, m, ordered=False)
     )
     _, _, triangles, B, _ = bispectrum._triangle(domain, every[1], every[3])
     assert (triangles, pytest.approx(B, rel=1e-4)) == direct(1, 3)
