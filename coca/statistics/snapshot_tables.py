@@ -18,7 +18,7 @@ from coca.cosmology.background import Cosmology
 from coca.errors import FileError
 from coca.files.snapshot_reader import Particles, read_particles
 from coca.files.tables import write_table
-from coca.parallel.domain import Domain
+from coca.parallel.domain import Grid
 from coca.statistics import bispectrum, density_pdf, haloes
 from coca.statistics.particle_spectra import displacement_power, momentum_power, multipoles, power
 from coca.statistics.plots import Curve, Panel, write_figure
@@ -52,14 +52,14 @@ def analyse(
     lines, first = [], None
     for name, path in snapshots.items():
         particles = read_particles(path)
-        domain = Domain(particles.header.box_size, mesh, threads)
-        lines += OneSnapshot(name, path, particles, domain, out, wanted).write()
+        grid = Grid(particles.header.box_size, mesh, threads)
+        lines += OneSnapshot(name, path, particles, grid, out, wanted).write()
         if len(snapshots) > 1:
-            delta_k = density_modes(domain, particles.x, domain.n_side, ordered=False)
+            delta_k = density_modes(grid, particles.x, grid.cells, ordered=False)
             if first is None:
                 first, delta_first = name, delta_k
             else:
-                lines += write_correlation(domain, out, (name, delta_k), (first, delta_first))
+                lines += write_correlation(grid, out, (name, delta_k), (first, delta_first))
     return lines
 
 
@@ -72,7 +72,7 @@ class OneSnapshot:
         With which its files begin.
     path : Path
     particles : Particles
-    domain : Domain
+    grid : Grid
         Of one rank, its n the mesh.
     out : Path
         An existing directory.
@@ -85,16 +85,16 @@ class OneSnapshot:
         name: str,
         path: Path,
         particles: Particles,
-        domain: Domain,
+        grid: Grid,
         out: Path,
         wanted: OutputConfig,
     ):
         self._name, self._path, self._out, self._wanted = name, path, out, wanted
-        self._particles, self._domain = particles, domain
+        self._particles, self._grid = particles, grid
         header = particles.header
         self._title = (
             f"{name}: z = {header.redshift:.4g}, box {header.box_size:g} Mpc/h, "
-            f"{header.particles} particles, mesh {domain.n_side}"
+            f"{header.particles} particles, mesh {grid.cells}"
         )
 
     def write(self) -> list[str]:
@@ -108,25 +108,25 @@ class OneSnapshot:
         return lines
 
     def _power(self) -> list[str]:
-        s = power(self._domain, self._particles)
+        s = power(self._grid, self._particles)
         columns = _spectrum_columns(s, POWER)
-        shot = self._domain.box_size**3 / self._particles.header.particles
+        shot = self._grid.box_size**3 / self._particles.header.particles
         curves = [Curve("P(k)", s.k, s.P_a), Curve("1 / n", s.k, np.full(len(s.k), shot))]
         return self._files("power", columns, [Panel(curves, WAVENUMBER, "P(k) [(Mpc/h)³]")])
 
     def _momentum(self) -> list[str]:
-        s = momentum_power(self._domain, self._particles)
+        s = momentum_power(self._grid, self._particles)
         label = "P of (1 + δ) u [(km/s)² (Mpc/h)³]"
         panel = Panel([Curve("momentum", s.k, s.P_a)], WAVENUMBER, label)
         return self._files("momentum", _spectrum_columns(s, "(km/s)^2 (Mpc/h)^3"), [panel])
 
     def _displacement(self) -> list[str]:
-        s = displacement_power(self._domain, self._particles)
+        s = displacement_power(self._grid, self._particles)
         panel = Panel([Curve("displacement", s.k, s.P_a)], WAVENUMBER, "P of x - q [(Mpc/h)⁵]")
         return self._files("displacement", _spectrum_columns(s, "(Mpc/h)^5"), [panel])
 
     def _multipoles(self) -> list[str]:
-        m = multipoles(self._domain, self._particles)
+        m = multipoles(self._grid, self._particles)
         columns = {"k": ("h/Mpc", m.k), "modes": ("count", m.modes)}
         columns |= {name: (POWER, getattr(m, name)) for name in ("P0", "P2", "P4")}
         curves = [Curve(rf"$\ell$ = {l}", m.k, m.k * getattr(m, f"P{l}")) for l in (0, 2, 4)]
@@ -135,7 +135,7 @@ class OneSnapshot:
 
     def _bispectrum(self) -> list[str]:
         kinds = {"equilateral": bispectrum.equilateral, "squeezed": bispectrum.squeezed}
-        found = {name: kind(self._domain, self._particles) for name, kind in kinds.items()}
+        found = {name: kind(self._grid, self._particles) for name, kind in kinds.items()}
         lines = []
         for name, b in found.items():
             columns = {"k1": ("h/Mpc", b.k1), "k2": ("h/Mpc", b.k), "k3": ("h/Mpc", b.k)}
@@ -151,7 +151,7 @@ class OneSnapshot:
         return [*lines, self._figure("bispectrum", panels)]
 
     def _pdf(self) -> list[str]:
-        found = density_pdf.density_pdf(self._domain, self._particles, self._wanted.pdf)
+        found = density_pdf.density_pdf(self._grid, self._particles, self._wanted.pdf)
         middles = np.sqrt(density_pdf.EDGES[1:] * density_pdf.EDGES[:-1])
         columns = {"1+delta": ("1", middles)}
         columns |= {f"pdf_{p.radius:.3g}Mpc/h": ("dP/dlog10", p.pdf) for p in found}
@@ -228,16 +228,16 @@ def run_cosmology(path: Path) -> Cosmology:
 
 
 def write_correlation(
-    domain: Domain, out: Path, own: tuple[str, np.ndarray], other: tuple[str, np.ndarray]
+    grid: Grid, out: Path, own: tuple[str, np.ndarray], other: tuple[str, np.ndarray]
 ) -> list[str]:
     """Write r and the ratio of powers of two density fields, each a name and modes."""
     (name, a_k), (first, b_k) = own, other
-    s = spectra(domain, a_k, b_k)
+    s = spectra(grid, a_k, b_k)
     columns = {"k": ("h/Mpc", s.k), "modes": ("count", s.modes), "P": (POWER, s.P_a)}
     columns |= {"P_first": (POWER, s.P_b), "P_cross": (POWER, s.P_ab)}
     columns |= {"r": ("1", s.r), "ratio": ("1", s.ratio)}
     path = out / f"{name}_with_{first}"
-    title = f"{name} with {first}: box {domain.box_size:g} Mpc/h, mesh {domain.n_side}"
+    title = f"{name} with {first}: box {grid.box_size:g} Mpc/h, mesh {grid.cells}"
     table, figure = (path.with_name(f"{path.name}{suffix}") for suffix in (".txt", ".png"))
     write_table(table, columns, f"coca correlation of {title}")
     panels = [

@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from coca.parallel.domain import Domain
+from coca.parallel.domain import Grid
 from coca.statistics.spectra import density_modes
 from tests.statistics.made import L
 
@@ -13,8 +13,8 @@ def test_multipoles_agree_with_abacusutils(domain, conditions):
     from coca.kernels.statistics import binned_multipoles
 
     abacus = pytest.importorskip("abacusnbody.analysis.power_spectrum")
-    one = Domain(L, 32)
-    delta_k = density_modes(one, domain.add_lattice(conditions.psi1), one.n_side, ordered=False)
+    one = Grid(L, 32)
+    delta_k = density_modes(one, domain.add_lattice(conditions.psi1), one.cells, ordered=False)
     edges = (np.arange(1, 17) - 1e-3) * one.kf
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

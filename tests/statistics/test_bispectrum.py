@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from coca.parallel.domain import Domain
+from coca.parallel.grid import Grid
 from coca.statistics import bispectrum
 from coca.statistics.spectra import density_modes
 from tests.statistics.made import L, made
@@ -12,10 +12,10 @@ from tests.statistics.made import L, made
 def test_bispectrum_is_the_direct_sum():
     """All ordered triangles of a tiny mesh, one by one."""
     m = 12
-    domain = Domain(L, m)
+    grid = Grid(L, m)
     x = np.random.default_rng(2).uniform(0, L, (3, 500))
     delta = np.fft.fftn(
-        np.fft.irfftn(density_modes(domain, made(x).x, m, ordered=False), (m, m, m))
+        np.fft.irfftn(density_modes(grid, made(x).x, m, ordered=False), (m, m, m))
     )
     w = np.sinc(np.fft.fftfreq(m)) ** 2
     delta /= w[:, None, None] * w[None, :, None] * w[None, None, :]
@@ -34,13 +34,11 @@ def test_bispectrum_is_the_direct_sum():
                 products.append(delta[p] * delta[q] * delta[r])
         return len(products), np.mean(products).real * L**6
 
-    found = bispectrum.equilateral(domain, made(x))
+    found = bispectrum.equilateral(grid, made(x))
     for i, shell in enumerate((2, 3)):
         triangles, B = direct(shell, shell)
         assert found.triangles[i] == triangles
         assert found.B[i] == pytest.approx(B, rel=1e-4)
-    every = bispectrum.Shells(
-        domain, density_modes(domain, made(x).x, m, ordered=False)
-    )
-    _, _, triangles, B, _ = bispectrum._triangle(domain, every[1], every[3])
+    every = bispectrum.Shells(grid, density_modes(grid, made(x).x, m, ordered=False))
+    _, _, triangles, B, _ = bispectrum._triangle(grid, every[1], every[3])
     assert (triangles, pytest.approx(B, rel=1e-4)) == direct(1, 3)

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import jv
 
 from coca.errors import FileError
-from coca.parallel.domain import Domain
+from coca.parallel.domain import Grid
 from coca.statistics.particle_spectra import (
     displacement,
     displacement_power,
@@ -18,7 +18,7 @@ from tests.statistics.made import HEADER, L, lattice, made, wave
 
 def test_momentum_of_a_plane_wave():
     """x = q + A sin kq, u = U sin kq: |p_k| = U/2 |J0(kA) - J2(kA)|."""
-    domain, A, U = Domain(L, 32), 5.0, 100.0
+    domain, A, U = Grid(L, 32), 5.0, 100.0
     q, shift = wave(64, A)
     s = momentum_power(domain, made(q + shift, shift * (U / A)))
     kA = domain.kf * A
@@ -34,7 +34,7 @@ def test_displacement_of_a_plane_wave(first):
     order = np.random.default_rng(1).permutation(16**3)
     particles = made((q + shift)[:, order], ids=(order + first).astype(np.uint64))
     np.testing.assert_allclose(displacement(particles).reshape(3, -1), shift, atol=2e-5)
-    s = displacement_power(Domain(L, 32), particles)
+    s = displacement_power(Grid(L, 32), particles)
     assert s.P_a[0] * s.modes[0] == pytest.approx(2 * 1.5**2 * L**3, rel=1e-5)
 
 
@@ -49,7 +49,7 @@ def test_kaiser_limit_of_a_plane_wave():
     """A small wave along x: power (1 + f)^2 with the line of sight along it, and 1 across."""
     f, A = 0.8, 0.02
     q, shift = wave(64, A)
-    domain = Domain(L, 16)  # four particles a cell: with one, CIC sees only its edges
+    domain = Grid(L, 16)  # four particles a cell: with one, CIC sees only its edges
     particles = made(q + shift, shift * (f / redshift_distortion(HEADER)))
     m = multipoles(domain, particles)
     P = 2 * (domain.kf * A / 2) ** 2 * L**3
