@@ -49,7 +49,7 @@ def config_values(tmp_path):
         "particles": 32,
         "mesh": 64,
         "seed": 3,
-        "frame": "lpt",
+        "method": "fitted",
         "force_evaluations": 3,
         "output": {"directory": str(tmp_path / "run")},
         "threads": 1,

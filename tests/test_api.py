@@ -13,7 +13,7 @@ from coca.run.plan import make_plan
 from coca.run.simulation import run_plan
 from tests import ROOT
 
-SMALL = {"particles": 32, "frame": "lpt", "force_evaluations": 2, "threads": 1}
+SMALL = {"particles": 32, "method": "fitted", "force_evaluations": 2, "threads": 1}
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_runs_are_independent_and_leave_threads_alone(result):
     """Other runs before, also on other threads and with the network, change nothing."""
     numba.set_num_threads(2)
     torch.set_num_threads(2)
-    coca.simulate(**SMALL | {"frame": "emulator", "seed": 5})
+    coca.simulate(**SMALL | {"method": "coca", "seed": 5})
     two = coca.simulate(**SMALL | {"threads": 2}, output={"redshifts": [1.0, 0.0]})
     one = coca.simulate(**SMALL, output={"redshifts": [1.0, 0.0]})
     assert (numba.get_num_threads(), torch.get_num_threads()) == (2, 2)

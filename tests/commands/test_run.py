@@ -43,7 +43,7 @@ def test_configs_for_many_ranks_can_be_run(name, tmp_path, capsys):
     for override in (f"output.directory={tmp_path}", "particles=64", "mesh=128", "box_size=128.0"):
         arguments += ["--set", override]
     assert run_sim.main(arguments) == 0
-    assert "lpt frame, fitted steps" in capsys.readouterr().out
+    assert "fitted steps in the frame of 2LPT" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_configs_for_many_ranks_can_be_run(name, tmp_path, capsys):
 def test_bad_input_stops_before_any_work(config_file, tmp_path, capsys, override, message):
     arguments = [str(config_file), "--set", override]
     if override.startswith("emulator"):
-        arguments += ["--set", "frame=emulator"]
+        arguments += ["--set", "method=coca"]
         message = "emulator.weights: cannot use absent.safetensors"
     assert run_sim.main(arguments) == 2
     error = capsys.readouterr().err

@@ -11,14 +11,11 @@ def test_slabs_are_as_few_as_fit(monkeypatch):
     free = 10 * 2**30
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, free))
     gpu = torch.device("cuda")
-    assert choose_slabs("auto", CPU, 8, 100 * free) == 1
-    assert choose_slabs("auto", gpu, 64, free // 2) == 1
-    assert choose_slabs("auto", gpu, 64, 2 * free) == 4
-    assert choose_slabs(16, gpu, 64, 2 * free) == 16
-    with pytest.raises(ConfigError, match=r"emulator\.slabs: found 3, wanted a divisor of 64"):
-        choose_slabs(3, gpu, 64, free)
+    assert choose_slabs(CPU, 8, 100 * free) == 1
+    assert choose_slabs(gpu, 64, free // 2) == 1
+    assert choose_slabs(gpu, 64, 2 * free) == 4
     with pytest.raises(ConfigError, match="wanted fewer particles or device: cpu"):
-        choose_slabs("auto", gpu, 4, 100 * free)
+        choose_slabs(gpu, 4, 100 * free)
 
 
 def test_device_is_chosen_or_refused():

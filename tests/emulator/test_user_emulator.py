@@ -15,7 +15,7 @@ KNOTS = np.linspace(0.2, 1.0, 6)
 @pytest.fixture(scope="module")
 def truth():
     """Displacements of a converged run by growth factor."""
-    steps = {"frame": "rest", "integrator": {"method": "bullfrog"}, "force_evaluations": 96}
+    steps = {"method": "bullfrog", "force_evaluations": 96}
     cosmology = Cosmology(**QUIJOTE)
     redshifts = [float(1 / cosmology.a_of_D(D) - 1) for D in KNOTS[:-1]]
     run = coca.simulate(**BOX, **steps, output={"redshifts": [*redshifts, 0.0]})
@@ -50,30 +50,30 @@ def test_it_leaves_with_2lpt(truth, cosmology, conditions):
 def test_a_table_of_true_snapshots_is_followed(truth):
     """Without forces to the snapshots themselves, and forces do it little harm."""
     own = OwnEmulator.from_snapshots(truth)
-    alone = coca.simulate(**BOX, frame=own, force_evaluations=0)
+    alone = coca.simulate(**BOX, emulator=own, force_evaluations=0)
     assert error(alone, truth) < 1e-4
-    lpt = coca.simulate(**BOX, frame="lpt", force_evaluations=0)
+    lpt = coca.simulate(**BOX, method="fitted", force_evaluations=0)
     for forces in (2, 6):
-        run = coca.simulate(**BOX, frame=own, force_evaluations=forces)
-        assert run.method == "emulator frame, gain 6"
+        run = coca.simulate(**BOX, emulator=own, force_evaluations=forces)
+        assert run.method == "COCA, gain 6 in the emulator's frame"
         assert error(run, truth) < 0.2 * error(lpt, truth)
 
 
 def test_a_bad_emulator_is_corrected_as_forces_grow(truth):
     """Displacements 3 % too large at all times."""
     own = OwnEmulator(lambda D: 1.03 * truth[D], KNOTS)
-    runs = [coca.simulate(**BOX, frame=own, force_evaluations=n) for n in (0, 6, 24, 96)]
+    runs = [coca.simulate(**BOX, emulator=own, force_evaluations=n) for n in (0, 6, 24, 96)]
     errors = [error(run, truth) for run in runs]
     # 0.093, 0.054, 0.0045 and 0.0002 Mpc/h
     assert errors[1] < 0.7 * errors[0] and errors[2] < 0.2 * errors[1] and errors[3] < 2e-3
-    assert all("emulator frame" in run.method for run in runs)
+    assert all("in the emulator's frame" in run.method for run in runs)
 
 
 def test_a_useless_emulator_gives_way(truth):
     rng = np.random.default_rng(1)
     own = OwnEmulator(lambda D: D * rng.normal(0, 5, truth[1.0].shape), KNOTS)
-    run = coca.simulate(**BOX, frame=own, force_evaluations=4)
-    assert run.method == "lpt frame, fitted steps"
+    run = coca.simulate(**BOX, emulator=own, force_evaluations=4)
+    assert run.method == "fitted steps in the frame of 2LPT"
     assert any("given up" in line for line in run.warnings)
 
 
@@ -84,10 +84,10 @@ def test_a_useless_emulator_gives_way(truth):
 )  # fmt: skip
 def test_bad_knots_are_named(truth, knots, message):
     with pytest.raises(coca.ConfigError, match=message):
-        coca.simulate(**BOX, frame=OwnEmulator(lambda D: truth[1.0], knots))
+        coca.simulate(**BOX, emulator=OwnEmulator(lambda D: truth[1.0], knots))
 
 
 @pytest.mark.parametrize("found", [np.zeros((2, 8)), np.zeros(8), np.full((3, 32**3), np.nan)])
 def test_what_is_no_displacement_is_named(found):
-    with pytest.raises(coca.ConfigError, match=r"frame: found an array .* wanted \(3, N\) finite"):
-        coca.simulate(**BOX, frame=OwnEmulator(lambda D: found, [0.5, 1.0]))
+    with pytest.raises(coca.ConfigError, match=r"emulator: found an array .*wanted \(3, N\) fin"):
+        coca.simulate(**BOX, emulator=OwnEmulator(lambda D: found, [0.5, 1.0]))

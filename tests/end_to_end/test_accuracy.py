@@ -18,7 +18,7 @@ SMALL = 5e-3, 1e-3
 """Errors of power and correlation that are as good as none."""
 
 
-BULLFROG = {"frame": "rest", "integrator": {"method": "bullfrog"}}
+BULLFROG = {"method": "bullfrog"}
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_fitted_steps_beat_bullfrog(config_values, Omega_m, sigma_8, z):
         return POWER_WEIGHT * power**2 + correlation
 
     for count in (2, 4, 6):
-        mine = errors(force_evaluations=count, integrator={"kick": "fitted"})
+        mine = errors(force_evaluations=count, method="fitted")
         others = errors(force_evaluations=count, **BULLFROG)
         if count == 2:
             assert loss(*mine) < 0.7 * loss(*others), (mine, others)
@@ -53,7 +53,7 @@ def test_fitted_steps_beat_bullfrog(config_values, Omega_m, sigma_8, z):
 
 def test_coca_corrects_its_emulator(config_values):
     """More forces, closer to the reference, from the shipped emulator."""
-    base = config_values | {"frame": "emulator", "reference": {"force_evaluations": 64}}
+    base = config_values | {"method": "coca", "reference": {"force_evaluations": 64}}
     errors = []
     for count in (0, 4, 16):
         s = run_plan(make_plan(make_config(base | {"force_evaluations": count})))

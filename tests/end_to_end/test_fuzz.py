@@ -50,7 +50,7 @@ FACTORS = st.sampled_from([0.0, 0.5, 1.001, 2.0, 3.0, 10.0, 1e-9, 1e9])
 
 
 TEXTS = st.one_of(
-    st.sampled_from(["auto", "lpt", "rest", "emulator", "bullfrog", "fitted", "gain", "table"]),
+    st.sampled_from(["auto", "lpt", "coca", "emulator", "bullfrog", "fitted", "pm", "table"]),
     st.sampled_from(["", "/", "/dev/null", "configs/cola.yaml", "~", "x" * 5000, "a\0b"]),
     st.text(max_size=9),
 )
@@ -65,14 +65,14 @@ VALUES = st.recursive(
 
 OPTIONS = st.sampled_from(
     [
-        ("frame", "rest"), ("frame", "lpt"), ("force_evaluations", 0), ("force_evaluations", 99),
-        ("force_evaluations", "auto"), ("tolerance", 0.1), ("integrator", {"method": "fastpm"}),
-        ("integrator", {"kick": "gain"}), ("integrator", {"table": "configs/cola.yaml"}),
-        ("emulator", {"weights": "configs/cola.yaml"}), ("emulator", {"slabs": 1024}),
+        ("method", "pm"), ("method", "fitted"), ("force_evaluations", 0), ("force_evaluations", 99),
+        ("force_evaluations", "auto"), ("tolerance", 0.1), ("method", "fastpm"),
+        ("method", "cola"), ("table", "configs/cola.yaml"),
+        ("emulator", {"weights": "configs/cola.yaml"}), ("emulator", None),
         ("linear_power", {"source": "table", "file": "/dev/null"}), ("device", "cuda"),
         ("initial_conditions", {"file": "configs/cola.yaml"}), ("threads", 1024),
         ("ensemble", {"table": "configs/cola.yaml"}), ("ensemble", {"seeds": [1, 2]}),
-        ("force", {"gradient": "spectral", "deconvolve": True}), ("mesh", 64), ("particles", 64),
+        ("force", {"deconvolve": True}), ("mesh", 64), ("particles", 64),
     ]
 )  # fmt: skip
 

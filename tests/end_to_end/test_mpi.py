@@ -66,7 +66,7 @@ def test_quickstart_gives_the_same_particles(tmp_path):
 def small(config_values, tmp_path):
     """A configuration that goes through every stage."""
     values = config_values | {
-        "frame": "emulator",
+        "method": "coca",
         "reference": {"force_evaluations": 8},
         "force_evaluations": 2,
     }

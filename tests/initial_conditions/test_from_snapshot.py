@@ -125,9 +125,9 @@ def values(config_values, path):
 @pytest.mark.parametrize(
     "method",
     [
-        {"frame": "rest", "integrator": {"method": "bullfrog"}},
-        {"frame": "lpt", "reference": {"force_evaluations": 8}},
-        {"frame": "lpt", "integrator": {"kick": "explicit"}},
+        {"method": "bullfrog"},
+        {"method": "fitted", "reference": {"force_evaluations": 8}},
+        {"method": "cola"},
     ],
 )
 def test_a_run_from_a_snapshot_is_that_from_the_seed(values, method):
@@ -143,16 +143,16 @@ def test_a_run_from_a_snapshot_is_that_from_the_seed(values, method):
 
 def test_the_particles_of_the_snapshot_are_evolved(values, path, domain, cosmology, conditions, D):
     """Particles without second order end elsewhere than those of 2LPT, also in its frame."""
-    values |= {"force_evaluations": 8, "integrator": {"kick": "explicit"}}
+    values |= {"force_evaluations": 8, "method": "cola"}
     second = run_plan(make_plan(make_config(values))).snapshots[0].disp
     psi1 = conditions.psi1
     write_snapshot(path, domain, cosmology, Snapshot(D, D * psi1, psi1), {})
     found = {}
-    for frame in ("rest", "lpt"):
-        plan = make_plan(make_config(values | {"frame": frame, "force_evaluations": 64}))
-        found[frame] = run_plan(plan).snapshots[0].disp
-    difference = np.std(found["lpt"] - second)
-    assert np.std(found["lpt"] - found["rest"]) < 0.3 * difference
+    for method in ("pm", "cola"):
+        plan = make_plan(make_config(values | {"method": method, "force_evaluations": 64}))
+        found[method] = run_plan(plan).snapshots[0].disp
+    difference = np.std(found["cola"] - second)
+    assert np.std(found["cola"] - found["pm"]) < 0.3 * difference
 
 
 def test_the_start_is_the_snapshots(values):

@@ -41,8 +41,9 @@ def test_nonlinearity_is_the_rms_of_the_linear_density(domain, conditions):
 @pytest.mark.parametrize("count", [1, 3, 8])
 def test_a_frame_without_residual_is_followed_exactly(table, domain, cosmology, conditions, count):
     frame = conditions.lpt_frame(cosmology)
-    plan = schemes.residual(cosmology, schemes.step_boundaries(0.06, 1.0, table.fractions[count]))
-    rule = FittedKick(domain, cosmology, frame, table, plan, 1.0)
+    fitted = table.by_count[count]
+    plan = schemes.residual(cosmology, schemes.step_boundaries(0.06, 1.0, fitted.fractions))
+    rule = FittedKick.of_table(domain, cosmology, frame, fitted, plan, 1.0)
     steps = iter(plan)
 
     def exact_force(x, density, out):

@@ -1,9 +1,13 @@
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from coca.errors import FileError
+from coca.files.safetensors import read_tensors, write_tensors
 from coca.integration import schemes
-from coca.integration.fitted_table import CLASSES, MATRIX, FittedSteps, shipped
+from coca.integration.fitted_table import CLASSES, MATRIX, FittedCount, FittedSteps, shipped
 
 
 @pytest.fixture(scope="module")
@@ -16,68 +20,77 @@ def test_table_survives_its_file(table, tmp_path):
     table.save(path)
     again = FittedSteps.load(path)
     assert again.counts == table.counts and again.fitted == table.fitted
-    assert again.substep_thresholds == table.substep_thresholds
+    assert again.with_substeps == table.with_substeps
     assert again.frame == table.frame == "lpt"
     for count in table.counts:
-        np.testing.assert_array_equal(again.nodes[count], table.nodes[count])
-        np.testing.assert_array_equal(again.matrices[count], table.matrices[count])
-        np.testing.assert_array_equal(again.residuals[count], table.residuals[count])
-        np.testing.assert_array_equal(again.errors[count], table.errors[count])
-        np.testing.assert_array_equal(again.error_fits[count], table.error_fits[count])
+        for found, wanted in zip(
+            asdict(again.by_count[count]).values(),
+            asdict(table.by_count[count]).values(),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(found, wanted)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(FileError, match=r"integrator\.table: cannot use"):
+    with pytest.raises(FileError, match=r"table: cannot use"):
         FittedSteps.load(path)
-    with pytest.raises(FileError, match=r"integrator\.table: cannot use"):
+    with pytest.raises(FileError, match=r"table: cannot use"):
         FittedSteps.load(tmp_path / "absent.safetensors")
+
+
+ONE_STEP = FittedCount(
+    nodes=np.array([0.0, 1.0]),
+    fractions=np.array([0.0, 1.0]),
+    matrices=np.zeros((1, 2, *CLASSES, *MATRIX)),
+    residuals=np.zeros((1, 2)),
+    errors=np.zeros(2),
+    error_fit=np.ones(2),
+)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"nodes": {1: [1.0, 0.0]}}, r"nodes\.1: wanted increasing values"),
-        ({"nodes": {1: [0.0, np.nan]}}, "values that are not finite"),
-        ({"matrices": {}}, "no matrices"),
-        ({"matrices": {1: np.zeros((2, 2))}}, r"matrices\.1: found shape \(2, 2\), wanted"),
-        ({"fractions": {1: [0.0, 0.5, 1.0]}}, r"fractions\.1: found shape \(3,\), wanted \(2,\)"),
-        ({"fractions": {1: [1.0, 0.0]}}, r"fractions\.1: wanted increasing values"),
-        ({"substep_thresholds": {1: -1.0}}, "substep_thresholds: .*wanted positive values"),
-        ({"substep_thresholds": {1: np.nan}}, "substep_thresholds: .*wanted positive values"),
-        (
-            {"substep_thresholds": {1: 0.2, 2: 0.2}},
-            r"substep_thresholds: found \[1, 2\], wanted some of \[1\]",
-        ),
-        ({"residuals": {1: np.zeros(3)}}, r"residuals\.1: found shape \(3,\), wanted \(1, 2\)"),
-        ({"errors": {1: np.zeros(3)}}, r"errors\.1: found shape \(3,\), wanted \(2,\)"),
-        ({"error_fits": {1: np.ones(3)}}, r"error_fits\.1: found shape \(3,\), wanted \(2,\)"),
+        ({"nodes": [1.0, 0.0]}, r"nodes\.1: wanted increasing values"),
+        ({"nodes": [0.0, np.nan]}, "values that are not finite"),
+        ({"matrices": np.zeros((2, 2))}, r"matrices\.1: found shape \(2, 2\), wanted"),
+        ({"fractions": [0.0, 0.5, 1.0]}, r"fractions\.1: found shape \(3,\), wanted \(2,\)"),
+        ({"fractions": [1.0, 0.0]}, r"fractions\.1: wanted increasing values"),
+        ({"substep_threshold": -1.0}, r"substep_threshold\.1: .*wanted a positive value"),
+        ({"substep_threshold": np.nan}, r"substep_threshold\.1: .*wanted a positive value"),
+        ({"residuals": np.zeros(3)}, r"residuals\.1: found shape \(3,\), wanted \(1, 2\)"),
+        ({"errors": np.zeros(3)}, r"errors\.1: found shape \(3,\), wanted \(2,\)"),
+        ({"error_fit": np.ones(3)}, r"error_fit\.1: found shape \(3,\), wanted \(2,\)"),
     ],
 )
 def test_tables_that_are_none_say_why(table, tmp_path, changes, message):
-    parts = {
-        "nodes": {1: [0.0, 1.0]},
-        "fractions": {1: [0.0, 1.0]},
-        "matrices": {1: np.zeros((1, 2, *CLASSES, *MATRIX))},
-        "substep_thresholds": {},
-        "residuals": {1: np.zeros((1, 2))},
-        "errors": {1: np.zeros(2)},
-        "error_fits": {1: np.ones(2)},
-    } | changes
-    bad = FittedSteps(**parts, fitted=table.fitted, frame="lpt")
+    bad = FittedSteps("lpt", table.fitted, {1: replace(ONE_STEP, **changes)})
     bad.save(tmp_path / "table.safetensors")
-    with pytest.raises(FileError, match=rf"integrator\.table: .*{message}"):
+    with pytest.raises(FileError, match=rf"table: .*{message}"):
         FittedSteps.load(tmp_path / "table.safetensors")
+
+
+def test_tables_without_a_part_name_it(table, tmp_path):
+    path = tmp_path / "table.safetensors"
+    FittedSteps("lpt", table.fitted, {}).save(path)
+    with pytest.raises(FileError, match=r"table: .*no matrices"):
+        FittedSteps.load(path)
+    FittedSteps("lpt", table.fitted, {1: ONE_STEP}).save(path)
+    metadata, tensors = read_tensors(path, "numpy")
+    del tensors["matrices.1"]
+    write_tensors(path, save_file, tensors, metadata)
+    with pytest.raises(FileError, match=r"table: .*matrices\.1: missing"):
+        FittedSteps.load(path)
 
 
 def test_residuals_of_the_fit_belong_to_their_steps(table, cosmology):
     """On the fitted steps the stored values, and the same function of D on others."""
-    fitted = schemes.residual(cosmology, schemes.step_boundaries(0.06, 1.0, table.fractions[6]))
+    six = table.by_count[6]
+    fitted = schemes.residual(cosmology, schemes.step_boundaries(0.06, 1.0, six.fractions))
     H = np.array([step.D1 - step.D0 for step in fitted])
-    node = table.nodes[6][1]
-    np.testing.assert_allclose(
-        H**2 * table.residual(fitted, node, 6), table.residuals[6][:, 1], rtol=1e-6
-    )
+    node = six.nodes[1]
+    np.testing.assert_allclose(H**2 * six.residual(fitted, node), six.residuals[:, 1], rtol=1e-6)
     uniform = schemes.residual(cosmology, np.linspace(0.06, 1.0, 41))
-    most = table.counts[-1]
-    s = table.residual(uniform, node, most)
+    most = table.by_count[table.counts[-1]]
+    s = most.residual(uniform, node)
     assert len(s) == 40 and s.min() > 0
-    own = schemes.residual(cosmology, schemes.step_boundaries(0.06, 1.0, table.fractions[most]))
-    assert s.max() <= table.residual(own, node, most).max() * 1.001
+    own = schemes.residual(cosmology, schemes.step_boundaries(0.06, 1.0, most.fractions))
+    assert s.max() <= most.residual(own, node).max() * 1.001

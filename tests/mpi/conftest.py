@@ -33,7 +33,7 @@ def compiled(ranks):
     values = {
         "cosmology": {"Omega_m": 0.3, "Omega_b": 0.05, "h": 0.7, "n_s": 0.96, "sigma_8": 0.8},
         "linear_power": {"source": "eisenstein_hu"},
-        "box_size": 32.0, "particles": 16, "mesh": 32, "seed": 1, "frame": "lpt", "threads": 1,
+        "box_size": 32.0, "particles": 16, "mesh": 32, "seed": 1, "method": "fitted", "threads": 1,
         "force_evaluations": 2, "output": {"directory": "unused"},
     }  # fmt: skip
     compile_kernels(make_config(values), ranks)

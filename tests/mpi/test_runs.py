@@ -19,13 +19,12 @@ from coca.run.simulation import run_plan
 from tests.agreement import HANDFUL, check_same
 
 METHODS = {
-    "bullfrog": {"frame": "rest", "integrator": {"method": "bullfrog"}},
-    "pm": {"frame": "rest"},
-    "cola": {"frame": "lpt", "integrator": {"kick": "explicit"}},
-    "gain": {"frame": "lpt", "integrator": {"kick": "gain"}},
-    "fitted": {"frame": "lpt", "reference": {"force_evaluations": 8}},
-    "tolerance": {"frame": "lpt", "force_evaluations": "auto", "tolerance": 0.2},
-    "coca": {"frame": "emulator"},
+    "bullfrog": {"method": "bullfrog"},
+    "pm": {"method": "pm"},
+    "cola": {"method": "cola"},
+    "fitted": {"method": "fitted", "reference": {"force_evaluations": 8}},
+    "tolerance": {"method": "fitted", "force_evaluations": "auto", "tolerance": 0.2},
+    "coca": {"method": "coca"},
 }
 
 
@@ -66,8 +65,8 @@ def test_runs_give_the_same_particles(ranks, values, whole, method):
 
 def test_a_run_from_a_snapshot(ranks, values, whole, shared_path):
     """A run of ours, ended early, is gone on with."""
-    values |= {"frame": "lpt", "reference": {"force_evaluations": 8}}
-    early = make_config(values | {"output": {"redshifts": [9.0]}, "integrator": {"kick": "gain"}})
+    values |= {"method": "fitted", "reference": {"force_evaluations": 8}}
+    early = make_config(values | {"output": {"redshifts": [9.0]}, "method": "cola"})
     done, path = run_plan(make_plan(early, ranks)), shared_path / "start.hdf5"
     write_snapshot(path, done.domain, done.cosmology, done.snapshots[0], {})
     config = make_config(values | {"initial_conditions": {"snapshot": str(path)}})
@@ -135,7 +134,7 @@ def test_ranks_agree_on_how_the_network_is_done(ranks, values, monkeypatch):
     monkeypatch.setattr("coca.emulator.device.choose_slabs", lambda *arguments: mine)
     precision = torch.float32 if ranks.rank == 0 else torch.bfloat16
     monkeypatch.setattr("coca.emulator.device.choose_precision", lambda *arguments: precision)
-    sizes = {"frame": "emulator", "particles": 96, "mesh": 192, "box_size": 192.0}
+    sizes = {"method": "coca", "particles": 96, "mesh": 192, "box_size": 192.0}
     network = make_plan(make_config(values | sizes), ranks).network
     assert (network.slabs, network.precision) == (2, torch.float32)
 

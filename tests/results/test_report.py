@@ -1,6 +1,5 @@
 """The report: what is on the page in which case, and that the page stands alone."""
 
-import copy
 import json
 import re
 from dataclasses import replace
@@ -25,11 +24,11 @@ ALWAYS = ["trust", "residual", "time", "configuration", "machine", "files"]
 CASES = {
     "several redshifts": {"output": {"redshifts": [2.0, 0.5, 0.0]}},
     "reference": {"reference": {"force_evaluations": 8}},
-    "no frame": {"frame": "rest", "integrator": {"method": "bullfrog"}},
-    "no frame, reference": {"frame": "rest", "reference": {"force_evaluations": 8}},
+    "no frame": {"method": "bullfrog"},
+    "no frame, reference": {"method": "pm", "reference": {"force_evaluations": 8}},
     "no forces": {"force_evaluations": 0},
     "no forces, reference": {"force_evaluations": 0, "reference": {"force_evaluations": 8}},
-    "emulator": {"frame": "emulator", "force_evaluations": 2, "cosmology.Omega_m": 0.6},
+    "emulator": {"method": "coca", "force_evaluations": 2, "cosmology.Omega_m": 0.6},
 }
 
 
@@ -52,7 +51,7 @@ def case(request, tmp_path_factory):
         },
         "linear_power": {"source": "eisenstein_hu"},
         "box_size": 64.0, "particles": 32, "mesh": 64, "seed": 3, "threads": 1,
-        "frame": "lpt", "force_evaluations": 3, "output": {"snapshots": False},
+        "method": "fitted", "force_evaluations": 3, "output": {"snapshots": False},
     }  # fmt: skip
     options = dict(CASES[request.param])
     values["cosmology"]["Omega_m"] = options.pop("cosmology.Omega_m", 0.3175)
@@ -136,17 +135,22 @@ def test_numbers_are_those_of_the_record(case):
         assert f"{key}{value}" in configuration.replace(" ", "")
 
 
-def test_a_refuted_frame_is_a_warning(config_values, tmp_path):
+def test_a_rejected_frame_is_a_warning(config_values, tmp_path):
     """Steps that expect residuals of a far better frame give way to explicit ones."""
 
     def distrust(plan):
         first, *others = plan.methods
-        strict = copy.copy(first.table)
-        strict.residuals = {count: 0.01 * r for count, r in strict.residuals.items()}
-        return replace(plan, methods=(replace(first, table=strict), *others))
+        table = first.table
+        counts = {n: replace(c, residuals=0.01 * c.residuals) for n, c in table.by_count.items()}
+        return replace(
+            plan, methods=(replace(first, table=replace(table, by_count=counts)), *others)
+        )
 
     root, _, record = write(config_values, tmp_path / "run", distrust)
-    assert words(root.find(".//h1")) == "lpt frame, explicit kicks, 3 force evaluations"
+    assert (
+        words(root.find(".//h1"))
+        == "COLA, explicit kicks in the frame of 2LPT, 3 force evaluations"
+    )
     assert "fitted steps given up" in record["warnings"][-1]
     assert record["warnings"][-1] in words(section(root, "warnings"))
 

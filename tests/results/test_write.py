@@ -50,7 +50,7 @@ def finished(tmp_path_factory):
     values = {
         "cosmology": {"Omega_m": 0.3, "Omega_b": 0.05, "h": 0.7, "n_s": 0.96, "sigma_8": 0.8},
         "linear_power": {"source": "eisenstein_hu"},
-        "box_size": 64.0, "particles": 32, "mesh": 64, "seed": 1, "frame": "lpt", "threads": 1,
+        "box_size": 64.0, "particles": 32, "mesh": 64, "seed": 1, "method": "fitted", "threads": 1,
         "force_evaluations": 1, "output": {"directory": str(tmp_path_factory.mktemp("run") / "a")},
     }  # fmt: skip
     plan = make_plan(make_config(values))

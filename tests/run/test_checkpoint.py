@@ -65,9 +65,9 @@ def stop_after(monkeypatch, steps):
 
 METHODS = {
     "fitted": {},
-    "bullfrog": {"frame": "rest", "integrator": {"method": "bullfrog"}},
-    "cola": {"integrator": {"kick": "explicit"}},
-    "coca": {"frame": "emulator", "force_evaluations": 8},
+    "bullfrog": {"method": "bullfrog"},
+    "cola": {"method": "cola"},
+    "coca": {"method": "coca", "force_evaluations": 8},
     "tolerance": {"force_evaluations": "auto", "tolerance": 0.02},
 }
 
@@ -89,10 +89,10 @@ def test_every_method_resumes(values, tmp_path, directory, monkeypatch, method, 
     same_results(directory, wanted)
 
 
-def test_a_refuted_frame_stays_refuted(values, tmp_path, directory, monkeypatch, capsys):
+def test_a_rejected_frame_stays_rejected(values, tmp_path, directory, monkeypatch, capsys):
     """The run goes on with the method that took its place."""
     path, wanted = tmp_path / "config.yaml", tmp_path / "unbroken"
-    path.write_text(yaml.safe_dump(values | {"frame": "emulator", "force_evaluations": 8}))
+    path.write_text(yaml.safe_dump(values | {"method": "coca", "force_evaluations": 8}))
     monkeypatch.setattr("coca.run.method.MAX_RESIDUAL_RATIO", 1e-3)
     assert run(path, "--set", f"output.directory={wanted}") == 0
     assert len(json.loads((wanted / "run.json").read_text())["warnings"]) >= 2

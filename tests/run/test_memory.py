@@ -28,10 +28,10 @@ def test_a_run_too_large_for_the_machine_is_refused(config_file, capsys):
 @pytest.mark.parametrize(
     ("n", "options"),
     [
-        (176, {"frame": "rest", "integrator": {"method": "bullfrog"}}),
-        (176, {"frame": "lpt", "force": {"gradient": "spectral"}, "output.redshifts": [1, 0]}),
-        (176, {"frame": "lpt", "force_evaluations": 2}),
-        (128, {"frame": "emulator", "reference": {"force_evaluations": 8}}),
+        (176, {"method": "bullfrog"}),
+        (176, {"method": "cola", "output.redshifts": [1, 0]}),
+        (176, {"method": "fitted", "force_evaluations": 2}),
+        (128, {"method": "coca", "reference": {"force_evaluations": 8}}),
     ],
     ids=["bullfrog", "cola", "fitted", "coca"],
 )

@@ -29,13 +29,13 @@ def config_file(config_values, tmp_path):
 
 
 def test_unfit_emulator_lattice_is_an_error(config_file, capsys):
-    arguments = [str(config_file), "--set", "frame=emulator", "--set", "box_size=80.0"]
+    arguments = [str(config_file), "--set", "method=coca", "--set", "box_size=80.0"]
     assert run_sim.main(arguments) == 2
     assert "box_size: found 80 for 32 particles" in capsys.readouterr().err
 
 
 def test_outside_the_training_is_warned_of_in_the_output(config_file, tmp_path, capsys):
-    arguments = [str(config_file), "--set", "frame=emulator", "--set", "cosmology.Omega_m=0.6"]
+    arguments = [str(config_file), "--set", "method=coca", "--set", "cosmology.Omega_m=0.6"]
     assert run_sim.main(arguments) == 0
     warning = "cosmology.Omega_m = 0.6 is outside the range"
     assert f"warning: {warning}" in capsys.readouterr().out

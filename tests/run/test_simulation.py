@@ -10,11 +10,11 @@ def run(config_values, **options):
     return run_plan(make_plan(make_config(config_values | options)))
 
 
-@pytest.mark.parametrize("kick", ["fitted", "explicit"])
-def test_tolerance_decides_how_many_forces(config_values, kick):
+@pytest.mark.parametrize("method", ["fitted", "cola"])
+def test_tolerance_decides_how_many_forces(config_values, method):
     """The estimate meets it, and so does the truth to the factor that the estimate is good to."""
-    values = config_values | {"force_evaluations": "auto", "integrator": {"kick": kick}}
-    values |= {"tolerance": 0.08 if kick == "explicit" else 0.14}
+    values = config_values | {"force_evaluations": "auto", "method": method}
+    values |= {"tolerance": 0.08 if method == "cola" else 0.14}
     simulation = run(values, reference={"force_evaluations": 64})
     loose = run(values | {"tolerance": 0.5})
     error = np.std(simulation.snapshots[0].disp - simulation.reference[0].disp)
