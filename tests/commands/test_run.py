@@ -43,7 +43,7 @@ def test_configs_for_many_ranks_can_be_run(name, tmp_path, capsys):
     for override in (f"output.directory={tmp_path}", "particles=64", "mesh=128", "box_size=128.0"):
         arguments += ["--set", override]
     assert run_sim.main(arguments) == 0
-    assert "lpt frame, fitted steps" in capsys.readouterr().out
+    assert "fitted steps in the frame of 2LPT" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

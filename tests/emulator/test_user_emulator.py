@@ -55,7 +55,7 @@ def test_a_table_of_true_snapshots_is_followed(truth):
     lpt = coca.simulate(**BOX, method="fitted", force_evaluations=0)
     for forces in (2, 6):
         run = coca.simulate(**BOX, emulator=own, force_evaluations=forces)
-        assert run.method == "emulator frame, gain 6"
+        assert run.method == "COCA, gain 6 in the emulator's frame"
         assert error(run, truth) < 0.2 * error(lpt, truth)
 
 
@@ -66,14 +66,14 @@ def test_a_bad_emulator_is_corrected_as_forces_grow(truth):
     errors = [error(run, truth) for run in runs]
     # 0.093, 0.054, 0.0045 and 0.0002 Mpc/h
     assert errors[1] < 0.7 * errors[0] and errors[2] < 0.2 * errors[1] and errors[3] < 2e-3
-    assert all("emulator frame" in run.method for run in runs)
+    assert all("in the emulator's frame" in run.method for run in runs)
 
 
 def test_a_useless_emulator_gives_way(truth):
     rng = np.random.default_rng(1)
     own = OwnEmulator(lambda D: D * rng.normal(0, 5, truth[1.0].shape), KNOTS)
     run = coca.simulate(**BOX, emulator=own, force_evaluations=4)
-    assert run.method == "lpt frame, fitted steps"
+    assert run.method == "fitted steps in the frame of 2LPT"
     assert any("given up" in line for line in run.warnings)
 
 
@@ -89,5 +89,5 @@ def test_bad_knots_are_named(truth, knots, message):
 
 @pytest.mark.parametrize("found", [np.zeros((2, 8)), np.zeros(8), np.full((3, 32**3), np.nan)])
 def test_what_is_no_displacement_is_named(found):
-    with pytest.raises(coca.ConfigError, match=r"frame: found an array .* wanted \(3, N\) finite"):
+    with pytest.raises(coca.ConfigError, match=r"emulator: found an array .*wanted \(3, N\) fin"):
         coca.simulate(**BOX, emulator=OwnEmulator(lambda D: found, [0.5, 1.0]))

@@ -12,10 +12,14 @@ from coca.configuration.fitting import FitConfig
 from coca.configuration.run import Config
 from coca.configuration.training import TrainConfig
 from tests import ROOT
+from tests.house import modules
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
-COMMAND = re.compile(r"python (run_sim\.py|-m coca\.\w+|-m benchmarks \w+)(?: (configs/\S+))?")
+COMMAND = re.compile(
+    r"(?:python (run_sim\.py|-m benchmarks \w+)|(?:^|`)(coca \w+))(?: (configs/[\w./-]+))?", re.M
+)
+COMMANDS = "run", "analyse", "train", "fit"
 
 
 def commands(text):
@@ -48,13 +52,14 @@ def test_files_that_are_named_exist(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_exist(page):
-    for program, file in commands(page.read_text()):
-        kind, _, name = program.rpartition(" ")
-        if "benchmarks" in kind:
+    for program, command, file in commands(page.read_text()):
+        name = (program or command).split()[-1]
+        if command:
+            assert name in COMMANDS
+        elif "benchmarks" in program:
             assert name in (*NAMES, "NAME")
         else:
-            path = name.replace(".", "/") + ".py" if kind else name
-            assert (ROOT / path).is_file()
+            assert (ROOT / name).is_file()
         assert not file or (ROOT / file).is_file()
 
 
@@ -85,9 +90,8 @@ def keys(schema, part, prefix=""):
 
 def test_public_modules_are_in_the_api(html):
     text = (html / "api.html").read_text()
-    for package in ("coca", "coca/emulator", "kernels"):
-        for path in (ROOT / package).glob("[!_]*.py"):
-            name = f"{package.replace('/', '.')}.{path.stem}"
+    for name in modules():
+        if not name.rpartition(".")[2].startswith("_"):
             assert f'id="module-{name}"' in text, name
 
 

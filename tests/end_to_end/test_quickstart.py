@@ -33,7 +33,7 @@ def test_quickstart_from_the_command_line(tmp_path):
     assert seconds["network"] > 0 and record["versions"]["torch"]
     integration = seconds["integration"] - record["compilation_by_stage"].get("integration", 0.0)
     assert seconds["reference run"] > 3 * integration  # 64 forces, the run's are apart
-    assert record["method"] == "emulator frame, fitted steps"
+    assert record["method"] == "COCA, fitted steps in the emulator's frame"
     header, table = read_table(tmp_path / "spectra_000.txt")
     assert header[:3] == ["k [h/Mpc]", "modes [count]", "P [(Mpc/h)^3]"]
     columns = dict(zip(header, table.T, strict=True))

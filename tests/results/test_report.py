@@ -1,6 +1,5 @@
 """The report: what is on the page in which case, and that the page stands alone."""
 
-import copy
 import json
 import re
 from dataclasses import replace
@@ -136,17 +135,22 @@ def test_numbers_are_those_of_the_record(case):
         assert f"{key}{value}" in configuration.replace(" ", "")
 
 
-def test_a_refuted_frame_is_a_warning(config_values, tmp_path):
+def test_a_rejected_frame_is_a_warning(config_values, tmp_path):
     """Steps that expect residuals of a far better frame give way to explicit ones."""
 
     def distrust(plan):
         first, *others = plan.methods
-        strict = copy.copy(first.table)
-        strict.residuals = {count: 0.01 * r for count, r in strict.residuals.items()}
-        return replace(plan, methods=(replace(first, table=strict), *others))
+        table = first.table
+        counts = {n: replace(c, residuals=0.01 * c.residuals) for n, c in table.by_count.items()}
+        return replace(
+            plan, methods=(replace(first, table=replace(table, by_count=counts)), *others)
+        )
 
     root, _, record = write(config_values, tmp_path / "run", distrust)
-    assert words(root.find(".//h1")) == "lpt frame, explicit kicks, 3 force evaluations"
+    assert (
+        words(root.find(".//h1"))
+        == "COLA, explicit kicks in the frame of 2LPT, 3 force evaluations"
+    )
     assert "fitted steps given up" in record["warnings"][-1]
     assert record["warnings"][-1] in words(section(root, "warnings"))
 

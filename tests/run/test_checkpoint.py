@@ -89,7 +89,7 @@ def test_every_method_resumes(values, tmp_path, directory, monkeypatch, method, 
     same_results(directory, wanted)
 
 
-def test_a_refuted_frame_stays_refuted(values, tmp_path, directory, monkeypatch, capsys):
+def test_a_rejected_frame_stays_rejected(values, tmp_path, directory, monkeypatch, capsys):
     """The run goes on with the method that took its place."""
     path, wanted = tmp_path / "config.yaml", tmp_path / "unbroken"
     path.write_text(yaml.safe_dump(values | {"method": "coca", "force_evaluations": 8}))

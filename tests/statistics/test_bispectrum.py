@@ -2,8 +2,8 @@ import itertools
 
 import numpy as np
 import pytest
-
 from coca.parallel.grid import Grid
+
 from coca.statistics import bispectrum
 from coca.statistics.spectra import density_modes
 from tests.statistics.made import L, made
@@ -14,9 +14,7 @@ def test_bispectrum_is_the_direct_sum():
     m = 12
     grid = Grid(L, m)
     x = np.random.default_rng(2).uniform(0, L, (3, 500))
-    delta = np.fft.fftn(
-        np.fft.irfftn(density_modes(grid, made(x).x, m, ordered=False), (m, m, m))
-    )
+    delta = np.fft.fftn(np.fft.irfftn(density_modes(grid, made(x).x, m, ordered=False), (m, m, m)))
     w = np.sinc(np.fft.fftfreq(m)) ** 2
     delta /= w[:, None, None] * w[None, :, None] * w[None, None, :]
     numbers = np.rint(np.fft.fftfreq(m, 1 / m)).astype(int)
