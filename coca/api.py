@@ -156,7 +156,7 @@ def simulate(config: Config | None = None, *, quiet: bool = True, **values: Any)
     )
 
 
-def initial_conditions(config: Config | None = None, **values: Any) -> InitialConditions:
+def make_initial_conditions(config: Config | None = None, **values: Any) -> InitialConditions:
     """The linear modes and displacements that `simulate` starts from, given the same arguments."""
     config = complete(config, values)
     plan, source, cosmology = make_plan(config), config.linear_power, config.cosmology.build()

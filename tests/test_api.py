@@ -112,6 +112,6 @@ def test_runs_are_independent_and_leave_threads_alone(result):
 def test_initial_conditions_are_those_of_the_run():
     """No force moves particles from the 2LPT frame."""
     values = SMALL | {"force_evaluations": 0}
-    conditions, result = coca.initial_conditions(**values), coca.simulate(**values)
+    conditions, result = coca.make_initial_conditions(**values), coca.simulate(**values)
     lpt = conditions.lpt_frame(result.config.cosmology.build())
     np.testing.assert_array_equal(lpt.displacement(result.last.D), result.displacement)
