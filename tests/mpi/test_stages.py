@@ -255,7 +255,7 @@ POSITIONS = {
 }
 FORCES = [
     {},
-    {"gradient": 6, "assignment": "tsc"},
+    {"assignment": "tsc"},
     {"gradient": "spectral"},
     {"gradient": "spectral", "assignment": "tsc", "deconvolve": True},
 ]
