@@ -31,8 +31,9 @@ _NOTHING = np.empty(0, np.float32)
 def read_gradient(x, inverse_cell, mesh, slab, out, cloud=CIC, lattice=None, laplacian=_NOTHING):
     """Interpolate the gradient of a mesh at the particles, by central differences of order 4.
 
-    The mesh has five cells across or more. The same as differencing the mesh and reading three components, without their memory;
-    and, if asked for, the Laplacian by second differences over next neighbours.
+    The mesh has five cells across or more. This is the same as differencing the mesh and reading
+    three components, without their memory; and, if asked for, the Laplacian by second differences
+    over next neighbours.
 
     Parameters
     ----------
