@@ -48,8 +48,8 @@ def test_fit_command_writes_a_table_that_serves(config_values, tmp_path, capsys)
     more = ["--set=counts=[1]", "--set=nodes=3", "--set=seed=320000"]
     assert main(["fit", *arguments, *more]) == 0
     after = FittedSteps.load(path)
-    np.testing.assert_array_equal(after.matrices[2], before.matrices[2])
-    assert [len(after.nodes[n]) for n in after.counts] == [3, 2]
+    np.testing.assert_array_equal(after.by_count[2].matrices, before.by_count[2].matrices)
+    assert [len(after.by_count[n].nodes) for n in after.counts] == [3, 2]
     capsys.readouterr()
     assert main(["fit", *arguments, *more, "--set=spacing=[1.0, 2.0]"]) == 2
     assert f"table: found {path} of frame lpt" in capsys.readouterr().err

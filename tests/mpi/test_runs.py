@@ -133,9 +133,9 @@ def test_what_is_written(ranks, config_file, values, shared_path):
 def test_ranks_agree_on_how_the_network_is_done(ranks, values, monkeypatch):
     """Whatever each one's own device would take."""
     mine = 2 if ranks.rank == ranks.size - 1 else 1
-    monkeypatch.setattr("coca.emulator.device.choose_slabs", lambda *arguments: mine)
+    monkeypatch.setattr("coca.emulator.loaded.choose_slabs", lambda *arguments: mine)
     precision = torch.float32 if ranks.rank == 0 else torch.bfloat16
-    monkeypatch.setattr("coca.emulator.device.choose_precision", lambda *arguments: precision)
+    monkeypatch.setattr("coca.emulator.loaded.choose_precision", lambda *arguments: precision)
     sizes = {"method": "coca", "particles": 96, "mesh": 192, "box_size": 192.0}
     network = make_plan(make_config(values | sizes), ranks).network
     assert (network.slabs, network.precision) == (2, torch.float32)

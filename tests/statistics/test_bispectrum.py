@@ -2,8 +2,8 @@ import itertools
 
 import numpy as np
 import pytest
-from coca.parallel.grid import Grid
 
+from coca.parallel.domain import Grid
 from coca.statistics import bispectrum
 from coca.statistics.spectra import density_modes
 from tests.statistics.made import L, made
