@@ -4,13 +4,35 @@ What docs/python.md describes is imported when it is first used.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from coca.api import Output, Result, make_initial_conditions, simulate
+    from coca.configuration.loading import load_config, make_config
+    from coca.configuration.run import Config
+    from coca.emulator.user_emulator import OwnEmulator
+    from coca.errors import CocaError, ConfigError, FileError
+
+__all__ = [
+    "CocaError",
+    "Config",
+    "ConfigError",
+    "FileError",
+    "Output",
+    "OwnEmulator",
+    "Result",
+    "load_config",
+    "make_config",
+    "make_initial_conditions",
+    "simulate",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
     "simulate": "coca.api",
     "make_initial_conditions": "coca.api",
+    "Output": "coca.api",
+    "Result": "coca.api",
     "OwnEmulator": "coca.emulator.user_emulator",
     "load_config": "coca.configuration.loading",
     "make_config": "coca.configuration.loading",

@@ -42,6 +42,8 @@ def test_commands_without_a_parallel_form_want_one_rank():
 
 
 def test_an_interrupt_says_what_it_means():
-    wanted = pytest.raises(KeyboardInterrupt, match="nothing was written")
-    with wanted, on_interrupt("nothing was written"):
+    with (
+        pytest.raises(KeyboardInterrupt, match="nothing was written"),
+        on_interrupt("nothing was written"),
+    ):
         raise KeyboardInterrupt

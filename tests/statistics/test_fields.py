@@ -16,7 +16,8 @@ def mesh():
 
 @pytest.fixture(scope="module")
 def positions(domain, conditions):
-    return np.mod(domain.add_lattice(conditions.psi1), np.float32(L))
+    x = np.mod(domain.add_lattice(conditions.psi1), np.float32(L))
+    return x
 
 
 def test_momentum_of_particles_that_move_alike_is_their_density(mesh, positions):

@@ -13,7 +13,7 @@ def test_a_figure_has_its_panels_side_by_side(tmp_path):
     ]
     write_figure(tmp_path / "a.png", panels, "title")
     pixels = matplotlib.image.imread(tmp_path / "a.png")[..., :3]
-    assert pixels.shape[1] == 1840  # 2 x 4.6 inches at 200 dots each
+    assert pixels.shape[1] == round(2 * 4.6 * 200)
     left, right = np.split(pixels, 2, axis=1)
     blue, orange = np.array([[0x00, 0x72, 0xB2], [0xD5, 0x5E, 0x00]]) / 255
     for half, colour, drawn in ((left, blue, True), (left, orange, True), (right, blue, True),

@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from coca.parallel.domain import Domain
+from coca.parallel.domain import Domain, Grid
 from coca.statistics.spectra import density_modes, particle_spectra, spectra
 
 
@@ -83,3 +83,12 @@ def test_interpolation_in_k(domain, particles):
     measured = particle_spectra(domain, 64, particles)
     middle = measured.at(0.5 * (measured.k[3] + measured.k[4]))
     assert middle.P_a == pytest.approx(0.5 * (measured.P_a[3] + measured.P_a[4]))
+
+
+def test_density_is_that_of_particles_in_any_order(domain, conditions):
+    positions = np.mod(domain.add_lattice(conditions.psi1), np.float32(domain.box_size))
+    order = np.random.default_rng(1).permutation(positions.shape[1])
+    grid = Grid(domain.box_size, 32)
+    found = density_modes(grid, np.ascontiguousarray(positions[:, order]), 32, ordered=False)
+    wanted = density_modes(domain, positions, 32)
+    np.testing.assert_allclose(found, wanted, atol=1e-7)  # float32 sums in another order
