@@ -71,14 +71,6 @@ def test_random_particles_have_shot_noise():
     assert mean == pytest.approx(100.0**3 / 32**3, rel=5 * scatter + 0.03)
 
 
-def test_density_is_that_of_particles_in_any_order(domain, particles):
-    order = np.random.default_rng(1).permutation(particles.shape[1])
-    shuffled = np.ascontiguousarray(particles[:, order])
-    found = density_modes(domain, shuffled, 32, ordered=False)
-    # float32 sums in another order
-    np.testing.assert_allclose(found, density_modes(domain, particles, 32), atol=1e-7)
-
-
 def test_interpolation_in_k(domain, particles):
     measured = particle_spectra(domain, 64, particles)
     middle = measured.at(0.5 * (measured.k[3] + measured.k[4]))
