@@ -1,31 +1,11 @@
 """COCA: cosmological N-body simulations in the frame of reference of an emulator.
 
-What docs/python.md describes is imported when it is first used.
+What docs/python.md describes is imported when it is first used; __init__.pyi has its types.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from coca.api import Output, Result, make_initial_conditions, simulate
-    from coca.configuration.loading import load_config, make_config
-    from coca.configuration.run import Config
-    from coca.emulator.user_emulator import OwnEmulator
-    from coca.errors import CocaError, ConfigError, FileError
-
-__all__ = [
-    "CocaError",
-    "Config",
-    "ConfigError",
-    "FileError",
-    "Output",
-    "OwnEmulator",
-    "Result",
-    "load_config",
-    "make_config",
-    "make_initial_conditions",
-    "simulate",
-]
 __version__ = "0.1.0"
 
 _HOMES = {
