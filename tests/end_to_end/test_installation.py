@@ -33,14 +33,20 @@ setuptools would find ours where it looks for Hugging Face's, which adds a step 
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    """An sdist, and the wheel that is built from it."""
+def source(tmp_path_factory):
+    """A copy of the repository."""
     source = tmp_path_factory.mktemp("source")
     for name in SOURCES:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, source / name, ignore=NOT_SOURCES)
         else:
             shutil.copy(ROOT / name, source / name)
+    return source
+
+
+@pytest.fixture(scope="module")
+def built(source, tmp_path_factory):
+    """An sdist, and the wheel that is built from it."""
     out = tmp_path_factory.mktemp("built")
     in_process("-I", "-c", BUILD, out, cwd=source)
     (sdist,) = out.glob("*.tar.gz")
@@ -56,7 +62,7 @@ def built(tmp_path_factory):
 def sources():
     """Files of both packages in the repository, and those beside them that they read."""
     found = [*(ROOT / "coca").rglob("*"), *(ROOT / "kernels").glob("*.py")]
-    kinds = ".py", ".typed", ".safetensors", ".html", ".css"
+    kinds = ".py", ".pyi", ".typed", ".safetensors", ".html", ".css"
     return {str(path.relative_to(ROOT)) for path in found if path.suffix in kinds}
 
 
@@ -79,35 +85,56 @@ def test_the_wheel_has_kernels_inside_the_package(built):
     assert {name.partition("/")[0] for name in names} == {"coca", metadata}
 
 
-BESIDE = """
+@pytest.fixture(scope="module")
+def target(built, tmp_path_factory):
+    """A folder into which the wheel is installed."""
+    target = tmp_path_factory.mktemp("target")
+    pip = "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", target
+    in_process(*pip, built[1], cwd=target)
+    return target
+
+
+RUN = """
 import sys
 from importlib.metadata import distribution
 from pathlib import Path
-import coca, kernels
+
+import numba.core.event
+
+import coca
 import coca.kernels.assignment
+import kernels
 
 target = Path(sys.argv[1])
 assert Path(coca.__file__).is_relative_to(target), coca.__file__
 assert Path(coca.kernels.__file__).parent == target / "coca" / "kernels"
 assert Path(kernels.__file__).is_relative_to(distribution("kernels").locate_file("kernels"))
 assert kernels is not coca.kernels and callable(kernels.get_kernel)
-result = coca.simulate(
-    particles=16, box_size=32.0, method="fitted", force_evaluations=2, threads=1, seed=3
-)
-print(result.method, float(result.displacement.std()), result.displacement.shape)
+with numba.core.event.install_recorder("numba:compile") as compiled:
+    result = coca.simulate(
+        particles=16, box_size=32.0, method="cola", force_evaluations=1, threads=1, seed=3
+    )
+print(result.displacement.shape, len(compiled.buffer) > 0)
 """
 
 
-def test_the_wheel_runs_beside_the_kernels_of_hugging_face(built, tmp_path):
-    """Installed into a folder that is on the path, without the repository."""
+def test_the_wheel_runs_beside_the_kernels_of_hugging_face(target, tmp_path):
+    """In a folder that is on the path, without the repository. The second process takes from
+    numba's cache what the first has compiled."""
     try:
         distribution("kernels")
     except PackageNotFoundError:
         pytest.skip("Hugging Face's kernels is not installed, see the extra test")
-    target = tmp_path / "target"
-    pip = "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", target
-    in_process(*pip, built[1], cwd=tmp_path)
     assert not (target / "kernels").exists()
-    (tmp_path / "beside.py").write_text(BESIDE)
-    printed = in_process(tmp_path / "beside.py", target, cwd=tmp_path, PYTHONPATH=str(target))
-    assert printed.startswith("fitted steps in the frame of 2LPT") and "(3, 4096)" in printed
+    (tmp_path / "run.py").write_text(RUN)
+    for compiles in (True, False):
+        printed = in_process(tmp_path / "run.py", target, cwd=tmp_path, PYTHONPATH=str(target))
+        assert printed == f"(3, 4096) {compiles}\n"
+
+
+def test_a_checkout_takes_its_own_kernels(source, target):
+    """Also where another coca is installed, and where none is."""
+    code = "import coca.kernels.assignment as found; print(found.__file__)"
+    for path in (target, source):
+        printed = in_process("-c", code, cwd=source, PYTHONPATH=str(path))
+        assert printed == f"{source / 'kernels' / 'assignment.py'}\n"
