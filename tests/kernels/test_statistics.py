@@ -8,6 +8,7 @@ from coca.statistics.spectra import density_modes
 from tests.statistics.made import L
 
 
+@pytest.mark.slow
 def test_multipoles_agree_with_abacusutils(domain, conditions):
     """Along z, without velocities; the last shell reaches the Nyquist plane, see test_analysis."""
     from coca.kernels.statistics import binned_multipoles
