@@ -73,7 +73,9 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", ["fitted", *slow("bullfrog", "cola"), "coca", *slow("tolerance")]
+)
 @pytest.mark.parametrize("steps", [*slow(0, 30), 6])
 def test_every_method_resumes(values, tmp_path, directory, monkeypatch, method, steps):
     """In the run, or in its reference."""
