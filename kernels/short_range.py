@@ -29,11 +29,13 @@ from numba import get_num_threads, njit, prange
 from coca.kernels.lanes import (
     absolute,
     count_below,
+    four,
     inverse_root,
     least,
     nearest,
     not_below,
     pack,
+    put,
     sixteen,
     spread,
     sum_of,
@@ -42,9 +44,13 @@ from coca.kernels.lanes import (
 
 LEAF = 16
 """Particles of a leaf."""
+BRANCH = 8
+"""Most leaves of a node for which the leaves in reach are listed together."""
+LISTED = 1024
+"""Leaves of such a list."""
 PACKED = 2048
 """Sources that are packed before they are summed; they stay in a core's first cache."""
-_SAMPLED = 600
+_SAMPLE = 63
 _TOP = 6
 _EXACT = {"contract", "nsz"}
 
@@ -54,76 +60,78 @@ def leaves_of(particles: int) -> int:
     return -(-particles // LEAF)
 
 
-@njit
-def _swap(rows, a, b):
-    for c in range(4):
-        kept = rows[a, c]
-        rows[a, c] = rows[b, c]
-        rows[b, c] = kept
+@njit(fastmath=_EXACT)
+def _part(flat, low, high, axis, pivot, equal):
+    """Move rows whose key is below the pivot, or equal to it where asked for, to the front; where
+    they end. Every row is moved, since a processor guesses wrong every other time."""
+    end = low
+    for i in range(low, high):
+        a, b = np.uint64(4 * i), np.uint64(4 * end)
+        row, other = four(flat, a), four(flat, b)
+        key = flat[a + np.uint64(axis)]
+        put(flat, a, other)
+        put(flat, b, row)
+        end += np.int64(key <= pivot) if equal else np.int64(key < pivot)
+    return end
 
 
-@njit
-def _select(rows, left, right, k, axis):
-    """Order rows left to right so that those before k are not beyond it along the axis, nor those
-    after it before (Floyd & Rivest 1975)."""
-    while right > left:
-        if right - left > _SAMPLED:
-            n, i = right - left + 1, k - left + 1
-            z = np.log(n)
-            s = 0.5 * np.exp(2.0 * z / 3.0)
-            d = 0.5 * np.sqrt(z * s * (n - s) / n) * (1.0 if 2 * i > n else -1.0)
-            low = max(left, np.int64(k - i * s / n + d))
-            high = min(right, np.int64(k + (n - i) * s / n + d))
-            _select(rows, low, high, k, axis)
-        pivot = rows[k, axis]
-        i, j = left, right
-        _swap(rows, left, k)
-        if rows[right, axis] > pivot:
-            _swap(rows, right, left)
-        while i < j:
-            _swap(rows, i, j)
-            i += 1
-            j -= 1
-            while rows[i, axis] < pivot:
-                i += 1
-            while rows[j, axis] > pivot:
-                j -= 1
-        if rows[left, axis] == pivot:
-            _swap(rows, left, j)
+@njit(fastmath=_EXACT)
+def _pivot(flat, low, high, k, axis, sample):
+    """A key near the one of rank k, from a sample at even distances."""
+    n, taken = high - low, min(sample.size, high - low)
+    for s in range(taken):
+        key = flat[4 * (low + s * n // taken) + axis]
+        place = s
+        while place > 0 and sample[place - 1] > key:
+            sample[place] = sample[place - 1]
+            place -= 1
+        sample[place] = key
+    return sample[(k - low) * taken // n]
+
+
+@njit(fastmath=_EXACT)
+def _select(flat, low, high, k, axis, sample):
+    """Order rows low to high - 1 so that those before k are not beyond it along the axis, nor those
+    after it before."""
+    while high - low > 1:
+        pivot = _pivot(flat, low, high, k, axis, sample)
+        end = _part(flat, low, high, axis, pivot, False)
+        if k < end:
+            high = end
+        elif end > low:
+            low = end
         else:
-            j += 1
-            _swap(rows, j, right)
-        if j <= k:
-            left = j + 1
-        if k <= j:
-            right = j - 1
+            low = _part(flat, low, high, axis, pivot, True)
+            if k < low:
+                return
 
 
 @njit
-def _halve(rows, first, leaves, box):
+def _halve(flat, first, leaves, box):
     """Halve a node at the median along the longest side of its box (6,); leaves of the lower half,
-    and the axis."""
+    the axis, and where it is halved."""
     axis = 0
     for c in range(1, 3):
         if box[3 + c] - box[c] > box[3 + axis] - box[axis]:
             axis = c
-    lower = (leaves + 1) // 2
+    lower, sample = (leaves + 1) // 2, np.empty(_SAMPLE, np.float32)
     low, middle = first * LEAF, (first + lower) * LEAF
-    _select(rows, low, min((first + leaves) * LEAF, len(rows)) - 1, middle, axis)
-    return lower, axis
+    high = min((first + leaves) * LEAF, flat.size // 4)
+    _select(flat, low, high, middle, axis, sample[: 1 + 2 * min(_SAMPLE // 2, (high - low) // 32)])
+    return lower, axis, flat[4 * middle + axis]
 
 
 @njit
-def _sort(rows, first, leaves, box):
+def _sort(flat, first, leaves, box):
     """Order the rows of a node, and of all below it."""
     if leaves > 1:
-        lower, axis = _halve(rows, first, leaves, box)
-        at, kept = rows[(first + lower) * LEAF, axis], box[3 + axis]
+        lower, axis, at = _halve(flat, first, leaves, box)
+        kept = box[3 + axis]
         box[3 + axis] = at
-        _sort(rows, first, lower, box)
+        _sort(flat, first, lower, box)
         box[3 + axis], kept = kept, box[axis]
         box[axis] = at
-        _sort(rows, first + lower, leaves - lower, box)
+        _sort(flat, first + lower, leaves - lower, box)
         box[axis] = kept
 
 
@@ -131,6 +139,7 @@ def _sort(rows, first, leaves, box):
 def _tree_order(rows, nodes, boxes):
     """Level by level at the top, then node by node; nodes (levels, width, 2) and boxes alike."""
     levels, width = nodes.shape[:2]
+    flat = rows.reshape(-1)
     for level in range(levels - 1):
         for node in prange(1 << level):
             first, leaves = nodes[level, node]
@@ -138,14 +147,13 @@ def _tree_order(rows, nodes, boxes):
             for half in range(2):
                 boxes[level + 1, 2 * node + half] = boxes[level, node]
             if leaves > 1:
-                lower, axis = _halve(rows, first, leaves, boxes[level, node])
-                at = rows[(first + lower) * LEAF, axis]
+                lower, axis, at = _halve(flat, first, leaves, boxes[level, node])
                 boxes[level + 1, 2 * node, 3 + axis] = at
                 boxes[level + 1, 2 * node + 1, axis] = at
             nodes[level + 1, 2 * node] = first, lower
             nodes[level + 1, 2 * node + 1] = first + lower, leaves - lower
     for node in prange(width):
-        _sort(rows, nodes[levels - 1, node, 0], nodes[levels - 1, node, 1], boxes[-1, node])
+        _sort(flat, nodes[levels - 1, node, 0], nodes[levels - 1, node, 1], boxes[-1, node])
 
 
 @njit(parallel=True, cache=True)
@@ -304,39 +312,94 @@ def _highest(spans, most):
 
 
 @njit(fastmath=_EXACT)
+def _box(flat, pitch, places, low, high, middle, half):
+    """Middle and half sides of the box of some particles."""
+    for c in range(3):
+        least = most = flat[c * pitch + places[low]]
+        for t in range(low + 1, high):
+            at = flat[c * pitch + places[t]]
+            least, most = min(least, at), max(most, at)
+        middle[c], half[c] = np.float32(0.5) * (least + most), np.float32(0.5) * (most - least)
+
+
+@njit(fastmath=_EXACT)
 def _gap(nodes, node, middle, half, box_size):
-    """Squared distance of a node's box from a leaf's, in the periodic box."""
+    """Squared distance of a node's box from another, in the periodic box."""
     total = np.float32(0)
     for c in range(3):
         low, high = nodes[node, c], nodes[node, 3 + c]
         d = np.float32(0.5) * (low + high) - middle[c]
-        d -= box_size * np.rint(d / box_size)
-        d = abs(d) - (half[c] + np.float32(0.5) * (high - low))
-        if d > 0:
-            total += d * d
+        d = abs(d - box_size * np.rint(d / box_size))
+        d -= half[c] + np.float32(0.5) * (high - low)
+        d = max(d, np.float32(0))
+        total += d * d
     return total
 
 
 @njit(fastmath=_EXACT)
-def _pack_leaf(flat, pitch, leaf, middle, half, shift, scale, box_size, packed, count):
-    """Pack those of a leaf that are within the cut of another's box."""
-    one, zero = np.float32(1), np.float32(0)
+def _sources(nodes, spans, node, middle, half, box_size, furthest, found, numbers):
+    """List leaves whose box may be within reach of another box, from a node on, until the list
+    (7, n) is full; their number, and the node to go on with.
+
+    Of a leaf the list has the middle and half the sides of its box, and in bits its number.
+    """
+    count = 0
+    while node < len(nodes) and count < found.shape[1]:
+        leaves = spans[node, 1]
+        if _gap(nodes, node, middle, half, box_size) > furthest:
+            node += 2 * leaves - 1
+            continue
+        if leaves == 1:
+            for c in range(3):
+                found[c, count] = np.float32(0.5) * (nodes[node, c] + nodes[node, 3 + c])
+                found[3 + c, count] = np.float32(0.5) * (nodes[node, 3 + c] - nodes[node, c])
+            numbers[count] = spans[node, 0]
+            count += 1
+        node += 1
+    return count, node
+
+
+@njit(fastmath=_EXACT)
+def _near(flat, count, middle, half, box_size, furthest, numbers):
+    """Write the numbers of those leaves of a list that may be within reach of a box; how many."""
+    width, inverse = np.uint64(LISTED), np.float32(1) / box_size
+    zero = np.float32(0)
+    kept = np.uint64(0)
+    for s in range(0, count, 16):
+        o = np.uint64(s)
+        dx, hx = sixteen(flat, o) - middle[0], sixteen(flat, o + np.uint64(3) * width) + half[0]
+        o += width
+        dy, hy = sixteen(flat, o) - middle[1], sixteen(flat, o + np.uint64(3) * width) + half[1]
+        o += width
+        dz, hz = sixteen(flat, o) - middle[2], sixteen(flat, o + np.uint64(3) * width) + half[2]
+        dx = not_below(absolute(dx - nearest(dx * inverse) * box_size) - hx, zero)
+        dy = not_below(absolute(dy - nearest(dy * inverse) * box_size) - hy, zero)
+        dz = not_below(absolute(dz - nearest(dz * inverse) * box_size) - hz, zero)
+        key = dx * dx + dy * dy + dz * dz
+        pack(numbers, kept, sixteen(flat, np.uint64(s) + np.uint64(6) * width), key, furthest)
+        kept += count_below(key, furthest)
+    return np.int64(kept)
+
+
+@njit(fastmath=_EXACT)
+def _pack_leaf(flat, leaf, middle, half, shift, scale, box_size, packed, count):
+    """Pack those of a leaf that are within the cut of a box, relative to its middle and in units of
+    the cut."""
+    pitch = np.uint64(flat.size // 3)
+    one, zero, inverse = np.float32(1), np.float32(0), np.float32(1) / box_size
     o = np.uint64(leaf * LEAF)
-    inverse = one / box_size
     dx = sixteen(flat, o) - middle[0]
-    dy = sixteen(flat, o + np.uint64(pitch)) - middle[1]
-    dz = sixteen(flat, o + np.uint64(2 * pitch)) - middle[2]
+    dy = sixteen(flat, o + pitch) - middle[1]
+    dz = sixteen(flat, o + pitch + pitch) - middle[2]
     dx = (dx - nearest(dx * inverse) * box_size + shift[0]) * scale
     dy = (dy - nearest(dy * inverse) * box_size + shift[1]) * scale
     dz = (dz - nearest(dz * inverse) * box_size + shift[2]) * scale
-    # not a number stays what it is, and is not below the cut
-    gx = absolute(dx) - half[0] * scale
-    gy = absolute(dy) - half[1] * scale
-    gz = absolute(dz) - half[2] * scale
-    gx, gy, gz = not_below(gx, zero), not_below(gy, zero), not_below(gz, zero)
+    gx = not_below(absolute(dx) - half[0] * scale, zero)
+    gy = not_below(absolute(dy) - half[1] * scale, zero)
+    gz = not_below(absolute(dz) - half[2] * scale, zero)
+    # not a number, as which the places after the last particle are filled, is not below one
     key = gx * gx + gy * gy + gz * gz + (dx - dx)
-    at = np.uint64(count)
-    width = np.uint64(packed.shape[0] // 3)
+    at, width = np.uint64(count), np.uint64(packed.shape[0] // 3)
     pack(packed, at, dx, key, one)
     pack(packed, at + width, dy, key, one)
     pack(packed, at + width + width, dz, key, one)
@@ -345,8 +408,8 @@ def _pack_leaf(flat, pitch, leaf, middle, half, shift, scale, box_size, packed, 
 
 @njit(fastmath=_EXACT)
 def _sum_packed(packed, count, tx, ty, tz, inverse_H, cloud):
-    """What the packed sources give to a particle: -F of the module's docstring times the
-    separation, in units of the cut."""
+    """What the packed sources give to a particle: the sum of F / r times the way to the source, in
+    units of the cut."""
     one, tiny = np.float32(1), np.float32(1e-20)
     ax = spread(np.float32(0))
     ay, az = ax, ax
@@ -373,94 +436,97 @@ def _sum_packed(packed, count, tx, ty, tz, inverse_H, cloud):
 
 
 @njit(fastmath=_EXACT)
-def _flush(packed, count, targets, targeted, inverse_H, cloud, sums):
-    """Add what is packed to all targets of a leaf, after filling up with what is far away."""
-    width = packed.shape[0] // 3
+def _flush(packed, count, targets, number, inverse_H, cloud, sums):
+    """Add what is packed to the sums (3, 16) of a number of targets (3, 16), after filling up with
+    what is far."""
+    width, far = packed.shape[0] // 3, spread(np.float32(1e3))
     for c in range(3):
-        packed[c * width + count : c * width + (count + 15) // 16 * 16] = np.float32(1e3)
-    for t in range(targeted):
+        put(packed, np.uint64(c * width + count), far)
+    for t in range(number):
         x, y, z = targets[0, t], targets[1, t], targets[2, t]
         gx, gy, gz = _sum_packed(packed, count, x, y, z, inverse_H, cloud)
         sums[0, t] += gx
         sums[1, t] += gy
         sums[2, t] += gz
+    return count * number
 
 
 @njit(fastmath=_EXACT)
-def _sum_leaf(tree, reach, group, near, out, scale):
-    """Sums of the particles of one group over all sources in reach; pairs visited."""
-    x, nodes, spans = tree
-    box_size, cut, inverse_H, cloud = reach
-    places, targets, sums, middle, half = group
-    packed, shift, images = near
-    width, count, visited, node = packed.shape[0] // 3 - LEAF, 0, 0, 0
-    flat, scaled = x.reshape(-1), np.float32(1) / cut
-    furthest = cut * cut * np.float32(1.00001)
-    while node < len(nodes):
-        leaves = spans[node, 1]
-        if _gap(nodes, node, middle, half, box_size) > furthest:
-            node += 2 * leaves - 1
-            continue
-        node += 1
-        if leaves > 1:
-            continue
-        for i in range(-images[0], images[0] + 1):
-            shift[0] = i * box_size
-            for j in range(-images[1], images[1] + 1):
-                shift[1] = j * box_size
-                for k in range(-images[2], images[2] + 1):
-                    shift[2] = k * box_size
-                    count = _pack_leaf(flat, x.shape[1], spans[node - 1, 0], middle, half, shift,
-                                       scaled, box_size, packed, count)
-                    if count > width:
-                        visited += count * len(places)
-                        _flush(packed, count, targets, len(places), inverse_H, cloud, sums)
-                        count = 0
-    visited += count * len(places)
-    _flush(packed, count, targets, len(places), inverse_H, cloud, sums)
-    for t in range(len(places)):
+def _sum_group(flat, places, low, high, found, count, reach, room, out):
+    """Add to some active particles of one leaf what the listed leaves give; pairs visited."""
+    box_size, cut, furthest, inverse_H, scale, cloud = reach
+    packed, numbers, leaf, shift, middle, half, targets, sums = room
+    pitch, scaled, half_box = flat.size // 3, np.float32(1) / cut, np.float32(0.5) * box_size
+    number, visited, packs, images = high - low, 0, 0, 0
+    _box(flat, pitch, places, low, high, middle, half)
+    for c in range(3):
+        images = max(images, np.int64(half[c] + cut > half_box))  # others than the next in reach
+        for t in range(number):
+            targets[c, t] = (flat[c * pitch + places[low + t]] - middle[c]) * scaled
+            sums[c, t] = np.float32(0)
+    near = _near(found, count, middle, half, box_size, furthest, numbers)
+    for n in range(near):
+        for i in range(-images, images + 1):
+            for j in range(-images, images + 1):
+                for k in range(-images, images + 1):
+                    shift[0], shift[1], shift[2] = i * box_size, j * box_size, k * box_size
+                    packs = _pack_leaf(
+                        flat, leaf[n], middle, half, shift, scaled, box_size, packed, packs
+                    )
+                    if packs > PACKED:
+                        visited += _flush(packed, packs, targets, number, inverse_H, cloud, sums)
+                        packs = 0
+    visited += _flush(packed, packs, targets, number, inverse_H, cloud, sums)
+    for t in range(number):
         for c in range(3):
-            out[c, places[t]] = -scale * sums[c, t]
+            out[c, places[low + t]] -= scale * sums[c, t]
     return visited
 
 
 @njit(fastmath=_EXACT)
-def _gather(x, places, cut, box_size, targets, middle, half, images):
-    """Targets of a group relative to the middle of their box, in units of the cut; and whether
-    other images of a source than the next may be in reach."""
-    for c in range(3):
-        low = high = x[c, places[0]]
-        for p in places:
-            low, high = min(low, x[c, p]), max(high, x[c, p])
-        middle[c], half[c] = np.float32(0.5) * (low + high), np.float32(0.5) * (high - low)
-        images[c] = half[c] + cut > np.float32(0.5) * box_size
-        for t in range(len(places)):
-            targets[c, t] = (x[c, places[t]] - middle[c]) / cut
+def _sum_branch(tree, branch, active, reach, room, out):
+    """Sum what the active particles of one node get; pairs visited."""
+    x, nodes, spans = tree
+    first, leaves = spans[branch, 0], spans[branch, 1]
+    low, high = first * LEAF, min((first + leaves) * LEAF, active.size)
+    places, middle, half, flat = np.empty(high - low, np.int64), room[4], room[5], x.reshape(-1)
+    starts, total = np.zeros(leaves + 1, np.int64), 0
+    for p in range(low, high):
+        if active[p]:
+            places[total] = p
+            total += 1
+            for c in range(3):
+                out[c, p] = np.float32(0)
+        starts[p // LEAF - first + 1] = total
+    visited, node, found = 0, 0, np.empty((7, LISTED), np.float32)
+    numbers, flat_found = found[6].view(np.int32), found.reshape(-1)
+    while total and node < len(nodes):
+        _box(flat, x.shape[1], places, 0, total, middle, half)
+        count, node = _sources(nodes, spans, node, middle, half, reach[0], reach[2], found, numbers)
+        found[:3, count : (count + 15) // 16 * 16] = np.float32(0)
+        found[3:6, count : (count + 15) // 16 * 16] = np.float32(-np.inf)  # infinitely far
+        for leaf in range(leaves):
+            low, high = starts[leaf], starts[leaf + 1]
+            if high > low:
+                visited += _sum_group(flat, places, low, high, flat_found, count, reach, room, out)
+    return visited
 
 
 @njit(parallel=True, cache=True, fastmath=_EXACT)
-def _pair_sums(x, nodes, spans, active, lengths, cloud, scale, out, threads):
-    leaves = x.shape[1] // LEAF
+def _pair_sums(x, nodes, spans, branches, active, lengths, cloud, out, threads):
     visited = 0
     for thread in prange(threads):
-        tree, reach = (x, nodes, spans), (lengths[0], lengths[1], lengths[2], cloud)
-        targets, sums = np.empty((3, LEAF), np.float32), np.empty((3, LEAF), np.float32)
-        middle, half = np.empty(3, np.float32), np.empty(3, np.float32)
-        near = (np.empty(3 * (PACKED + LEAF), np.float32), np.empty(3, np.float32),
-                np.empty(3, np.int64))  # fmt: skip
-        places = np.empty(LEAF, np.int64)
+        tree = (x, nodes, spans)
+        reach = (lengths[0], lengths[1], lengths[2], lengths[3], lengths[4], cloud)
+        numbers = np.empty(LISTED + LEAF, np.float32)
+        room = (
+            np.empty(3 * (PACKED + 2 * LEAF), np.float32), numbers, numbers.view(np.int32),
+            np.empty(3, np.float32), np.empty(3, np.float32), np.empty(3, np.float32),
+            np.empty((3, LEAF), np.float32), np.empty((3, LEAF), np.float32),
+        )  # fmt: skip
         mine = 0
-        for leaf in range(thread, leaves, threads):
-            found = 0
-            for p in range(leaf * LEAF, min((leaf + 1) * LEAF, active.size)):
-                places[found] = p
-                found += active[p]
-            if found:
-                here = places[:found]
-                _gather(x, here, lengths[1], lengths[0], targets, middle, half, near[2])
-                sums[:] = np.float32(0)
-                group = (here, targets, sums, middle, half)
-                mine += _sum_leaf(tree, reach, group, near, out, scale)
+        for b in range(thread, len(branches), threads):
+            mine += _sum_branch(tree, branches[b], active, reach, room, out)
         visited += mine
     return visited
 
@@ -500,7 +566,26 @@ def pair_sums(
     int
         Pairs visited.
     """
-    lengths = (np.float32(box_size), np.float32(cut), np.float32(cut / support))
-    clouds = tuple(np.float32(p) for p in cloud)
-    scale32 = np.float32(scale / cut**2)
-    return _pair_sums(*tree, active, lengths, clouds, scale32, out, get_num_threads())
+    furthest = cut * cut * (1.0 + 1e-5)  # not to lose any to round-off
+    values = (box_size, cut, furthest, cut / support, scale / cut**2)
+    lengths = tuple(np.float32(value) for value in values)
+    polynomial = tuple(np.float32(p) for p in cloud)
+    branches = np.flatnonzero(_highest(tree.spans, BRANCH))
+    return _pair_sums(*tree, branches, active, lengths, polynomial, out, get_num_threads())
+
+
+@njit(parallel=True, cache=True)
+def take(values, order, out):
+    """Fill out (3, M) with values (3, N) in the order (M,)."""
+    for p in prange(order.size):
+        for c in range(3):
+            out[c, p] = values[c, order[p]]
+
+
+@njit(parallel=True, cache=True)
+def put_back(sorted_values, order, out):
+    """The inverse of `take`, of those whose place out (3, n) has."""
+    for p in prange(order.size):
+        if order[p] < out.shape[1]:
+            for c in range(3):
+                out[c, order[p]] = sorted_values[c, p]
