@@ -408,11 +408,11 @@ def _pack_leaf(flat, leaf, middle, half, shift, scale, box_size, packed, count):
 
 @njit(fastmath=_EXACT)
 def _sum_packed(packed, count, tx, ty, tz, inverse_H, cloud):
-    """What the packed sources give to a particle: the sum of F / r times the way to the source, in
-    units of the cut."""
+    """What the packed sources give to a particle: the sums of F / r times the way to the source and
+    of F / r, in units of the cut."""
     one, tiny = np.float32(1), np.float32(1e-20)
     ax = spread(np.float32(0))
-    ay, az = ax, ax
+    ay, az, total = ax, ax, ax
     width = packed.shape[0] // 3
     for s in range(0, count, 16):
         o = np.uint64(s)
@@ -431,23 +431,24 @@ def _sum_packed(packed, count, tx, ty, tz, inverse_H, cloud):
         for k in range(len(cloud) - 3, -1, -1):
             smooth = smooth * r2 + cloud[k]
         f = where_below(r2, one, q * q * q * soft - smooth)
-        ax, ay, az = ax + f * dx, ay + f * dy, az + f * dz
-    return sum_of(ax), sum_of(ay), sum_of(az)
+        ax, ay, az, total = ax + f * dx, ay + f * dy, az + f * dz, total + f
+    return sum_of(ax), sum_of(ay), sum_of(az), sum_of(total)
 
 
 @njit(fastmath=_EXACT)
 def _flush(packed, count, targets, number, inverse_H, cloud, sums):
-    """Add what is packed to the sums (3, 16) of a number of targets (3, 16), after filling up with
+    """Add what is packed to the sums (4, 16) of a number of targets (3, 16), after filling up with
     what is far."""
     width, far = packed.shape[0] // 3, spread(np.float32(1e3))
     for c in range(3):
         put(packed, np.uint64(c * width + count), far)
     for t in range(number):
         x, y, z = targets[0, t], targets[1, t], targets[2, t]
-        gx, gy, gz = _sum_packed(packed, count, x, y, z, inverse_H, cloud)
+        gx, gy, gz, total = _sum_packed(packed, count, x, y, z, inverse_H, cloud)
         sums[0, t] += gx
         sums[1, t] += gy
         sums[2, t] += gz
+        sums[3, t] += total
     return count * number
 
 
@@ -463,7 +464,7 @@ def _sum_group(flat, places, low, high, found, count, reach, room, out):
         images = max(images, np.int64(half[c] + cut > half_box))  # others than the next in reach
         for t in range(number):
             targets[c, t] = (flat[c * pitch + places[low + t]] - middle[c]) * scaled
-            sums[c, t] = np.float32(0)
+    sums[:] = np.float32(0)
     near = _near(found, count, middle, half, box_size, furthest, numbers)
     for n in range(near):
         for i in range(-images, images + 1):
@@ -480,6 +481,7 @@ def _sum_group(flat, places, low, high, found, count, reach, room, out):
     for t in range(number):
         for c in range(3):
             out[c, places[low + t]] -= scale * sums[c, t]
+        out[3, places[low + t]] += scale * scaled * sums[3, t]
     return visited
 
 
@@ -497,6 +499,7 @@ def _sum_branch(tree, branch, active, reach, room, out):
             total += 1
             for c in range(3):
                 out[c, p] = np.float32(0)
+            out[3, p] = -reach[4] / reach[1] * (np.float32(14) * reach[3] ** 3 - reach[5][0])
         starts[p // LEAF - first + 1] = total
     visited, node, found = 0, 0, np.empty((7, LISTED), np.float32)
     numbers, flat_found = found[6].view(np.int32), found.reshape(-1)
@@ -522,7 +525,7 @@ def _pair_sums(x, nodes, spans, branches, active, lengths, cloud, out, threads):
         room = (
             np.empty(3 * (PACKED + 2 * LEAF), np.float32), numbers, numbers.view(np.int32),
             np.empty(3, np.float32), np.empty(3, np.float32), np.empty(3, np.float32),
-            np.empty((3, LEAF), np.float32), np.empty((3, LEAF), np.float32),
+            np.empty((3, LEAF), np.float32), np.empty((4, LEAF), np.float32),
         )  # fmt: skip
         mine = 0
         for b in range(thread, len(branches), threads):
@@ -558,8 +561,9 @@ def pair_sums(
         The p_k of the mesh's cloud.
     scale : float
         Of 1 / r^2.
-    out : array (3, N or more) float32
-        Overwritten, where active, with scale * sum_j F(r_ij) r_ij / r_ij, r_ij from j to i.
+    out : array (4, N or more) float32
+        Overwritten, where active, with scale times the sum over others of F, from j to i, and of
+        F / r.
 
     Returns
     -------
@@ -576,16 +580,17 @@ def pair_sums(
 
 @njit(parallel=True, cache=True)
 def take(values, order, out):
-    """Fill out (3, M) with values (3, N) in the order (M,)."""
+    """Fill out (c, M or more) with those of values (c, N) that an order (M,) names."""
     for p in prange(order.size):
-        for c in range(3):
-            out[c, p] = values[c, order[p]]
+        if order[p] < values.shape[1]:
+            for c in range(values.shape[0]):
+                out[c, p] = values[c, order[p]]
 
 
 @njit(parallel=True, cache=True)
-def put_back(sorted_values, order, out):
-    """The inverse of `take`, of those whose place out (3, n) has."""
+def put_back(values, order, out):
+    """Fill out (c, N) with values (c, M or more) whose place in it an order (M,) names."""
     for p in prange(order.size):
         if order[p] < out.shape[1]:
-            for c in range(3):
-                out[c, order[p]] = sorted_values[c, p]
+            for c in range(out.shape[0]):
+                out[c, order[p]] = values[c, p]

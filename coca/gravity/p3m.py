@@ -83,7 +83,7 @@ class P3M:
         """
         exchange = self._attract(x)
         pairs = SlabParticles(self.domain, x, self.mesh, self.cut, exchange)
-        g = pairs.bring_home(self.short_range(pairs))
+        g = pairs.bring_home(self.short_range(pairs)[:3])
         out = np.empty_like(x) if out is None else out
         delta = np.empty(x.shape[1] if density else 0, np.float32)
         self._potential.read_gradient(x, exchange, out, delta)
@@ -127,14 +127,15 @@ class P3M:
         particles : SlabParticles
         active : array (M,) bool, optional
             For which of them; by default for those of the slab.
-        out : array (3, M or more) float32, optional
+        out : array (4, M or more) float32, optional
 
         Returns
         -------
-        array (3, M or more) float32
-            `out`, overwritten for the active.
+        array (4, M or more) float32
+            `out`, overwritten for the active: g in Mpc/h, and the sum over pairs of the acceleration
+            over the distance, a frequency squared in units of that of the mean density.
         """
-        out = np.empty_like(particles.tree.x) if out is None else out
+        out = np.empty((4, particles.tree.x.shape[1]), np.float32) if out is None else out
         domain = self.domain
         kernels.short_range.pair_sums(
             particles.tree,
@@ -176,56 +177,56 @@ class SlabParticles:
         self, domain: Domain, x: np.ndarray, mesh: int, reach: float, exchange: ParticleExchange
     ):
         self._domain, self._exchange = domain, exchange
-        self._own = x.shape[1]
-        here = x
-        if domain.ranks.size > 1:
-            here = np.concatenate([x[:, exchange.staying(self._own)], exchange.received], axis=1)
-        self._count = here.shape[1]
-        self._sent, self._counts = _wanted_elsewhere(domain, here[0], reach)
+        self._own, self._alone = x.shape[1], domain.ranks.size == 1
+        self._staying = exchange.staying(self._own)
         self._expected: np.ndarray | None = None
-        everything = np.concatenate([here, self._halo(here)], axis=1) if self._sent.size or domain.ranks.size > 1 else here
-        sorted_x, self._order = kernels.short_range.tree_order(everything, domain.box_size)
+        if not self._alone:
+            x = np.concatenate([x[:, self._staying], exchange.received], axis=1)
+            self._sent, self._counts = _wanted_elsewhere(domain, x[0], reach)
+        self._here = x.shape[1]
+        if not self._alone:
+            x = np.concatenate([x, self._elsewhere(x)], axis=1)
+        sorted_x, self._order = kernels.short_range.tree_order(x, domain.box_size)
         self.tree = kernels.short_range.tree_of(sorted_x)
-        self.targets = self._order < self._count
+        self.targets = self._order < self._here
 
-    def _halo(self, here: np.ndarray) -> np.ndarray:
-        """Positions (3, H) of the sources in other slabs, given those (3, ...) of this one's."""
+    def _elsewhere(self, here: np.ndarray) -> np.ndarray:
+        """Positions of the sources in other slabs, given those of this one's."""
         rows = np.ascontiguousarray(here[:, self._sent].T)
         arrivals = self._domain.ranks.exchange(rows, self._counts, self._expected, HALO)
         self._expected = arrivals.counts
         return arrivals.wait().T
 
     def take(self, values: np.ndarray) -> np.ndarray:
-        """Values (3, M) float32 of the slab's particles in the tree's order, of which every rank
-        has its own particles', (3, N) in Lagrangian order; zero for sources of other slabs."""
-        local = values
-        if self._domain.ranks.size > 1:
+        """Values (c, 16 leaves) float32 of the slab's particles in the tree's order, of which every
+        rank has its own particles', (c, N) in Lagrangian order; zero for all else."""
+        if not self._alone:
             arrived = self._exchange.bring(np.ascontiguousarray(values.T)).T
-            elsewhere = np.zeros((3, len(self._order) - self._count), np.float32)
-            local = np.concatenate([values[:, self._exchange.staying(self._own)], arrived, elsewhere], axis=1)
-        out = np.empty((3, len(self._order)), np.float32)
-        kernels.short_range.take(local, self._order, out)
+            values = np.concatenate([values[:, self._staying], arrived], axis=1)
+        out = np.zeros((len(values), self.tree.x.shape[1]), np.float32)
+        kernels.short_range.take(values, self._order, out)
         return out
 
     def bring_home(self, values: np.ndarray) -> np.ndarray:
-        """The inverse of `take`: values (3, N) of the rank's own particles, in Lagrangian order."""
-        here = np.empty((3, self._count), np.float32)
+        """The inverse of `take`: values (c, N) of the rank's own particles, in Lagrangian order."""
+        here = np.empty((len(values), self._here), np.float32)
         kernels.short_range.put_back(values, self._order, here)
-        if self._domain.ranks.size == 1:
+        if self._alone:
             return here
-        out, staying = np.empty((3, self._own), np.float32), self._exchange.staying(self._own)
-        out[:, staying] = here[:, : len(staying)]
-        self._exchange.send_back(*here[:, len(staying) :])
+        out = np.empty((len(values), self._own), np.float32)
+        staying = len(self._staying)
+        out[:, self._staying] = here[:, :staying]
+        self._exchange.send_back(*here[:, staying:])
         self._exchange.return_values(*out)
         return out
 
     def follow(self) -> None:
         """Fit the tree to its positions, which have changed for the slab's own particles."""
-        if self._domain.ranks.size > 1:
-            here = np.empty((3, self._count), np.float32)
+        if not self._alone:
+            here = np.empty((3, self._here), np.float32)
             kernels.short_range.put_back(self.tree.x, self._order, here)
-            halo = self._halo(here)
-            self.tree.x[:, np.flatnonzero(~self.targets)] = halo[:, self._order[~self.targets] - self._count]
+            sources = np.flatnonzero(~self.targets)
+            self.tree.x[:, sources] = self._elsewhere(here)[:, self._order[sources] - self._here]
         self.tree.follow()
 
 
