@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from safetensors.torch import save_file
 
-from benchmarks.accuracy import FIDUCIAL, METHODS, REFERENCE_STEPS, compare, plan_of
+from benchmarks.accuracy import FIDUCIAL, REFERENCE_STEPS, compare, plan_of
 from coca.emulator.emulator import SHIPPED_WEIGHTS
 from coca.files.safetensors import read_tensors, write_tensors
 from coca.initial_conditions.gaussian_modes import white_noise_modes
@@ -116,7 +116,7 @@ def scramble_weights(path: Path) -> None:
 
 def _plan(options: argparse.Namespace, values: dict, method: str, count: int) -> Plan:
     values = {"linear_power": {"source": "eisenstein_hu"}, **values}
-    if METHODS[method]["frame"] != "emulator":
+    if method != "coca":
         values.pop("emulator", None)
     cosmology = values.pop("cosmology", {"Omega_m": 0.3175, **FIDUCIAL})
     return plan_of(options, method, count, SEED, cosmology, **values)

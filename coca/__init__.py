@@ -1,8 +1,9 @@
 """COCA: cosmological N-body simulations in the frame of reference of an emulator.
 
-What docs/python.md describes is imported when it is first used.
+What docs/python.md describes is imported when it is first used; __init__.pyi has its types.
 """
 
+import os
 from importlib import import_module
 from typing import Any
 
@@ -10,7 +11,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "simulate": "coca.api",
-    "initial_conditions": "coca.api",
+    "make_initial_conditions": "coca.api",
+    "Output": "coca.api",
+    "Result": "coca.api",
     "OwnEmulator": "coca.emulator.user_emulator",
     "load_config": "coca.configuration.loading",
     "make_config": "coca.configuration.loading",
@@ -19,6 +22,10 @@ _HOMES = {
     "ConfigError": "coca.errors",
     "FileError": "coca.errors",
 }
+
+_here = os.path.dirname(os.path.abspath(__file__))
+if not os.path.isdir(os.path.join(_here, "kernels")):
+    __path__.append(os.path.dirname(_here))  # in the repository coca.kernels is beside coca
 
 
 def __getattr__(name: str) -> Any:

@@ -39,7 +39,8 @@ class Frame(ABC):
 
     @abstractmethod
     def weights(self, D: float, derivatives: Derivatives) -> np.ndarray:
-        """Of the fields in the displacement, velocity and acceleration, each times its factor."""
+        """Weights of the fields in the sum of displacement, velocity and acceleration, each times
+        its factor."""
 
     def add(self, D: float, derivatives: Derivatives, out: np.ndarray) -> None:
         """Add to `out` the displacement, velocity and acceleration, each times its factor."""
@@ -106,7 +107,7 @@ class SeparableFrame(Frame):
         self._growths = [lru_cache(GROWTHS)(term.growth) for term in terms]
 
     def weights(self, D: float, derivatives: Derivatives) -> np.ndarray:
-        """See `Frame`."""
+        """Weights t_j(D) and its derivatives, each times its factor."""
         return np.array([np.dot(derivatives, growth(D)) for growth in self._growths])
 
 
@@ -125,7 +126,7 @@ class SnapshotFrame(Frame):
         self.D = D
 
     def weights(self, D: float, derivatives: Derivatives) -> np.ndarray:
-        """See `Frame`."""
+        """Weights of the displacement and the velocity, at the one growth factor."""
         *weights, acceleration = derivatives
         if D != self.D or acceleration:
             raise ValueError(f"found D = {D}, wanted displacement or velocity at D = {self.D}")

@@ -27,9 +27,9 @@ from coca.statistics.spectra import particle_spectra
 BOX, N, START = 128.0, 64, 19.0
 RUNS = {
     "64 BullFrog steps": {
-        "frame": "rest", "integrator": {"method": "bullfrog"}, "force_evaluations": 64
+        "method": "bullfrog", "force_evaluations": 64
     },
-    "12 forces, 2LPT frame": {"frame": "lpt", "force_evaluations": 12},
+    "12 forces, 2LPT frame": {"method": "fitted", "force_evaluations": 12},
 }  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def as_gadget(directory: Path, number: int) -> Path:
 
 
 def main(directory: Path) -> None:
-    """Particles, power and substep_thresholds at z = 0 of both codes, 64^3 particles."""
+    """Particles, power and phases at z = 0 of both codes, 64^3 particles."""
     with TemporaryDirectory() as work:
         run_pysco(Path(work))
         start, end = (as_gadget(Path(work), number) for number in range(2))

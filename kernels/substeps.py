@@ -64,7 +64,8 @@ def add_at(values, indices, out):
 
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
 def gather_terms(fields, weights, indices, rows):
-    """Sums over j of weights[r, j] fields[j][:, p] for each particle p of `indices`, at 3 r of its row.
+    """Sums over j of weights[r, j] fields[j][:, p] for each particle p of `indices`, at 3 r of its
+    row.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def gather_terms(fields, weights, indices, rows):
 
 
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
-def set_out(
+def start(
     rows,
     indices,
     e,

@@ -11,7 +11,6 @@ from coca.configuration.run import (
     Count,
     EmulatorConfig,
     FilePath,
-    ForceConfig,
     Integer,
     Number,
     Section,
@@ -35,7 +34,7 @@ class FitConfig(Section):
     """Realisations, on a Latin hypercube of cosmologies and spacings."""
     cosmology: CosmologyRange
     spacing: Range
-    """Of the particles, Mpc/h; drawn uniformly in the logarithm."""
+    """Range of the particle spacing in Mpc/h; drawn uniformly in the logarithm."""
     particles: Integer = Field(ge=8, le=512)
     redshift: Number = Field(19.0, gt=0, le=1000)
     growth_factors: tuple[Number, ...] = (1.0, 0.7, 0.45)
@@ -50,11 +49,11 @@ class FitConfig(Section):
     """Numbers of steps to fit; all others stay as they are in the table, which has to be there, of
     the same frame and ranges. Empty for all of them and a new table."""
     boundaries: dict[Integer, tuple[Number, ...]] = Field(default_factory=dict)
-    """Inner boundaries of steps for some numbers of them, rising from 0 at the start to 1 at the end in
-    D; for others see `coca.step_fitting.fit.boundary_fractions`."""
+    """Inner boundaries of steps for some numbers of them, rising from 0 at the start to 1 at the
+    end in D; for others see `coca.step_fitting.fit.boundary_fractions`."""
     substep_threshold: Number | None = Field(0.25, gt=0)
-    """Squared phase beyond which particles have sub-steps, see `coca.integration.substeps`, with two to six
-    force evaluations; none for no sub-steps."""
+    """Squared phase beyond which particles have sub-steps, see `coca.integration.substeps`, with
+    two to six force evaluations; none for no sub-steps."""
     substep_thresholds: dict[Integer, Annotated[Number, Field(gt=0)] | None] = Field(
         default_factory=dict
     )
@@ -62,7 +61,7 @@ class FitConfig(Section):
     nodes: Integer = Field(7, ge=2)
     """Nodes of log_rms_density."""
     iterations: Integer = Field(120, ge=1)
-    """Of the fit of the last step to the density."""
+    """Iterations of the fit of the last step to the density."""
     batch: Integer = Field(4, ge=1)
     """Simulations to each iteration, at one final growth factor each."""
     learning_rate: Number = Field(0.1, gt=0)
@@ -73,7 +72,7 @@ class FitConfig(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        check_mesh(self.particles, 2 * self.particles, ForceConfig())
+        check_mesh(self.particles, 2 * self.particles)
         if not 0 < self.spacing[0] <= self.spacing[1]:
             raise ValueError(
                 f"spacing: found {self.spacing}, wanted two positive numbers, the lower first"
@@ -97,8 +96,8 @@ class FitConfig(Section):
             whole = (0.0, *inner, 1.0)
             if len(inner) != count - 1 or any(a >= b for a, b in itertools.pairwise(whole)):
                 raise ValueError(
-                    f"boundaries.{count}: found {inner}, wanted {count - 1} values between 0 and 1, "
-                    "increasing"
+                    f"boundaries.{count}: found {inner}, wanted {count - 1} values between 0 and "
+                    "1, increasing"
                 )
         runs = self.simulations * len(self.growth_factors)
         if self.batch > runs:

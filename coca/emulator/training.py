@@ -247,4 +247,4 @@ def _schedule(iteration: int, warmup: int, total: int) -> float:
 def domain_of(config: TrainConfig, threads: int) -> Domain:
     """The box of the training simulations."""
     sims = config.simulations
-    return Domain(sims.box_size, sims.particles, threads, sims.force.fft_planning)
+    return Domain(sims.box_size, sims.particles, threads)

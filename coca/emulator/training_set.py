@@ -89,7 +89,7 @@ class SimulationSet:
         self.config, self.domain = config, domain
         self.planned = planned_simulations(config)
         self.basis: TimeFunctions = orthonormal_polynomials(training_times(config))
-        identity = config.model_dump_json(exclude={"directory": True, "force": {"fft_planning"}})
+        identity = config.model_dump_json(exclude={"directory"})
         self._key = hashlib.sha256(identity.encode()).hexdigest()[:12]
         config.directory.mkdir(parents=True, exist_ok=True)
 
@@ -109,9 +109,7 @@ class SimulationSet:
         for i, simulation in enumerate(self.planned):
             path = self._path(i)
             if not path.exists():
-                force = force or ParticleMesh(
-                    self.domain, self.config.mesh, **self.config.force.solver
-                )
+                force = force or ParticleMesh(self.domain, self.config.mesh)
                 conditions, rows = make_simulation(self.config, self.domain, force, simulation)
                 fields = np.concatenate(
                     [conditions.psi1, conditions.psi2, rows.reshape(-1, rows.shape[1] // 3)]

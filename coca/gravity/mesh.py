@@ -11,7 +11,7 @@ import numpy as np
 import pyfftw
 
 from coca import kernels
-from coca.parallel.domain import Domain
+from coca.parallel.domain import Box
 from coca.parallel.particle_exchange import ParticleExchange
 
 CLOUDS = {"cic": kernels.assignment.CIC, "tsc": kernels.assignment.TSC}
@@ -23,12 +23,12 @@ class Mesh:
 
     Parameters
     ----------
-    domain : Domain
+    box : Box
     n : int
         Cells per dimension.
     assignment : {"cic", "tsc"}
         Cloud shape of assignment and interpolation.
-    order : {0, 4, 6}
+    order : {0, 4}
         Order of the gradient to read; 0 for none.
 
     Attributes
@@ -39,12 +39,12 @@ class Mesh:
         The same memory, see `coca.parallel.fft`.
     """
 
-    def __init__(self, domain: Domain, n: int, assignment: str = "cic", order: int = 0):
-        self._domain, self._n, self._order = domain, n, order
+    def __init__(self, box: Box, n: int, assignment: str = "cic", order: int = 0):
+        self._box, self._n = box, n
         self._cloud = CLOUDS[assignment]
         self._below, self._above = order // 2 - self._cloud[0], order // 2 + self._cloud[-1]
-        self._inverse_cell = n / domain.box_size
-        fft = domain.transform(n)
+        self._inverse_cell = n / box.box_size
+        fft = box.transform(n)
         planes = fft.shape[0]
         plane = (n, 2 * (n // 2 + 1))
         offset = -(4 * self._below * plane[0] * plane[1]) % pyfftw.simd_alignment // 4
@@ -75,9 +75,9 @@ class Mesh:
         FloatingPointError
             Some positions are not finite.
         """
-        exchange = self._domain.exchange_particles(x, self._n, self._cloud)
+        exchange = self._box.exchange_particles(x, self._n, self._cloud)
         where = (self._inverse_cell, self._padded, self._slab, self._cloud)
-        kernels.assignment.paint(x, *where, self._domain.lattice if ordered else None)
+        kernels.assignment.paint(x, *where, self._box.lattice if ordered else None)
         if exchange.received.size:
             kernels.assignment.paint(exchange.received, *where, clear=False)
         self._hand_on()
@@ -91,7 +91,7 @@ class Mesh:
         if values.size:
             kernels.assignment.read(exchange.received, *where, values, self._cloud)
         exchange.send_back(values)
-        kernels.assignment.read(x, *where, out, self._cloud, self._domain.lattice)
+        kernels.assignment.read(x, *where, out, self._cloud, self._box.lattice)
         exchange.return_values(out)
 
     def read_gradient(
@@ -100,12 +100,12 @@ class Mesh:
         """Interpolate the gradient (3, N) at the particles, and the Laplacian where there is
         room for it, (N,) or (0,); `out` may be `x`. Other arguments as for `paint`."""
         self._fill_ghosts(self._below, self._above)
-        self._read_gradient(x, exchange, out, laplacian, self._domain.lattice)
+        self._read_gradient(x, exchange, out, laplacian, self._box.lattice)
 
     def read_gradient_again(self, x: np.ndarray) -> np.ndarray:
         """The gradient (3, M) at any positions (3, M), once `read_gradient` has been called."""
         out = np.empty_like(x)
-        exchange = self._domain.exchange_particles(x, self._n, self._cloud)
+        exchange = self._box.exchange_particles(x, self._n, self._cloud)
         self._read_gradient(x, exchange, out, np.empty(0, np.float32), None)
         return out
 
@@ -118,30 +118,29 @@ class Mesh:
         lattice: tuple[int, int, int] | None,
     ) -> None:
         where = (self._inverse_cell, self._padded, self._slab)
-        how = {"order": self._order, "cloud": self._cloud}
         received = exchange.received
         values = np.empty((4 if laplacian.size else 3, received.shape[1]), np.float32)
         if received.size:
             kernels.gradient.read_gradient(
-                received, *where, values[:3], **how, laplacian=values[3:].reshape(-1)
+                received, *where, values[:3], cloud=self._cloud, laplacian=values[3:].reshape(-1)
             )
         exchange.send_back(*values)
-        kernels.gradient.read_gradient(x, *where, out, **how, lattice=lattice, laplacian=laplacian)
+        kernels.gradient.read_gradient(
+            x, *where, out, cloud=self._cloud, lattice=lattice, laplacian=laplacian
+        )
         exchange.return_values(*out, *([laplacian] if laplacian.size else []))
 
     def _hand_on(self) -> None:
         """Add what was assigned to ghost planes where it belongs."""
         first, last = self._below, self._below + len(self.field)
         reach = self._cloud[-1]
-        self.field[:reach] += self._domain.shift(self._padded[last : last + reach], 1, GHOSTS)
+        self.field[:reach] += self._box.shift(self._padded[last : last + reach], 1, GHOSTS)
         reach = -self._cloud[0]
         if reach:
-            self.field[-reach:] += self._domain.shift(
-                self._padded[first - reach : first], -1, GHOSTS
-            )
+            self.field[-reach:] += self._box.shift(self._padded[first - reach : first], -1, GHOSTS)
 
     def _fill_ghosts(self, below: int, above: int) -> None:
         first, last = self._below, self._below + len(self.field)
-        before, after = self._domain.ghost_planes(self.field, below, above, GHOSTS)
+        before, after = self._box.ghost_planes(self.field, below, above, GHOSTS)
         self._padded[first - below : first] = before
         self._padded[last : last + above] = after

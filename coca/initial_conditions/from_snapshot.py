@@ -26,7 +26,7 @@ KEY = "initial_conditions.snapshot"
 EACH, ALL = 2**18, 2**21
 """Most rows that a rank and that all ranks read in a round: nobody is sent more."""
 BYTES = 250 * EACH
-"""Of the arrays of a round."""
+"""Bytes of the arrays of a round."""
 SAME, SAME_REDSHIFT, SAME_MASS = 1e-5, 1e-4, 5e-3
 """Differences to the configuration: relative, of single precision and rounded text; absolute, of
 the redshift; relative, of the mass, for which codes know G to some digits."""
@@ -35,7 +35,8 @@ MOST_CELLS = 8.0
 OFFSET_DIGITS = 3
 """Decimals, in cells, of the lattice's offset; a mean below them is the particles' own."""
 LEAST_CORRELATION, MOST_GROWTH = 0.9, 0.3
-"""Of displacements and velocities: beyond, one of them is not what it should be."""
+"""Least correlation of displacements and velocities, and most that their growth rate may be off:
+beyond, one of them is not what it should be."""
 SAME_GROWTH, SAME_SECOND = 5e-3, 5e-3
 """Relative differences of velocities and of second orders of which nothing is said."""
 
@@ -48,7 +49,7 @@ class Displaced(NamedTuple):
     u: np.ndarray
     """Peculiar velocity, array (3, N) float32, km/s."""
     offset: np.ndarray
-    """Of the snapshot's lattice from ours, array (3,), Mpc/h."""
+    """Offset of the snapshot's lattice from ours, array (3,), Mpc/h."""
 
 
 def check_header(config: Config, path: Path) -> Header:

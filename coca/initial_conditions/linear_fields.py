@@ -46,7 +46,8 @@ def from_seed(
     fixed_amplitude: bool = False,
     paired: bool = False,
 ) -> InitialConditions:
-    """Gaussian initial conditions; see `coca.initial_conditions.gaussian_modes.white_noise_modes`."""
+    """Gaussian initial conditions; see
+    `coca.initial_conditions.gaussian_modes.white_noise_modes`."""
     return from_modes(
         domain, power, gaussian_modes.white_noise_modes(domain, seed, fixed_amplitude, paired)
     )

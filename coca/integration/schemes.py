@@ -31,8 +31,8 @@ Scheme = Callable[[Cosmology, np.ndarray], list[Step]]
 
 
 def power_fractions(steps: int, exponent: float = 1.0) -> np.ndarray:
-    """Edges (i/n)^exponent of n steps, for `step_boundaries`: with an exponent below one late steps are
-    shorter."""
+    """Edges (i/n)^exponent of n steps, for `step_boundaries`: with an exponent below one late steps
+    are shorter."""
     return np.linspace(0.0, 1.0, steps + 1) ** exponent
 
 

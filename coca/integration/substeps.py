@@ -32,9 +32,9 @@ from coca.parallel.domain import Domain
 from coca.particles import State
 
 GROWTH = 2.0
-"""Of the acceleration with D at one place in a halo."""
+"""Power of D with which the acceleration at one place in a halo grows."""
 LEAST_DENSITY = 3.0
-"""In 1 + delta, of particles with sub-steps."""
+"""Least 1 + delta of particles with sub-steps."""
 ON_FRAME = 0.01
 """Residual, in spacings, of particles that follow their frame without sub-steps."""
 
@@ -45,11 +45,12 @@ class SubStepChanges(NamedTuple):
     indices: np.ndarray
     """Which particles, (M,) int64."""
     e: np.ndarray
-    """To add to what the explicit step gives at its end, displacement."""
+    """What to add to the displacement that the explicit step gives at its end."""
     w: np.ndarray
-    """And velocity."""
+    """What to add to the velocity there."""
     ahead: np.ndarray
-    """To add to the straight way from there to the middle of the next step, if there is one."""
+    """What to add to the straight way from there to the middle of the next step, if there is
+    one."""
 
     def add_to(self, state: State) -> None:
         """Add to what the explicit step gave."""
@@ -58,7 +59,7 @@ class SubStepChanges(NamedTuple):
 
 
 def no_substeps() -> SubStepChanges:
-    """Of no particle."""
+    """The changes of no particle."""
     nothing = np.empty((3, 0), np.float32)
     return SubStepChanges(np.empty(0, np.int64), nothing, nothing, nothing)
 
@@ -147,7 +148,7 @@ class SubStepper:
         return SubStepChanges(indices, change[:3], change[3:6], change[6:])
 
     def _frame_weights(self, step: Step, D_next: float) -> list[np.ndarray]:
-        """Of the frame in rows, see `kernels.substeps.start`."""
+        """Weights of the frame's fields in the rows that `kernels.substeps.start` fills."""
         displacement, velocity = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
         ends = [self._frame.weights(D, what) for D in (step.D0, step.D1)
                 for what in (displacement, velocity)]  # fmt: skip

@@ -36,7 +36,7 @@ PIXELS = 512
 """Most of a picture's side."""
 PAGE, OVERVIEW, FOLDER = "report.html", "report.png", "report"
 WAVENUMBERS = (0.1, 0.2, 0.5, 1.0, 2.0)
-"""Of the table of spectra, h/Mpc."""
+"""Wavenumbers of the table of spectra, h/Mpc."""
 
 
 class Scene(NamedTuple):
@@ -46,7 +46,7 @@ class Scene(NamedTuple):
     slices: dict[str, np.ndarray]
     """1 + delta over y and z by name, averaged over the slab."""
     difference: tuple[str, np.ndarray] | None
-    """Of two of them, and its name."""
+    """Difference of two of the slices, and its name."""
     distance: float | None
     """Rms distance per component of the run's particles from the reference's, Mpc/h."""
 
@@ -81,14 +81,7 @@ def frame_name(simulation: Simulation) -> str:
 
 def run_name(simulation: Simulation) -> str:
     """What the run is called."""
-    method, count = simulation.run.method, len(simulation.run.steps)
-    if count == 0:
-        return frame_name(simulation)
-    if method.integrator != "residual":
-        return {"bullfrog": "BullFrog", "fastpm": "FastPM"}[method.integrator]
-    if method.frame == "lpt" and method.fitted(count):
-        return "fitted steps"
-    return {"emulator": "COCA", "lpt": "COLA", "rest": "PM"}[method.frame]
+    return simulation.run.method.label if simulation.run.steps else frame_name(simulation)
 
 
 def _scenes(simulation: Simulation, measurements: list[Measurement]) -> list[Scene]:

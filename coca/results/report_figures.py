@@ -55,7 +55,7 @@ class SpectrumCurve(NamedTuple):
     name: str
     spectra: Spectra
     style: dict
-    """Of the line."""
+    """Colour of the line."""
 
 
 def picture(

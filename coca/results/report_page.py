@@ -14,7 +14,7 @@ class Drawing(NamedTuple):
 
     file: str
     base64: str
-    """Of the PNG."""
+    """Name of the PNG."""
 
 
 class Row(NamedTuple):

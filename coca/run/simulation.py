@@ -1,4 +1,4 @@
-"""From a checked configuration to particles: the stages of a run, one a line."""
+"""The stages of a run, one a line: from a checked configuration to particles."""
 
 from __future__ import annotations
 
@@ -96,7 +96,8 @@ class Problem:
 
     @cached_property
     def log_rms_density(self) -> float:
-        """That of the last output, a pass over the modes; see `coca.integration.fitted_kick.log_rms_density`."""
+        """That of the last output, a pass over the modes; see
+        `coca.integration.fitted_kick.log_rms_density`."""
         return log_rms_density(self.domain, self.conditions.delta_k, self.outputs[-1])
 
 
@@ -123,8 +124,8 @@ def run_plan(
     """
     config, clock, progress = plan.config, Clock(), progress or Progress(quiet=True)
     cosmology = config.cosmology.build()
-    planning, source = config.force.fft_planning, config.linear_power
-    domain = Domain(config.box_size, config.particles, plan.threads, planning, plan.ranks)
+    source = config.linear_power
+    domain = Domain(config.box_size, config.particles, plan.threads, plan.ranks)
     with clock("linear power"):
         power = domain.once(lambda: linear_power(cosmology, source.source, source.file))
     D_start, outputs = growth_factors(cosmology, plan.redshift, config.output.redshifts)
@@ -133,7 +134,7 @@ def run_plan(
     for line in conditions.remarks:
         progress.say(f"  {line}")
     with clock("force"):
-        force = ParticleMesh(domain, config.mesh, **config.force.solver)
+        force = ParticleMesh(domain, config.mesh, deconvolve=config.force.deconvolve)
     checkpoints = checkpoints or NoCheckpoints()
     found = checkpoints.open(domain)
     if found:

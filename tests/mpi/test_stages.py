@@ -79,7 +79,7 @@ def test_transforms(ranks, parted, whole, n):
 
 def test_ranks_that_disagree_about_alignment_do_not_wait_for_one_another(ranks, parted):
     n = 32 if ranks.size != 3 else 30
-    fft = Domain(1.0, n, 1, "measure", ranks).transform(n)
+    fft = Domain(1.0, n, 1, ranks).transform(n)
     room = np.empty(fft.empty().size + 1, np.float32)
     field = room[ranks.rank % 2 :][: fft.empty().size].reshape(fft.shape)
     field[:] = 1
@@ -148,7 +148,9 @@ def test_snapshots_are_read_by_all_ranks(
         from_snapshot.from_snapshot(d, cosmology, start, 0.05) for d in (parted, alone)
     )
     for of in ("displacement", "velocity"):
-        own, all_ = (getattr((c.held or c.lpt_frame(cosmology)), of)(0.05) for c in (found, wanted))
+        own, all_ = (
+            getattr((c.snapshot or c.lpt_frame(cosmology)), of)(0.05) for c in (found, wanted)
+        )
         np.testing.assert_array_equal(whole(own, 1), all_)
     for field in ("psi1", "psi2"):
         expected = getattr(wanted, field)
@@ -240,7 +242,7 @@ def test_ranks_that_do_not_divide_the_lattice():
     with pytest.raises(
         ConfigError, match="ranks: found 7, wanted a divisor of particles = 48; the "
     ):
-        Domain(96.0, 48, 1, "measure", Ranks())
+        Domain(96.0, 48, 1, Ranks())
 
 
 POSITIONS = {
@@ -255,7 +257,7 @@ POSITIONS = {
 }
 FORCES = [
     {},
-    {"gradient": 6, "assignment": "tsc"},
+    {"assignment": "tsc"},
     {"gradient": "spectral"},
     {"gradient": "spectral", "assignment": "tsc", "deconvolve": True},
 ]
