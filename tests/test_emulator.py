@@ -11,7 +11,8 @@ from coca.domain import Domain
 from coca.emulator.device import choose_device, choose_precision, choose_slabs, sharers
 from coca.emulator.emulator import SHIPPED_WEIGHTS, Emulator, TrainedRange
 from coca.emulator.features import CHANNELS, features
-from coca.emulator.network import Architecture, Slabs, UNet, fold, periodic_pad, unfold
+from coca.emulator.layers import fold, periodic_pad, unfold
+from coca.emulator.network import Architecture, Slabs, UNet
 from coca.emulator.optimiser import Optimiser, orthogonalise
 from coca.emulator.trajectories import TimeFunctions, leading_functions, orthonormal_polynomials
 from coca.errors import ConfigError, FileError

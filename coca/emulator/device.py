@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from coca.emulator.network import HALO
+from coca.emulator.layers import HALO
 from coca.errors import ConfigError
 
 FREE_SHARE = 0.8
@@ -39,11 +39,6 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         return torch.bfloat16 if _multiplies_bfloat16(device) else torch.float32
     return getattr(torch, name)
-
-
-def products(device: torch.device, precision: torch.dtype) -> torch.autocast:
-    """A block whose products are done in a precision; the parameters stay float32."""
-    return torch.autocast(device.type, precision, enabled=precision != torch.float32)
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:

@@ -13,17 +13,9 @@ from safetensors.torch import save_file
 
 from coca.cosmology import Cosmology
 from coca.domain import Domain, check_ranks
-from coca.emulator.device import products
 from coca.emulator.features import CHANNELS, features
-from coca.emulator.network import (
-    Architecture,
-    Edges,
-    Slabs,
-    UNet,
-    Whole,
-    own_edges,
-    style_of,
-)
+from coca.emulator.layers import Edges, own_edges
+from coca.emulator.network import Architecture, Slabs, UNet, Whole, style_of
 from coca.emulator.trajectories import TimeFunctions
 from coca.errors import ConfigError, FileError
 from coca.frames import Frame, SeparableFrame, Term, lpt_terms
@@ -209,8 +201,8 @@ class Emulator:
         inputs = features(domain, conditions.delta_k, conditions.psi1, conditions.psi2)
         inputs /= self.input_scale[:, None, None, None]
         style = torch.full((1, 1), style_of(Omega_m), device=device)
-        with torch.inference_mode(), products(device, precision):
-            fields, edges = torch.from_numpy(inputs)[None], edges_of(domain)
+        with torch.inference_mode():
+            fields, edges = torch.from_numpy(inputs)[None].to(precision), edges_of(domain)
             if slabs == 1:
                 outputs = network(fields.to(device), style, Whole(edges))[0]
             else:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from coca import lpt
 from coca.domain import Domain
-from coca.emulator.device import choose_precision, products
+from coca.emulator.device import choose_precision
 from coca.emulator.emulator import Emulator, TrainedRange
 from coca.emulator.features import CHANNELS, features
 from coca.emulator.network import Architecture, UNet, style_of
@@ -196,8 +196,7 @@ class Trainer:
         variance = float((targets**2).sum(axis=0).mean())
         style = style_of(self.simulations.planned[i].cosmology.Omega_m)
         styles = torch.full((1, 1), style, device=self.device)
-        with products(self.device, self.precision):
-            outputs = emulator.network(self._tensor(inputs), styles)
+        outputs = emulator.network(self._tensor(inputs).to(self.precision), styles)
         scale = self._tensor(np.repeat(emulator.output_scale, 3)[:, None, None, None])
         errors = outputs.float() * scale - self._tensor(targets)
         return (errors**2).sum(dim=1).mean() / variance
