@@ -17,9 +17,11 @@ setup(
     long_description_content_type="text/markdown",
     license="BSD-3-Clause",
     python_requires=">=3.10",
-    packages=find_packages(include=["coca", "coca.*", "kernels", "kernels.*"]),
+    packages=[*find_packages(include=["coca", "coca.*"]), "coca.kernels"],
+    package_dir={"coca.kernels": "kernels"},
     package_data={
-        "coca": ["tables/*.safetensors", "templates/*"],
+        "coca": ["py.typed", "tables/*.safetensors"],
+        "coca.results": ["templates/*"],
         "coca.emulator": ["weights/*.safetensors"],
     },
     install_requires=[
@@ -37,6 +39,7 @@ setup(
         "torch>=2.5,<2.14",
         "tqdm>=4.60",
     ],
+    entry_points={"console_scripts": ["coca = coca.__main__:main"]},
     extras_require={
         "analysis": ["colossus>=1.3"],
         "camb": ["camb>=1.5"],

@@ -14,7 +14,7 @@ import importlib
 import json
 from pathlib import Path
 
-from coca.files import whole_file
+from coca.atomic_files import whole_file
 
 NAMES = (
     "fft",

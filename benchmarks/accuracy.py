@@ -29,13 +29,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks.timing import machine_record
-from coca.analysis import particle_spectra
-from coca.config import Config
-from coca.config_file import make_config
-from coca.hypercube import latin_hypercube
-from coca.machine import keep_freed_memory
-from coca.plan import Plan, make_plan
-from coca.simulation import Simulation, simulate
+from coca.configuration.loading import make_config
+from coca.configuration.run import Config
+from coca.cosmology.latin_hypercube import latin_hypercube
+from coca.parallel.machine import keep_freed_memory
+from coca.run.plan import Plan, make_plan
+from coca.run.simulation import Simulation, simulate
+from coca.statistics.spectra import particle_spectra
 
 METHODS = {
     "pm": {"frame": "rest"},

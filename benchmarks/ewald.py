@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 from scipy.special import erfc
 
-from coca.domain import Domain
-from coca.force import ParticleMesh
+from coca.gravity.particle_mesh import ParticleMesh
+from coca.parallel.domain import Domain
 
 
 def ewald(r: np.ndarray, box_size: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Real transforms of a mesh by every library at hand, in turns, beside `coca.transform`."""
+"""Real transforms of a mesh by every library at hand, in turns, beside `coca.parallel.fft`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pyfftw
 import scipy.fft
 
 from benchmarks.timing import in_turns, machine_record, ratio, show, timing
-from coca.domain import Domain
-from coca.machine import choose_threads
+from coca.parallel.domain import Domain
+from coca.parallel.machine import choose_threads
 
 Pair = tuple[Callable[[], object], Callable[[], object]]
 
@@ -56,7 +56,7 @@ def measure(options: argparse.Namespace) -> list[dict]:
 
 
 def ours(field: np.ndarray, modes: np.ndarray, threads: int) -> Pair:
-    """`coca.transform.Transform`."""
+    """`coca.parallel.fft.Transform`."""
     fft = Domain(1.0, 2, threads).transform(len(field))
     there, back, out = fft.empty_k(), fft.empty_k(), fft.empty()
     back[:] = 0

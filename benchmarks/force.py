@@ -2,7 +2,7 @@
 
 Particles 2 Mpc/h apart at z = 0. "four transforms" are two forward and two backward transforms
 of the mesh by FFTW's three-dimensional plans, measured, which is what a force with a spectral
-gradient takes at least; "four of ours" the same by `coca.transform`. Forces of other codes are
+gradient takes at least; "four of ours" the same by `coca.parallel.fft`. Forces of other codes are
 checked to agree with ours before anything is timed.
 """
 
@@ -17,9 +17,9 @@ import pyfftw
 from benchmarks.peers import PEERS, agreement
 from benchmarks.problem import SPACING, evolved_positions
 from benchmarks.timing import in_turns, machine_record, ratio, show, timing
-from coca.domain import Domain
-from coca.force import ParticleMesh
-from coca.machine import choose_threads
+from coca.gravity.particle_mesh import ParticleMesh
+from coca.parallel.domain import Domain
+from coca.parallel.machine import choose_threads
 
 OURS = {
     "coca": {},
@@ -99,7 +99,7 @@ def fftw_transforms(domain: Domain, mesh: int):
 
 
 def our_transforms(domain: Domain, mesh: int):
-    """Two transforms there and two back by `coca.transform`."""
+    """Two transforms there and two back by `coca.parallel.fft`."""
     fft = domain.transform(mesh)
     field, modes = fft.empty(), fft.empty_k()
     field[:] = 0

@@ -24,10 +24,10 @@ import numpy as np
 from benchmarks.ewald import pair_forces
 from benchmarks.problem import SPACING, bullfrog_run, conditions_of
 from benchmarks.timing import in_turns, machine_record, ratio, show
-from coca.analysis import density_modes, spectra
-from coca.domain import Domain
-from coca.force import Acceleration, ParticleMesh
-from coca.machine import choose_threads
+from coca.gravity.particle_mesh import Acceleration, ParticleMesh
+from coca.parallel.domain import Domain
+from coca.parallel.machine import choose_threads
+from coca.statistics.spectra import density_modes, spectra
 
 WAVENUMBERS = (0.2, 0.5, 1.0)
 SEPARATIONS = (2.0, 4.0, 8.0)

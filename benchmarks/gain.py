@@ -1,7 +1,7 @@
 """Choice of the resolved gain: error against its strength at each number of force evaluations.
 
 Compares x = alpha kappa (H/2)^2 with constant alpha against x = gain H kappa (H/2)^2, which
-`coca.integrate.ResidualKick` uses, at k = 1 h/Mpc; setting as in benchmarks/accuracy.py.
+`coca.integration.integrate.ResidualKick` uses, at k = 1 h/Mpc; setting as in benchmarks/accuracy.py.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.accuracy import FIDUCIAL, REFERENCE_STEPS, compare, plan_of
-from coca.config import Config
-from coca.plan import Plan
-from coca.simulation import growth_factors, simulate
+from coca.configuration.run import Config
+from coca.run.plan import Plan
+from coca.run.simulation import growth_factors, simulate
 
 ALPHAS = (1.0, 2.0, 3.0)
 GAINS = (4.0, 6.0, 8.0, 10.0)

@@ -8,12 +8,12 @@ import torch
 
 from benchmarks.problem import COSMOLOGY, SPACING, conditions_of
 from benchmarks.timing import in_turns, machine_record, ratio, show, timing
-from coca.domain import Domain
 from coca.emulator.device import choose_device, choose_precision
 from coca.emulator.emulator import Emulator
 from coca.emulator.features import features
-from coca.force import ParticleMesh
-from coca.machine import choose_threads
+from coca.gravity.particle_mesh import ParticleMesh
+from coca.parallel.domain import Domain
+from coca.parallel.machine import choose_threads
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

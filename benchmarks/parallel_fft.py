@@ -14,8 +14,9 @@ from contextlib import suppress
 
 import numpy as np
 
-from coca.domain import Domain
-from coca.ranks import Ranks, world
+from coca.parallel.domain import Domain
+from coca.parallel.mpi import world
+from coca.parallel.ranks import Ranks
 
 ROUNDS = 9
 

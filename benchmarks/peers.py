@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coca.domain import Domain
+from coca.parallel.domain import Domain
 
 Call = Callable[[], np.ndarray]
 

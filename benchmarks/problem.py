@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from coca import reference
-from coca.cosmology import Cosmology
-from coca.domain import Domain
-from coca.force import ParticleMesh
-from coca.initial import InitialConditions, from_seed
-from coca.integrate import Snapshot
-from coca.power import linear_power
+from coca.cosmology.background import Cosmology
+from coca.cosmology.linear_power import linear_power
+from coca.gravity.particle_mesh import ParticleMesh
+from coca.initial_conditions.linear_fields import InitialConditions, from_seed
+from coca.integration import reference
+from coca.parallel.domain import Domain
+from coca.particles import Snapshot
 
 COSMOLOGY = Cosmology(0.3175, 0.049, 0.6711, 0.9624, 0.834)
 """The Quijote fiducial cosmology."""

@@ -16,12 +16,12 @@ import numpy as np
 from safetensors.torch import save_file
 
 from benchmarks.accuracy import FIDUCIAL, METHODS, REFERENCE_STEPS, compare, plan_of
-from coca.domain import Domain
 from coca.emulator.emulator import SHIPPED_WEIGHTS
-from coca.modes import white_noise_modes
-from coca.plan import Plan
-from coca.simulation import simulate
-from coca.tensors import read_tensors, write_tensors
+from coca.files.safetensors import read_tensors, write_tensors
+from coca.initial_conditions.gaussian_modes import white_noise_modes
+from coca.parallel.domain import Domain
+from coca.run.plan import Plan
+from coca.run.simulation import simulate
 
 PARTICLES, BOX_SIZE, SEED = 64, 128.0, 31
 FORCES = (4, 8)

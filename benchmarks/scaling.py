@@ -2,7 +2,7 @@
 
 Every run is `mpiexec -n RANKS python run_sim.py`, 2 Mpc/h between particles, a mesh of twice the
 lattice, z = 19 to 0, without report. A first small run fills the caches of numba and FFTW. What
-ranks sent is counted by `coca.ranks`, and compared with `benchmarks.scaling_model`. More ranks
+ranks sent is counted by `coca.parallel.ranks`, and compared with `benchmarks.scaling_model`. More ranks
 than cores show that it works, not how fast. Transforms are timed beside mpi4py-fft's where it is
 installed.
 """

@@ -1,6 +1,6 @@
 """What a force would take on 64 to 16384 ranks, in slabs as they are and in pencils that might be.
 
-Bytes are those that `coca.ranks` counts (`benchmarks.scaling` compares them), the machine is the
+Bytes are those that `coca.parallel.ranks` counts (`benchmarks.scaling` compares them), the machine is the
 CPU partition of Perlmutter: nodes of two 64-core EPYC 7763 with 512 GB and 204.8 GB/s of memory a
 socket, and one Slingshot 11 port of 200 Gb/s (docs.nersc.gov/systems/perlmutter/architecture).
 A rank has 8 cores, those of one level-3 cache. Compute is the larger of what docs/scaling.json
@@ -18,11 +18,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from coca.config import Config
-from coca.config_file import load_config
-from coca.domain import check_ranks
+from coca.configuration.loading import load_config
+from coca.configuration.run import Config
 from coca.errors import CocaError
-from coca.plan import estimate_memory
+from coca.parallel.domain import check_ranks
+from coca.run.memory import estimate_memory
 
 ROOT = Path(__file__).parent.parent
 CORES_PER_NODE, CORES_PER_RANK = 128, 8
@@ -122,7 +122,7 @@ def force_seconds(
 
 
 def memory_of_a_rank(n: int, ranks: int, method: str) -> float:
-    """Estimated peak memory in bytes, see `coca.plan`."""
+    """Estimated peak memory in bytes, see `coca.run.plan`."""
     options = {"bullfrog": ["frame=rest", "integrator.method=bullfrog"], "fitted": ["frame=lpt"]}
     sizes = [f"particles={n}", f"mesh={2 * n}", f"box_size={SPACING * n}", "reference=null"]
     quickstart = ROOT / "configs" / "quickstart.yaml"

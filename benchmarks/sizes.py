@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from benchmarks.problem import SPACING, bullfrog_run, conditions_of, evolved_positions
 from benchmarks.timing import in_turns, machine_record, ratio, show, timing
-from coca.domain import Domain
-from coca.force import ParticleMesh
-from coca.machine import choose_threads
+from coca.gravity.particle_mesh import ParticleMesh
+from coca.parallel.domain import Domain
+from coca.parallel.machine import choose_threads
 
 STEPS = 4
 

@@ -1,4 +1,4 @@
-"""Statistics of a snapshot: seconds and peak memory of `python -m coca.analyse`.
+"""Statistics of a snapshot: seconds and peak memory of `coca analyse`.
 
 The snapshot is that of a run in the 2LPT frame, particles 2 Mpc/h apart; each measurement is a
 process of its own, with all that it imports and compiles.
@@ -12,19 +12,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import get_args
 
 import h5py
 
 from benchmarks import runs
 from benchmarks.timing import machine_record
-from coca.analyse import ALL
-from coca.machine import choose_threads
+from coca.configuration.run import Statistic
+from coca.parallel.machine import choose_threads
 
 PROGRAM = """
 import json, sys
-from coca.analyse import main
-from coca.machine import peak_memory
-assert main(sys.argv[1:]) == 0
+from coca.__main__ import main
+from coca.parallel.machine import peak_memory
+assert main(["analyse", *sys.argv[1:]]) == 0
 print(json.dumps(peak_memory()))
 """
 
@@ -40,7 +41,10 @@ def measure(options: argparse.Namespace) -> list[dict]:
     """A row for haloes and one for everything."""
     with tempfile.TemporaryDirectory() as directory:
         runs.launch(options, "fitted", options.particles, directory)
-        return [analyse(options, directory, names) for names in ("haloes", ",".join(ALL))]
+        return [
+            analyse(options, directory, names)
+            for names in ("haloes", ",".join(get_args(Statistic)))
+        ]
 
 
 def analyse(options: argparse.Namespace, directory: str, names: str) -> dict:

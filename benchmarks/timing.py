@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coca import machine
+from coca.parallel import machine
 
 
 class Timing(NamedTuple):

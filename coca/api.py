@@ -12,21 +12,21 @@ from typing import Any
 import numba
 import numpy as np
 
-from coca import simulation
-from coca.analysis import Spectra
-from coca.config import Config
-from coca.config_file import make_config
-from coca.domain import Domain
+from coca.configuration.loading import make_config
+from coca.configuration.run import Config
+from coca.cosmology.linear_power import linear_power
+from coca.emulator.user_emulator import OwnEmulator
 from coca.errors import ConfigError
-from coca.initial import InitialConditions
-from coca.integrate import Evaluation
-from coca.output import peculiar_velocities, wrapped_positions
-from coca.own import OwnEmulator
-from coca.plan import make_plan
-from coca.power import linear_power
-from coca.progress import Progress
-from coca.results import Measurement, measure
-from coca.trust import Trust
+from coca.files.snapshot_writer import peculiar_velocities, wrapped_positions
+from coca.initial_conditions.linear_fields import InitialConditions
+from coca.integration.error_estimate import Trust
+from coca.integration.kicks import Evaluation
+from coca.parallel.domain import Domain
+from coca.results.run_spectra import Measurement, measure
+from coca.run import simulation
+from coca.run.plan import make_plan
+from coca.run.progress import Progress
+from coca.statistics.spectra import Spectra
 
 QUIJOTE = {"Omega_m": 0.3175, "Omega_b": 0.049, "h": 0.6711, "n_s": 0.9624, "sigma_8": 0.834}
 """The fiducial cosmology of the Quijote simulations."""

@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-import kernels.orbits
-import kernels.particles
-from coca.cosmology import Cosmology
+from coca import kernels
+from coca.cosmology.background import Cosmology
 
 GROWTHS = 64
 """Growth factors whose terms a frame remembers."""

@@ -17,12 +17,12 @@ import numpy as np
 import pysco
 
 import coca
-from coca.analysis import particle_spectra
 from coca.api import QUIJOTE
-from coca.cosmology import Cosmology
-from coca.domain import Domain
-from coca.power import linear_power
-from coca.snapshot import read_particles
+from coca.cosmology.background import Cosmology
+from coca.cosmology.linear_power import linear_power
+from coca.files.snapshot_reader import read_particles
+from coca.parallel.domain import Domain
+from coca.statistics.spectra import particle_spectra
 
 BOX, N, START = 128.0, 64, 19.0
 RUNS = {

@@ -16,8 +16,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import coca
-from coca.train import train
-from coca.training_config import TrainConfig
+from coca.commands.train import train
+from coca.configuration.training import TrainConfig
 
 RANGES = {
     "Omega_m": [0.25, 0.4], "Omega_b": [0.045, 0.055], "h": [0.62, 0.75],

@@ -8,9 +8,8 @@ at the step's end.
 from __future__ import annotations
 
 import numpy as np
+from coca.kernels.lanes import each, eight
 from numba import njit, prange
-
-from kernels.lanes import each, eight
 
 FEATURES = 4
 TARGETS = 2

@@ -1,7 +1,7 @@
 """Fused loops over the modes of a real field: arrays of numpy's rfftn layout, (n, n, n//2+1), or
 some of their rows along y.
 
-Those that multiply take blocks of columns, see `coca.transform`, and run on the calling thread
+Those that multiply take blocks of columns, see `coca.parallel.fft`, and run on the calling thread
 alone.
 
 `kf` is the fundamental wavenumber 2 pi / box in h/Mpc. Modes are numbered by integers

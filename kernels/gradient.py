@@ -6,9 +6,7 @@ Slabs, clouds and tiles are those of `kernels.assignment`.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
-
-from kernels.assignment import (
+from coca.kernels.assignment import (
     CIC,
     _bounds,
     _cell,
@@ -19,7 +17,8 @@ from kernels.assignment import (
     _weights,
     _wrap,
 )
-from kernels.lanes import each, eight, four_sums, numbers, prefetch
+from coca.kernels.lanes import each, eight, four_sums, numbers, prefetch
+from numba import njit, prange
 
 CENTRAL_DIFFERENCES = {
     4: (np.float32(2 / 3), np.float32(-1 / 12)),

@@ -13,10 +13,9 @@ ghost plane above. Sums come in fours, since so many are added at a time.
 from __future__ import annotations
 
 import numpy as np
+from coca.kernels.assignment import _TILE, CIC, _bounds, _cell, _tiles
+from coca.kernels.lanes import each, four, put
 from numba import get_num_threads, njit, prange
-
-from kernels.assignment import _TILE, CIC, _bounds, _cell, _tiles
-from kernels.lanes import each, four, put
 
 ROW = 16
 POSITION, VELOCITY, END, END_VELOCITY, AHEAD, SHARE = 0, 3, 6, 9, 12, 15

@@ -4,9 +4,8 @@ otherwise."""
 from __future__ import annotations
 
 import numpy as np
+from coca.kernels.fourier import _signed, _sinc
 from numba import njit, prange
-
-from kernels.fourier import _signed, _sinc
 
 
 @njit(cache=True)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from coca.kernels.assignment import CIC, _cell, _finite
 from numba import get_num_threads, njit, prange
-
-from kernels.assignment import CIC, _cell, _finite
 
 
 def destinations(x, inverse_cell, m, planes, cloud=CIC):

@@ -2,10 +2,10 @@
 
 import pytest
 
-from coca.cosmology import Cosmology
-from coca.domain import Domain
-from coca.initial import from_seed
-from coca.power import linear_power
+from coca.cosmology.background import Cosmology
+from coca.cosmology.linear_power import linear_power
+from coca.initial_conditions.linear_fields import from_seed
+from coca.parallel.domain import Domain
 
 
 @pytest.fixture(scope="session")

@@ -9,18 +9,18 @@ import signal
 import sys
 
 import run_sim
-from coca.ranks import world
+from coca.parallel.mpi import world
 
 STAGES = {
-    "plan": "coca.plan:choose_threads",
-    "initial conditions": "coca.modes:linear_density",
+    "plan": "coca.run.plan:choose_threads",
+    "initial conditions": "coca.initial_conditions.gaussian_modes:linear_density",
     "network": "coca.emulator.emulator:features",
-    "force": "coca.mesh:Mesh.read_gradient",
-    "integration": "coca.fitted:evaluation_of",
-    "reference run": "coca.integrate:VelocityKick.__call__",
-    "analysis": "coca.results:spectra",
-    "output": "coca.output:_write_particles",
-    "report": "coca.report:_projected_density",
+    "force": "coca.gravity.mesh:Mesh.read_gradient",
+    "integration": "coca.integration.fitted_kick:evaluation_of",
+    "reference run": "coca.integration.integrate:VelocityKick.__call__",
+    "analysis": "coca.results.write:spectra",
+    "output": "coca.files.snapshot_writer:_write_particles",
+    "report": "coca.results.report:_projected_density",
 }
 
 

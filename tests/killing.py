@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-import coca.simulation  # noqa: F401
+import coca.run.simulation  # noqa: F401
 import run_sim
 
 

@@ -3,8 +3,7 @@
 import itertools
 
 import numpy as np
-
-from kernels.assignment import CIC
+from coca.kernels.assignment import CIC
 
 
 def plain_clouds(x, m, cell, cloud):

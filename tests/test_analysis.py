@@ -3,8 +3,8 @@ import warnings
 import numpy as np
 import pytest
 
-from coca.analysis import density_modes, particle_spectra, spectra
-from coca.domain import Domain
+from coca.parallel.domain import Domain
+from coca.statistics.spectra import density_modes, particle_spectra, spectra
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_spectra_agree_with_abacusutils(domain, conditions, particles):
 
 def test_linear_power_comes_back(power):
     """Small displacements of a lattice have the linear power they were drawn from."""
-    from coca.initial import from_seed
+    from coca.initial_conditions.linear_fields import from_seed
 
     domain = Domain(400.0, 64)
     conditions = from_seed(domain, power, 1, fixed_amplitude=True)

@@ -11,8 +11,8 @@ import torch
 
 import coca
 import run_sim
-from coca.plan import make_plan
-from coca.simulation import simulate
+from coca.run.plan import make_plan
+from coca.run.simulation import simulate
 
 ROOT = Path(__file__).parent.parent
 SMALL = {"particles": 32, "frame": "lpt", "force_evaluations": 2, "threads": 1}

@@ -3,10 +3,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coca.config import Config
-from coca.config_file import load_config, make_config
+from coca.configuration.fitting import FitConfig
+from coca.configuration.loading import load_config, make_config
+from coca.configuration.run import Config
+from coca.configuration.training import TrainConfig
 from coca.errors import ConfigError
-from coca.training_config import FitConfig, TrainConfig
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 

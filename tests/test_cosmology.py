@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import hyp2f1
 
-from coca.cosmology import Cosmology, redshift, scale_factor
+from coca.cosmology.background import Cosmology, redshift, scale_factor
 
 A = np.array([0.02, 0.05, 0.2, 0.5, 0.8, 1.0])
 

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from benchmarks.__main__ import NAMES
-from coca.config import Config
-from coca.training_config import FitConfig, TrainConfig
+from coca.configuration.fitting import FitConfig
+from coca.configuration.run import Config
+from coca.configuration.training import TrainConfig
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

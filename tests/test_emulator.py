@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 import torch
 
-from coca import initial
-from coca.cosmology import Cosmology
-from coca.domain import Domain
+from coca.cosmology.background import Cosmology
 from coca.emulator.device import choose_device, choose_precision, choose_slabs, sharers
 from coca.emulator.emulator import SHIPPED_WEIGHTS, Emulator, TrainedRange
 from coca.emulator.features import CHANNELS, features
 from coca.emulator.layers import fold, periodic_pad, unfold
 from coca.emulator.network import Architecture, Slabs, UNet
 from coca.emulator.optimiser import Optimiser, orthogonalise
-from coca.emulator.trajectories import TimeFunctions, leading_functions, orthonormal_polynomials
+from coca.emulator.time_functions import TimeFunctions, leading_functions, orthonormal_polynomials
 from coca.errors import ConfigError, FileError
+from coca.initial_conditions import linear_fields
+from coca.parallel.domain import Domain
 
 CPU = torch.device("cpu")
 
@@ -129,7 +129,7 @@ def test_frame_is_lpt_plus_time_functions(small, domain, cosmology, conditions):
 def test_bfloat16_gives_the_same_answer(shipped, power):
     """To the few parts in a hundred that bfloat16 products of a deep network keep."""
     domain = Domain(64.0, 32)
-    conditions = initial.from_seed(domain, power, 5)
+    conditions = linear_fields.from_seed(domain, power, 5)
     full = shipped.coefficients(domain, 0.3175, conditions, CPU, torch.float32)
     half = shipped.coefficients(domain, 0.3175, conditions, CPU, torch.bfloat16)
     assert np.sqrt(np.mean((half - full) ** 2)) < 0.03 * np.sqrt(np.mean(full**2))
@@ -138,7 +138,7 @@ def test_bfloat16_gives_the_same_answer(shipped, power):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_cuda_gives_the_same_answer(shipped, power):
     domain = Domain(64.0, 32)
-    conditions = initial.from_seed(domain, power, 5)
+    conditions = linear_fields.from_seed(domain, power, 5)
     cpu = shipped.coefficients(domain, 0.3175, conditions, CPU)
     gpu = shipped.coefficients(domain, 0.3175, conditions, torch.device("cuda"))
     assert np.sqrt(np.mean((gpu - cpu) ** 2)) < 2e-3 * np.sqrt(np.mean(cpu**2))
@@ -183,13 +183,14 @@ def test_shipped_weights_are_small_and_know_their_range(shipped):
 
 def test_shipped_emulator_beats_lpt(shipped, power, cosmology):
     """The network removes most of the displacement error that 2LPT leaves at z = 0."""
-    from coca.force import ParticleMesh
     from coca.frames import rest_frame
-    from coca.integrate import VelocityKick, initial_state, integrate
-    from coca.schemes import bullfrog
+    from coca.gravity.particle_mesh import ParticleMesh
+    from coca.integration.integrate import initial_state, integrate
+    from coca.integration.kicks import VelocityKick
+    from coca.integration.schemes import bullfrog
 
     domain = Domain(64.0, 32)
-    conditions = initial.from_seed(domain, power, 6)
+    conditions = linear_fields.from_seed(domain, power, 6)
     lpt, rest = conditions.lpt_frame(cosmology), rest_frame(domain.particles)
     steps = bullfrog(cosmology, np.linspace(0.064, 1.0, 49))
     start = initial_state(lpt, rest, 0.064)
@@ -246,7 +247,7 @@ def test_bad_weights_are_one_clear_error(small, tmp_path, damage):
 def test_weights_of_another_architecture_are_an_error(small, tmp_path):
     from safetensors.torch import save_file
 
-    from coca.tensors import read_tensors, write_tensors
+    from coca.files.safetensors import read_tensors, write_tensors
 
     path = tmp_path / "weights.safetensors"
     small.save(path)

@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 import run_sim
-from coca.config_file import make_config
-from coca.ensemble import finished, members
+from coca.configuration.loading import make_config
 from coca.errors import ConfigError, FileError
+from coca.run.ensemble import finished, members
 
 
 def ensemble_of(config_values, **options):

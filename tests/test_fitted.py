@@ -7,21 +7,30 @@ import numpy as np
 import pytest
 import torch
 
-import kernels.fitted
-from coca import fit as fit_command
-from coca import schemes
-from coca.analysis import density_modes, particle_spectra
-from coca.config_file import load_config, make_config
-from coca.density_fit import POWER_WEIGHT, torch_density_modes
+from coca import kernels
+from coca.__main__ import main
+from coca.configuration.fitting import FitConfig
+from coca.configuration.loading import load_config, make_config
 from coca.errors import FileError
-from coca.fitted import FittedKick, nonlinearity, sharpened
-from coca.fitting import edge_fractions, least_squares, make_members, phase_of
-from coca.force import Acceleration
-from coca.integrate import initial_state, integrate
-from coca.plan import make_plan
-from coca.simulation import simulate
-from coca.step_table import CLASSES, DENSITIES, DENSITIES_BEFORE, MATRIX, FittedSteps, shipped
-from coca.training_config import FitConfig
+from coca.gravity.particle_mesh import Acceleration
+from coca.integration import schemes
+from coca.integration.fitted_kick import FittedKick, nonlinearity, sharpened
+from coca.integration.fitted_table import (
+    CLASSES,
+    DENSITIES,
+    DENSITIES_BEFORE,
+    MATRIX,
+    FittedSteps,
+    shipped,
+)
+from coca.integration.integrate import initial_state, integrate
+from coca.run.plan import make_plan
+from coca.run.simulation import simulate
+from coca.statistics.spectra import density_modes, particle_spectra
+from coca.step_fitting.density import POWER_WEIGHT, torch_density_modes
+from coca.step_fitting.fit import edge_fractions, phase_of
+from coca.step_fitting.least_squares import least_squares
+from coca.step_fitting.runs import make_members
 
 FEATURES, TARGETS = kernels.fitted.FEATURES, kernels.fitted.TARGETS
 
@@ -349,7 +358,7 @@ def test_earlier_outputs_are_warned_of(config_values):
     ],
 )
 def test_fits_that_cannot_be_are_refused(values, message, capsys):
-    assert fit_command.main(["configs/fit.yaml", "--set", values]) == 2
+    assert main(["fit", "configs/fit.yaml", "--set", values]) == 2
     assert re.search(message, capsys.readouterr().err)
 
 
@@ -363,7 +372,7 @@ def test_numbers_of_steps_may_have_no_sub_steps():
 
 def test_emulator_lattice_is_checked_before_the_fit(capsys):
     arguments = ["configs/fit_emulator.yaml", "--set", "spacing=[2.0, 3.0]"]
-    assert fit_command.main(arguments) == 2
+    assert main(["fit", *arguments]) == 2
     assert "box_size: found 192 for 64 particles" in capsys.readouterr().err
 
 
@@ -375,7 +384,7 @@ def test_fit_command_writes_a_table_that_serves(config_values, tmp_path, capsys)
         "edges={2: [0.65]}",
     ]  # fmt: skip
     arguments = ["configs/fit.yaml", *(f"--set={value}" for value in small)]
-    assert fit_command.main(arguments) == 0
+    assert main(["fit", *arguments]) == 0
     assert f"wrote {path}" in capsys.readouterr().out
     values = config_values | {"force_evaluations": 2, "reference": {"force_evaluations": 64}}
     fitted_run = run(values, integrator={"kick": "fitted", "table": str(path)})
@@ -392,10 +401,10 @@ def test_fit_command_writes_a_table_that_serves(config_values, tmp_path, capsys)
 
     before = FittedSteps.load(path)
     more = ["--set=counts=[1]", "--set=nodes=3", "--set=seed=320000"]
-    assert fit_command.main([*arguments, *more]) == 0
+    assert main(["fit", *arguments, *more]) == 0
     after = FittedSteps.load(path)
     np.testing.assert_array_equal(after.matrices[2], before.matrices[2])
     assert [len(after.nodes[n]) for n in after.counts] == [3, 2]
     capsys.readouterr()
-    assert fit_command.main([*arguments, *more, "--set=spacing=[1.0, 2.0]"]) == 2
+    assert main(["fit", *arguments, *more, "--set=spacing=[1.0, 2.0]"]) == 2
     assert f"table: found {path} of frame lpt" in capsys.readouterr().err

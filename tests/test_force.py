@@ -10,9 +10,9 @@ import pytest
 from plain import plain_difference, plain_paint, plain_read
 
 from benchmarks.ewald import pair_forces
-from coca.domain import Domain
-from coca.force import CLOUDS, ParticleMesh
-from coca.initial import from_seed
+from coca.gravity.particle_mesh import CLOUDS, ParticleMesh
+from coca.initial_conditions.linear_fields import from_seed
+from coca.parallel.domain import Domain
 
 ROOT = Path(__file__).parent.parent
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.sparse.csgraph import connected_components
 
-from coca.snapshot import Header, Particles
+from coca.files.snapshot_reader import Header, Particles
 from coca.statistics import haloes
 
 L = 50.0

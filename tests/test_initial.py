@@ -1,13 +1,13 @@
 import h5py
 import numpy as np
 import pytest
+from coca.kernels.noise import philox4x32
 
-from coca import lpt
-from coca.domain import Domain
 from coca.errors import FileError
-from coca.initial import from_file, from_seed
-from coca.modes import modes_of_white_noise, white_noise_modes
-from kernels.noise import philox4x32
+from coca.initial_conditions import lpt
+from coca.initial_conditions.gaussian_modes import modes_of_white_noise, white_noise_modes
+from coca.initial_conditions.linear_fields import from_file, from_seed
+from coca.parallel.domain import Domain
 
 
 def test_philox_known_answers():

@@ -3,22 +3,17 @@
 import numpy as np
 import pytest
 
-from coca import lpt, schemes
-from coca.analysis import density_modes
-from coca.cosmology import Cosmology
-from coca.domain import Domain
-from coca.force import Acceleration, ParticleMesh
+from coca.cosmology.background import Cosmology
 from coca.frames import SeparableFrame, Term, rest_frame
-from coca.initial import InitialConditions, from_seed
-from coca.integrate import (
-    ResidualKick,
-    State,
-    VelocityKick,
-    drift,
-    initial_state,
-    integrate,
-    kick,
-)
+from coca.gravity.particle_mesh import Acceleration, ParticleMesh
+from coca.initial_conditions import lpt
+from coca.initial_conditions.linear_fields import InitialConditions, from_seed
+from coca.integration import schemes
+from coca.integration.integrate import drift, initial_state, integrate, kick
+from coca.integration.kicks import ResidualKick, VelocityKick
+from coca.parallel.domain import Domain
+from coca.particles import State
+from coca.statistics.spectra import density_modes
 
 D_START = 0.06
 

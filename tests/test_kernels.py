@@ -3,15 +3,11 @@
 import numba
 import numpy as np
 import pytest
+from coca.kernels.assignment import CIC, TSC
+from coca.kernels.lanes import each, eight, four, put
 from plain import plain_clouds, plain_difference, plain_paint, plain_read
 
-import kernels.assignment
-import kernels.fourier
-import kernels.gradient
-import kernels.particles
-import kernels.travel
-from kernels.assignment import CIC, TSC
-from kernels.lanes import each, eight, four, put
+from coca import kernels
 
 M = 12
 CELL = 2.5

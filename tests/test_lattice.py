@@ -8,16 +8,16 @@ import pytest
 import yaml
 
 import run_sim
-from coca import initial, lattice
-from coca.config_file import make_config
-from coca.cosmology import scale_factor
-from coca.domain import Domain
+from coca.configuration.loading import make_config
+from coca.cosmology.background import scale_factor
 from coca.errors import CocaError, FileError
+from coca.files.snapshot_writer import write_snapshot
 from coca.frames import HeldFrame, lpt_frame
-from coca.integrate import Snapshot
-from coca.output import write_snapshot
-from coca.plan import make_plan
-from coca.simulation import simulate
+from coca.initial_conditions import from_snapshot, linear_fields
+from coca.parallel.domain import Domain
+from coca.particles import Snapshot
+from coca.run.plan import make_plan
+from coca.run.simulation import simulate
 
 N = 32**3
 
@@ -73,7 +73,7 @@ def shuffle(data):
 
 
 def test_our_own_snapshot_gives_its_modes(path, domain, cosmology, conditions, D):
-    found = initial.from_snapshot(domain, cosmology, path, D)
+    found = from_snapshot.from_snapshot(domain, cosmology, path, D)
     # positions of up to 64000 kpc/h are rounded to 2e-6 Mpc/h rms at most, and divided by D = 0.026
     rounding = 1.1e-6 * 2 / D
     assert np.std(found.psi1 - conditions.psi1) < rounding
@@ -91,9 +91,9 @@ def test_our_own_snapshot_gives_its_modes(path, domain, cosmology, conditions, D
 def test_snapshots_as_other_codes_write_them(
     path, domain, cosmology, D, change, parts, monkeypatch
 ):
-    monkeypatch.setattr(lattice, "EACH", 3000)  # many rounds, that end inside files
-    wanted = initial.from_snapshot(domain, cosmology, path, D)
-    found = initial.from_snapshot(domain, cosmology, rewrite(path, change, parts), D)
+    monkeypatch.setattr(from_snapshot, "EACH", 3000)  # many rounds, that end inside files
+    wanted = from_snapshot.from_snapshot(domain, cosmology, path, D)
+    found = from_snapshot.from_snapshot(domain, cosmology, rewrite(path, change, parts), D)
     moved = change is shift  # and rounded again
     np.testing.assert_allclose(found.psi1, wanted.psi1, atol=1e-3 if moved else 0)
     assert any("lies (1, 1, 0) Mpc/h from ours" in line for line in found.remarks) == moved
@@ -104,7 +104,7 @@ def test_what_is_not_2lpt_stays_in_the_particles(path, domain, cosmology, condit
     psi1 = conditions.psi1
     first = tmp_path / "first.hdf5"
     write_snapshot(first, domain, cosmology, Snapshot(D, D * psi1, psi1), {})
-    found = initial.from_snapshot(domain, cosmology, first, D)
+    found = from_snapshot.from_snapshot(domain, cosmology, first, D)
     assert "second-order displacements are" in found.remarks[0] and len(found.remarks) == 1
     assert np.std(found.psi2 - conditions.psi2) < 1e-3 * np.std(conditions.psi2)
     np.testing.assert_allclose(
@@ -113,7 +113,7 @@ def test_what_is_not_2lpt_stays_in_the_particles(path, domain, cosmology, condit
 
     with h5py.File(path, "r+") as file:
         file["PartType1/Velocities"][:] *= 1.02
-    found = initial.from_snapshot(domain, cosmology, path, D)
+    found = from_snapshot.from_snapshot(domain, cosmology, path, D)
     assert "velocities are 1.01" in found.remarks[0]
 
 
@@ -248,14 +248,14 @@ def broken(data):
 )
 def test_particles_that_are_on_no_lattice(path, domain, cosmology, D, change, message):
     with pytest.raises(FileError, match=rf"initial_conditions\.snapshot: .*{message}"):
-        initial.from_snapshot(domain, cosmology, rewrite(path, change), D)
+        from_snapshot.from_snapshot(domain, cosmology, rewrite(path, change), D)
 
 
 def test_large_boxes_keep_their_phases(tmp_path, cosmology, power, D):
     """Positions of 1000 Mpc/h are rounded to 2e-5 Mpc/h, 3e-4 of the displacements."""
     large = Domain(1000.0, 32)
-    wanted = initial.from_seed(large, power, 3)
+    wanted = linear_fields.from_seed(large, power, 3)
     path = write(tmp_path / "large.hdf5", large, cosmology, wanted, D)
-    found = initial.from_snapshot(large, cosmology, path, D)
+    found = from_snapshot.from_snapshot(large, cosmology, path, D)
     assert np.std(found.psi1 - wanted.psi1) < 4e-4 * np.std(wanted.psi1)
     assert lpt_frame(cosmology, found.psi1, found.psi2).n_particles == N and not found.remarks

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from benchmarks.robustness import scramble_weights
-from coca.config_file import make_config
+from coca.configuration.loading import make_config
 from coca.emulator.emulator import SHIPPED_WEIGHTS, Emulator
 from coca.errors import ConfigError
-from coca.method import Method
-from coca.plan import make_plan
-from coca.simulation import more_steps, simulate
-from coca.step_table import FittedSteps, shipped
+from coca.integration.fitted_table import FittedSteps, shipped
+from coca.run.method import Method
+from coca.run.plan import make_plan
+from coca.run.simulation import more_steps, simulate
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_a_table_of_another_frame_is_refused(config_values):
 
 
 def test_a_tolerance_out_of_reach_is_warned_of(config_values, monkeypatch):
-    monkeypatch.setattr("coca.simulation.MOST_EVALUATIONS", 14)
+    monkeypatch.setattr("coca.run.simulation.MOST_EVALUATIONS", 14)
     values = config_values | {"force_evaluations": "auto", "tolerance": 1e-3}
     simulation = run(values)
     assert len(simulation.run.steps) == 14

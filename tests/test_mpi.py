@@ -16,7 +16,8 @@ from agreement import HANDFUL, check_same
 from failing import STAGES
 
 from coca.errors import ConfigError
-from coca.ranks import OneRank, world
+from coca.parallel.mpi import world
+from coca.parallel.ranks import OneRank
 
 ROOT = Path(__file__).parent.parent
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -209,7 +210,7 @@ def test_one_process_needs_no_mpi(monkeypatch):
 
 def test_a_launcher_of_another_mpi_is_an_error():
     """Processes that do not find one another would write over each other's files."""
-    code = "from coca.ranks import world; world()"
+    code = "from coca.parallel.mpi import world; world()"
     environment = os.environ | {"OMPI_COMM_WORLD_SIZE": "4"}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True

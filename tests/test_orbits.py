@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-import kernels.orbits
-from coca import orbits, schemes
-from coca.domain import Domain
-from coca.flow import Neighbourhood
-from coca.force import Acceleration, ParticleMesh
+from coca import kernels
 from coca.frames import rest_frame
-from coca.integrate import State
-from coca.orbits import Followers
+from coca.gravity.particle_mesh import Acceleration, ParticleMesh
+from coca.integration import schemes, substeps
+from coca.integration.neighbourhood import Neighbourhood
+from coca.integration.substeps import Followers
+from coca.parallel.domain import Domain
+from coca.particles import State
 
 N, BOX = 16, 32.0
 
@@ -81,7 +81,7 @@ def well(cosmology, step, strength):
 
     def slope(D, yv):
         y, v = yv.reshape(2, -1)
-        growth = (D / step.D_mid) ** orbits.GROWTH
+        growth = (D / step.D_mid) ** substeps.GROWTH
         return np.concatenate([v, -cosmology.c(D) * (D * v + strength * growth * y)])
 
     def at(*times):

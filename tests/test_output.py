@@ -6,9 +6,14 @@ import h5py
 import numpy as np
 import pytest
 
-from coca.files import whole_file
-from coca.integrate import Snapshot
-from coca.output import particle_mass, peculiar_velocities, wrapped_positions, write_snapshot
+from coca.atomic_files import whole_file
+from coca.files.snapshot_writer import (
+    particle_mass,
+    peculiar_velocities,
+    wrapped_positions,
+    write_snapshot,
+)
+from coca.particles import Snapshot
 
 
 @pytest.fixture(scope="module")

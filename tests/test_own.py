@@ -5,8 +5,8 @@ import pytest
 
 import coca
 from coca.api import QUIJOTE
-from coca.cosmology import Cosmology
-from coca.own import OwnEmulator
+from coca.cosmology.background import Cosmology
+from coca.emulator.user_emulator import OwnEmulator
 
 BOX = {"particles": 32, "box_size": 64.0, "seed": 3}
 KNOTS = np.linspace(0.2, 1.0, 6)

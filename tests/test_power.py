@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from coca.cosmology import Cosmology
+from coca.cosmology.background import Cosmology
+from coca.cosmology.linear_power import eisenstein_hu_transfer, linear_power
 from coca.errors import FileError
-from coca.power import eisenstein_hu_transfer, linear_power
 
 K = np.geomspace(2e-3, 5.0, 60)
 

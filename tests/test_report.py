@@ -11,13 +11,13 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from coca import figures, page, report
-from coca.config_file import make_config
-from coca.domain import Domain
-from coca.plan import make_plan
-from coca.progress import Progress
-from coca.results import write_results
-from coca.simulation import simulate
+from coca.configuration.loading import make_config
+from coca.parallel.domain import Domain
+from coca.results import report, report_figures, report_page
+from coca.results.write import write_results
+from coca.run.plan import make_plan
+from coca.run.progress import Progress
+from coca.run.simulation import simulate
 
 ALWAYS = ["trust", "residual", "time", "configuration", "machine", "files"]
 CASES = {
@@ -106,7 +106,7 @@ def test_figures_are_files_too(case):
     assert len(names) == 2 * outputs + 2 + bool(record["evaluations"])
     for name in names:
         pixels = matplotlib.image.imread(directory / name)
-        assert pixels.shape[1] == figures.WIDTH * figures.DPI
+        assert pixels.shape[1] == report_figures.WIDTH * report_figures.DPI
         assert np.mean(pixels[..., :3] < 1.0) > 0.01  # axes and labels of the emptiest have 0.03
 
 
@@ -160,10 +160,10 @@ def test_hostile_names_are_text(config_values, tmp_path):
 
 def test_values_are_shown_as_in_yaml():
     config = {"seed": 3, "output": {"redshifts": [1.0, 0.0]}, "reference": None}
-    assert page.sections(config) == {
+    assert report_page.sections(config) == {
         "run": {"seed": 3, "reference": None}, "output": {"redshifts": [1.0, 0.0]}
     }  # fmt: skip
-    shown = [page.shown(value) for value in (None, True, 0.1, "µ", [1.0, 0.0])]
+    shown = [report_page.shown(value) for value in (None, True, 0.1, "µ", [1.0, 0.0])]
     assert shown == ["null", "true", "0.1", "µ", "[1.0, 0.0]"]
 
 
@@ -196,20 +196,20 @@ def test_the_slab_is_no_deeper_than_the_box():
 
 def test_one_colour_scale():
     """The same picture twice has the same colours, whatever is beside it."""
-    ones, colour = np.ones((8, 8)), figures.DENSITIES(1.0)
+    ones, colour = np.ones((8, 8)), report_figures.DENSITIES(1.0)
     middle = np.array(matplotlib.colormaps["magma"](colour, bytes=True)[:3], int)
     for other in (0.01, 100.0):
-        pixels = figures.density({"a": ones, "b": other * ones}, None, 64.0, 16.0)
+        pixels = report_figures.density({"a": ones, "b": other * ones}, None, 64.0, 16.0)
         share = np.mean((np.abs(pixels - middle) < 4).all(axis=-1))  # it is drawn with 8 bits
         assert share > 0.2  # one of two panels; the other and the bar are the rest
 
 
 def test_compilation_is_told_apart():
     seconds = {"force": 2.0, "output": 1.0}
-    colour = np.round(255 * np.array(matplotlib.colors.to_rgb(figures.FRAME["color"])))
+    colour = np.round(255 * np.array(matplotlib.colors.to_rgb(report_figures.FRAME["color"])))
 
     def hatched(compiled):
-        return int((figures.time(seconds, compiled) == colour).all(axis=-1).sum())
+        return int((report_figures.time(seconds, compiled) == colour).all(axis=-1).sum())
 
     assert hatched({"force": 0.0, "output": 0.0}) == 0
     assert hatched({"force": 1.5, "output": 0.0}) > 1000

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 import run_sim
-from coca import checkpoint
-from coca.checkpoint import INDEX, fingerprint
-from coca.config_file import make_config
+from coca.configuration.loading import make_config
+from coca.run import checkpoint
+from coca.run.checkpoint import INDEX, fingerprint
 
 ROOT = Path(__file__).parent.parent
 
@@ -131,7 +131,7 @@ def test_a_refuted_frame_stays_refuted(values, tmp_path, directory, monkeypatch,
     """The run goes on with the method that took its place."""
     path, wanted = tmp_path / "config.yaml", tmp_path / "unbroken"
     path.write_text(yaml.safe_dump(values | {"frame": "emulator", "force_evaluations": 8}))
-    monkeypatch.setattr("coca.method.DISTRUST", 1e-3)
+    monkeypatch.setattr("coca.run.method.DISTRUST", 1e-3)
     assert run(path, "--set", f"output.directory={wanted}") == 0
     assert len(json.loads((wanted / "run.json").read_text())["warnings"]) >= 2
     with monkeypatch.context() as patch:

@@ -15,11 +15,11 @@ import pytest
 import yaml
 
 import run_sim
-from coca.config_file import make_config
-from coca.machine import peak_memory
-from coca.plan import make_plan
-from coca.progress import Clock
-from coca.simulation import simulate
+from coca.configuration.loading import make_config
+from coca.parallel.machine import peak_memory
+from coca.run.plan import make_plan
+from coca.run.progress import Clock
+from coca.run.simulation import simulate
 
 ROOT = Path(__file__).parent.parent
 
@@ -222,7 +222,7 @@ def test_memory_estimate_is_within_ten_per_cent(tmp_path, n, options):
 REUSE = """
 import resource
 import numpy as np
-from coca.machine import keep_freed_memory
+from coca.parallel.machine import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -250,7 +250,11 @@ def test_freed_memory_is_used_again(large):
 def test_peak_memory_is_this_process_alone():
     """Not that of a large process, such as a notebook, that started it."""
     ballast = bytearray(os.urandom(1)) * 2**30
-    command = [sys.executable, "-c", "from coca.machine import peak_memory; print(peak_memory())"]
+    command = [
+        sys.executable,
+        "-c",
+        "from coca.parallel.machine import peak_memory; print(peak_memory())",
+    ]
     child = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     assert 2**24 < int(child.stdout) < len(ballast) <= peak_memory()
 

@@ -25,22 +25,23 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 import run_sim
-from coca.config import Config
-from coca.config_file import load_config, make_config
+from coca.configuration.fitting import FitConfig
+from coca.configuration.loading import load_config, make_config
+from coca.configuration.run import Config
+from coca.configuration.training import TrainConfig
 from coca.emulator.emulator import SHIPPED_WEIGHTS, Emulator
-from coca.emulator.simulations import SimulationSet
-from coca.ensemble import members
+from coca.emulator.training_set import SimulationSet
 from coca.errors import CocaError, ConfigError, FileError
-from coca.integrate import Snapshot
-from coca.output import write_snapshot
-from coca.plan import make_plan
-from coca.progress import Progress
-from coca.results import write_results
-from coca.simulation import simulate
-from coca.snapshot import read_particles
-from coca.step_table import FittedSteps, shipped
-from coca.tensors import read_tensors, write_tensors
-from coca.training_config import FitConfig, TrainConfig
+from coca.files.safetensors import read_tensors, write_tensors
+from coca.files.snapshot_reader import read_particles
+from coca.files.snapshot_writer import write_snapshot
+from coca.integration.fitted_table import FittedSteps, shipped
+from coca.particles import Snapshot
+from coca.results.write import write_results
+from coca.run.ensemble import members
+from coca.run.plan import make_plan
+from coca.run.progress import Progress
+from coca.run.simulation import simulate
 
 ROOT = Path(__file__).parent.parent
 KINDS = {"train": TrainConfig, "fit": FitConfig}
@@ -175,7 +176,9 @@ def test_a_directory_that_has_become_read_only_is_one_error(finished):
 def test_a_directory_that_vanishes_is_one_error(finished, monkeypatch):
     """Between the tables and the record; one that vanished before is made again."""
     directory = finished[0].config.output.directory
-    monkeypatch.setattr("coca.results._write_report", lambda *_: shutil.rmtree(directory) or "")
+    monkeypatch.setattr(
+        "coca.results.write._write_report", lambda *_: shutil.rmtree(directory) or ""
+    )
     with pytest.raises(FileError, match=r"cannot write .*No such file or directory"):
         write_all(finished)
     assert not directory.exists()

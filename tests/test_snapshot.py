@@ -5,9 +5,14 @@ import numpy as np
 import pytest
 
 from coca.errors import FileError
-from coca.integrate import Snapshot
-from coca.output import particle_mass, peculiar_velocities, wrapped_positions, write_snapshot
-from coca.snapshot import read_header, read_particles
+from coca.files.snapshot_reader import read_header, read_particles
+from coca.files.snapshot_writer import (
+    particle_mass,
+    peculiar_velocities,
+    wrapped_positions,
+    write_snapshot,
+)
+from coca.particles import Snapshot
 
 
 @pytest.fixture(scope="module")

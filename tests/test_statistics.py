@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 from scipy.special import jv
 
-from coca.analyse import main
-from coca.config import PDFConfig
-from coca.config_file import make_config
-from coca.domain import Domain
+from coca.__main__ import main
+from coca.configuration.loading import make_config
+from coca.configuration.run import PDFConfig
 from coca.errors import ConfigError, FileError
-from coca.integrate import Snapshot
-from coca.output import write_snapshot
-from coca.plan import make_plan
-from coca.progress import Progress
-from coca.results import write_results
-from coca.simulation import simulate
-from coca.snapshot import Header, Particles
-from coca.statistics import bispectrum, density
+from coca.files.snapshot_reader import Header, Particles
+from coca.files.snapshot_writer import write_snapshot
+from coca.parallel.domain import Domain
+from coca.particles import Snapshot
+from coca.results.write import write_results
+from coca.run.plan import make_plan
+from coca.run.progress import Progress
+from coca.run.simulation import simulate
+from coca.statistics import bispectrum, density_pdf
 from coca.statistics.fields import density_modes
-from coca.statistics.spectra import (
+from coca.statistics.particle_spectra import (
     displacement,
     displacement_power,
     momentum_power,
@@ -101,7 +101,7 @@ def test_kaiser_limit_of_a_plane_wave():
 
 def test_multipoles_agree_with_abacusutils(domain, conditions):
     """Along z, without velocities; the last shell reaches the Nyquist plane, see test_analysis."""
-    from kernels.statistics import binned_multipoles
+    from coca.kernels.statistics import binned_multipoles
 
     abacus = pytest.importorskip("abacusnbody.analysis.power_spectrum")
     one = Domain(L, 32)
@@ -155,12 +155,12 @@ def test_bispectrum_is_the_direct_sum():
 def test_pdf_of_random_particles():
     """Counts in spheres of Poisson particles: variance 1/N, third moment 1/N^2, so S3 = 1."""
     particles = made(np.random.default_rng(3).uniform(0, L, (3, 40000)))
-    found = density.density_pdf(Domain(L, 64), particles, PDFConfig(radii=[5.0]))[0]
+    found = density_pdf.density_pdf(Domain(L, 64), particles, PDFConfig(radii=[5.0]))[0]
     N = 40000 / L**3 * 4 / 3 * np.pi * 5.0**3
     # a box holds 500 such spheres; the window's correction leaves a few per cent on small scales
     assert found.variance == pytest.approx(1 / N, rel=0.1)
     assert pytest.approx(1, abs=0.35) == found.S3
-    total = np.sum(found.pdf * np.diff(np.log10(density.EDGES))) + found.outside
+    total = np.sum(found.pdf * np.diff(np.log10(density_pdf.EDGES))) + found.outside
     assert total == pytest.approx(1)
 
 
@@ -168,7 +168,7 @@ def test_pdf_of_random_particles_smoothed_by_a_gaussian():
     """Variance 1 / (8 pi^(3/2) R^3 n), the integral of the squared window; S3 = 8 / 3^(3/2)."""
     particles = made(np.random.default_rng(3).uniform(0, L, (3, 40000)))
     options = PDFConfig(window="gaussian", radii=[3.0])
-    found = density.density_pdf(Domain(L, 64), particles, options)[0]
+    found = density_pdf.density_pdf(Domain(L, 64), particles, options)[0]
     wanted = 1 / (8 * np.pi**1.5 * 3.0**3 * 40000 / L**3)
     # some hundred independent volumes
     assert found.variance == pytest.approx(wanted, rel=0.1)
@@ -198,7 +198,7 @@ def test_command_line(tmp_path, domain, cosmology, conditions, capsys):
     for path, D in zip(paths, (0.8, 0.5), strict=True):
         snapshot = Snapshot(D, lpt.displacement(D), lpt.velocity(D))
         write_snapshot(path, domain, cosmology, snapshot, {})
-    assert main([*map(str, paths), "--out", str(tmp_path / "out"), "--mesh", "32"]) == 0
+    assert main(["analyse", *map(str, paths), "--out", str(tmp_path / "out"), "--mesh", "32"]) == 0
     names = {path.name for path in (tmp_path / "out").iterdir()}
     for name in ("power", "momentum", "displacement", "multipoles", "pdf"):
         assert {f"late_{name}.txt", f"late_{name}.png"} <= names
@@ -206,7 +206,10 @@ def test_command_line(tmp_path, domain, cosmology, conditions, capsys):
     k, _, _, _, _, r, _ = np.loadtxt(tmp_path / "out" / "early_with_late.txt").T
     assert np.all(r[k < 0.3] > 0.9)
     how = ["--statistics", "pdf,haloes", "--pdf-window", "gaussian", "--pdf-radii", "4,6"]
-    assert main([str(paths[0]), "--out", str(tmp_path / "how"), *how, "--halo-particles"]) == 0
+    assert (
+        main(["analyse", str(paths[0]), "--out", str(tmp_path / "how"), *how, "--halo-particles"])
+        == 0
+    )
     assert "pdf_4Mpc/h" in (tmp_path / "how" / "late_pdf.txt").read_text()
     with h5py.File(tmp_path / "how" / "late_haloes.hdf5") as file:
         assert len(file["ParticleIDs"]) == file["Particles"][:].sum()
@@ -217,9 +220,9 @@ def test_command_line(tmp_path, domain, cosmology, conditions, capsys):
         ("--pdf-window", "box", "--pdf: window"),
     ):
         capsys.readouterr()
-        assert main([str(paths[0]), f"{option}={value}"]) == 2
+        assert main(["analyse", str(paths[0]), f"{option}={value}"]) == 2
         assert message in capsys.readouterr().err
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert main([str(paths[0]), "--statistics", "power,colour"]) == 2
+        assert main(["analyse", str(paths[0]), "--statistics", "power,colour"]) == 2
     assert "error: --statistics: found colour, wanted some of" in capsys.readouterr().err

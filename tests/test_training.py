@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from coca import train
-from coca.config_file import make_config
+from coca.__main__ import main
+from coca.commands import train
+from coca.configuration.loading import make_config
+from coca.configuration.training import TrainConfig
 from coca.emulator.emulator import Emulator
-from coca.emulator.simulations import SimulationSet, planned_simulations
 from coca.emulator.training import Symmetry, Trainer, domain_of
+from coca.emulator.training_set import SimulationSet, planned_simulations
 from coca.errors import FileError
-from coca.training_config import TrainConfig
 
 
 @pytest.fixture(scope="module")
@@ -124,10 +125,11 @@ def test_simulations_are_made_once_and_reproducible(values, tmp_path):
 
 def test_expanded_trajectories_are_the_simulated_ones(values):
     """Psi1, Psi2 and the coefficients give back the particles of the run they came from."""
-    from coca import schemes
-    from coca.force import ParticleMesh
     from coca.frames import lpt_frame, rest_frame
-    from coca.integrate import VelocityKick, initial_state, integrate
+    from coca.gravity.particle_mesh import ParticleMesh
+    from coca.integration import schemes
+    from coca.integration.integrate import initial_state, integrate
+    from coca.integration.kicks import VelocityKick
 
     trainer = trainer_of(values)
     simulation, domain = trainer.simulations.planned[0], trainer.domain
@@ -172,5 +174,5 @@ def test_symmetries_keep_a_gradient_a_gradient():
 
 
 def test_command_line_reports_bad_files(tmp_path, capsys):
-    assert train.main([str(tmp_path / "absent.yaml")]) == 2
+    assert main(["train", str(tmp_path / "absent.yaml")]) == 2
     assert "absent.yaml: cannot read" in capsys.readouterr().err

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import kernels.fourier
-from coca import transform, wisdom
-from coca.domain import Domain
-from coca.ranks import OneRank
-from coca.transform import Transform, Workers
+from coca import kernels
+from coca.parallel import fft, fftw_plans
+from coca.parallel.domain import Domain
+from coca.parallel.fft import Transform, Workers
+from coca.parallel.ranks import OneRank
 
 ROOT = Path(__file__).parent.parent
 SIZES = pytest.mark.parametrize("n", [2, 6, 10, 16, 30, 48])
@@ -35,32 +35,32 @@ def close(a, b):
 
 @SIZES
 def test_forward_is_numpys_and_keeps_the_field(n, workers):
-    fft, field = Transform(n, workers, "estimate", OneRank()), field_of(n)
+    transform, field = Transform(n, workers, "estimate", OneRank()), field_of(n)
     kept = field.copy()
-    close(fft.forward(field), np.fft.rfftn(field))
+    close(transform.forward(field), np.fft.rfftn(field))
     np.testing.assert_array_equal(field, kept)
 
 
 @SIZES
 def test_backward_is_numpys(n, workers):
-    fft, field = Transform(n, workers, "estimate", OneRank()), field_of(n)
+    transform, field = Transform(n, workers, "estimate", OneRank()), field_of(n)
     modes = np.fft.rfftn(field).astype(np.complex64)
-    work = fft.empty_k()
+    work = transform.empty_k()
     kept = modes.copy()
-    close(fft.backward(modes, work=work), field * n**3)
+    close(transform.backward(modes, work=work), field * n**3)
     np.testing.assert_array_equal(modes, kept)
-    close(fft.backward(modes), field * n**3)
+    close(transform.backward(modes), field * n**3)
 
 
 @SIZES
 def test_in_place_is_the_same(n, workers):
-    fft, field = Transform(n, workers, "estimate", OneRank()), field_of(n)
-    modes = fft.empty_k()
-    mesh = fft.mesh(modes)
+    transform, field = Transform(n, workers, "estimate", OneRank()), field_of(n)
+    modes = transform.empty_k()
+    mesh = transform.mesh(modes)
     mesh[..., :n] = field
-    fft.forward(mesh, modes)
+    transform.forward(mesh, modes)
     close(modes, np.fft.rfftn(field))
-    fft.backward(modes, mesh)
+    transform.backward(modes, mesh)
     close(mesh[..., :n], field * n**3)
 
 
@@ -74,44 +74,44 @@ def smooth(block, first, n):
 @pytest.mark.parametrize("block", [2**18, 2**8])
 def test_convolution_multiplies_every_mode(n, block, workers, monkeypatch):
     """With one block of columns, and with many."""
-    monkeypatch.setattr(transform, "BLOCK_BYTES", block)
-    fft, field = Transform(n, workers, "estimate", OneRank()), field_of(n)
+    monkeypatch.setattr(fft, "BLOCK_BYTES", block)
+    transform, field = Transform(n, workers, "estimate", OneRank()), field_of(n)
     k = 2 * np.pi * np.fft.fftfreq(n, 1 / n)
     kx, ky, kz = np.meshgrid(k, k, k[: n // 2 + 1], indexing="ij")
     factor = 1j * np.where(np.abs(ky) == np.pi * n, 0, ky)
     factor = factor * np.exp(-(kx**2 + ky**2 + kz**2) * 0.02**2 / 2)
     expected = np.fft.irfftn(factor * np.fft.rfftn(field), field.shape)
-    modes = fft.empty_k()
-    fft.mesh(modes)[..., :n] = field
-    fft.convolve(modes, partial(smooth, n=n))
+    modes = transform.empty_k()
+    transform.mesh(modes)[..., :n] = field
+    transform.convolve(modes, partial(smooth, n=n))
     np.testing.assert_allclose(
-        fft.mesh(modes)[..., :n], expected, atol=1e-5 * max(1.0, np.abs(expected).max())
+        transform.mesh(modes)[..., :n], expected, atol=1e-5 * max(1.0, np.abs(expected).max())
     )
 
 
 def test_arrays_of_any_alignment(workers):
     n = 16
-    fft, field = Transform(n, workers, "estimate", OneRank()), field_of(16)
+    transform, field = Transform(n, workers, "estimate", OneRank()), field_of(16)
     room = np.empty(n**3 + 1, np.float32)
     askew = room[1:].reshape(n, n, n)
     askew[:] = field
-    modes = fft.forward(field)
-    np.testing.assert_array_equal(fft.forward(askew), modes)
+    modes = transform.forward(field)
+    np.testing.assert_array_equal(transform.forward(askew), modes)
     room = np.empty(modes.size + 1, np.complex64)
     askew_k = room[1:].reshape(modes.shape)
-    fft.mesh(askew_k)[..., :n] = field
-    fft.forward(fft.mesh(askew_k), askew_k)
+    transform.mesh(askew_k)[..., :n] = field
+    transform.forward(transform.mesh(askew_k), askew_k)
     np.testing.assert_array_equal(askew_k, modes)
 
 
 def test_plans_do_not_keep_arrays_alive(workers):
     n = 64
-    fft = Transform(n, workers, "estimate", OneRank())
-    field = fft.empty()
+    transform = Transform(n, workers, "estimate", OneRank())
+    field = transform.empty()
     field[:] = 0
-    modes = fft.forward(field)
+    modes = transform.forward(field)
     owners = [sys.getrefcount(a.base) for a in (field, modes)]
-    fresh = [fft.empty(), fft.empty_k()]
+    fresh = [transform.empty(), transform.empty_k()]
     assert owners == [sys.getrefcount(a.base) for a in fresh]
 
 
@@ -126,7 +126,7 @@ def test_errors_of_a_piece_are_raised(workers):
 
 PLAN = """
 import pyfftw
-from coca.domain import Domain
+from coca.parallel.domain import Domain
 before = pyfftw.export_wisdom()[1]
 Domain(1.0, 8).transform(16)
 print(len(pyfftw.export_wisdom()[1]) - len(before))
@@ -154,7 +154,7 @@ def test_wisdom_is_kept_and_used_again(tmp_path):
 def test_known_plans_are_made_without_looking_through_wisdom(monkeypatch):
     domain = Domain(1.0, 8)
     domain.transform(16)
-    monkeypatch.setattr(wisdom, "_export", lambda: pytest.fail("read again"))
+    monkeypatch.setattr(fftw_plans, "_export", lambda: pytest.fail("read again"))
     Domain(1.0, 8).transform(16)
 
 
@@ -164,7 +164,7 @@ def test_damaged_wisdom_is_made_anew(tmp_path, monkeypatch):
     file.write_bytes(b"\0 not wisdom")
     assert plan_in_a_process(tmp_path) > 0
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert wisdom.path() == file
+    assert fftw_plans.path() == file
     assert file.read_bytes().startswith(b"(fftw")
 
 

@@ -11,16 +11,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from coca.cosmology import Cosmology
-from coca.domain import Domain, check_ranks
+from coca.cosmology.background import Cosmology
 from coca.emulator.features import CHANNELS, features
 from coca.emulator.layers import Edges, own_edges
 from coca.emulator.network import Architecture, Slabs, UNet, Whole, style_of
-from coca.emulator.trajectories import TimeFunctions
+from coca.emulator.time_functions import TimeFunctions
 from coca.errors import ConfigError, FileError
+from coca.files.safetensors import read_tensors, write_tensors
 from coca.frames import Frame, SeparableFrame, Term, lpt_terms
-from coca.initial import InitialConditions
-from coca.tensors import read_tensors, write_tensors
+from coca.initial_conditions.linear_fields import InitialConditions
+from coca.parallel.domain import Domain, check_ranks
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "quijote-2mpc.safetensors"
 FORMAT = "coca-emulator-1"

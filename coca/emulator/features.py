@@ -11,9 +11,9 @@ from functools import partial
 
 import numpy as np
 
-import kernels.fourier
-from coca.domain import Domain
-from coca.transform import Multiply
+from coca import kernels
+from coca.parallel.domain import Domain
+from coca.parallel.fft import Multiply
 
 DISPLACEMENT_RADII = (4.0, 12.0)
 DENSITY_RADII = (2.0, 4.0, 8.0, 16.0)

@@ -12,18 +12,18 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from coca import lpt
-from coca.domain import Domain
+from coca.configuration.training import TrainConfig
 from coca.emulator.device import choose_precision
 from coca.emulator.emulator import Emulator, TrainedRange
 from coca.emulator.features import CHANNELS, features
 from coca.emulator.network import Architecture, UNet, style_of
 from coca.emulator.optimiser import Optimiser
-from coca.emulator.simulations import SimulationSet
-from coca.emulator.trajectories import TimeFunctions, leading_functions
+from coca.emulator.time_functions import TimeFunctions, leading_functions
+from coca.emulator.training_set import SimulationSet
 from coca.errors import FileError
-from coca.tensors import read_tensors, write_tensors
-from coca.training_config import TrainConfig
+from coca.files.safetensors import read_tensors, write_tensors
+from coca.initial_conditions import lpt
+from coca.parallel.domain import Domain
 
 SCALE_SIMULATIONS = 16
 """Simulations from which time functions and normalisations are measured."""

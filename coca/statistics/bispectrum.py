@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coca.domain import Domain
-from coca.snapshot import Particles
+from coca.files.snapshot_reader import Particles
+from coca.parallel.domain import Domain
 from coca.statistics.fields import density_modes, wavenumbers, window
 
 SHELLS = 16

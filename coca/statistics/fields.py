@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-import kernels.statistics
-from coca.domain import Domain
-from coca.mesh import Mesh
+from coca import kernels
+from coca.gravity.mesh import Mesh
+from coca.parallel.domain import Domain
 
 
 def density_modes(domain: Domain, x: np.ndarray) -> np.ndarray:

@@ -11,9 +11,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from coca.cosmology import Cosmology
-from coca.files import whole_file
-from coca.snapshot import Header, Particles
+from coca.atomic_files import whole_file
+from coca.cosmology.background import Cosmology
+from coca.files.snapshot_reader import Header, Particles
 
 LINKING_LENGTH = 0.2
 """In units of the mean distance between particles."""

@@ -1,4 +1,4 @@
-"""Spectra of density, momentum and displacement, and multipoles in redshift space."""
+"""Statistics of particle distributions: power spectra and cross-correlation."""
 
 from __future__ import annotations
 
@@ -6,143 +6,97 @@ from typing import NamedTuple
 
 import numpy as np
 
-import kernels.statistics
-from coca.analysis import Spectra, spectra
-from coca.domain import Domain
-from coca.errors import FileError
-from coca.snapshot import Header, Particles
-from coca.statistics.fields import density_modes, momentum_modes
+from coca import kernels
+from coca.gravity.mesh import Mesh
+from coca.parallel.domain import Domain
 
 
-class Multipoles(NamedTuple):
-    """Shell averages of (2 l + 1) P(k, mu) L_l(mu), averaged over lines of sight x, y and z."""
+class Spectra(NamedTuple):
+    """Shell averages of two fields a and b; shells int(|k| / kf), the zero mode left out."""
 
     k: np.ndarray
     """Mean wavenumber of the modes in each shell, h/Mpc."""
     modes: np.ndarray
     """Number of modes, both halves of Fourier space counted."""
-    P0: np.ndarray
-    """Monopole, (Mpc/h)^3, shot noise included."""
-    P2: np.ndarray
-    P4: np.ndarray
+    P_a: np.ndarray
+    """Power of a, (Mpc/h)^3, shot noise included."""
+    P_b: np.ndarray
+    """Power of b; equal to P_a where there is no b."""
+    P_ab: np.ndarray
+    """Cross power."""
+
+    @property
+    def r(self) -> np.ndarray:
+        """Cross-correlation coefficient P_ab / sqrt(P_a P_b)."""
+        return self.P_ab / np.sqrt(self.P_a * self.P_b)
+
+    @property
+    def ratio(self) -> np.ndarray:
+        """P_a / P_b."""
+        return self.P_a / self.P_b
+
+    def at(self, k: float) -> Spectra:
+        """Every column linearly interpolated to wavenumber `k`."""
+        return Spectra(*(np.array(np.interp(k, self.k, column)) for column in self))
 
 
-def power(domain: Domain, particles: Particles) -> Spectra:
-    """Power spectrum of the density, see `coca.analysis.spectra`."""
-    return spectra(domain, density_modes(domain, particles.x))
-
-
-def momentum_power(domain: Domain, particles: Particles) -> Spectra:
-    """Power of the momentum (1 + delta) u, summed over its components, (km/s)^2 (Mpc/h)^3."""
-    parts = [
-        spectra(domain, momentum_modes(domain, particles.x, particles.u[axis])) for axis in range(3)
-    ]
-    return _summed(parts)
-
-
-def displacement_power(domain: Domain, particles: Particles) -> Spectra:
-    """Power of the displacement x - q on the Lagrangian lattice, summed over its components.
+def density_modes(domain: Domain, x: np.ndarray, mesh: int) -> np.ndarray:
+    """Modes of the density contrast of particles, painted with CIC.
 
     Parameters
     ----------
     domain : Domain
-        Its mesh is not used.
-    particles : Particles
+    x : array (3, N) float32
+        Positions in Mpc/h, in Lagrangian order.
+    mesh : int
+        Cells per dimension.
+
+    Returns
+    -------
+    array (mesh, rows, mesh//2+1) complex64
+        delta(x) = sum_k delta_k exp(ikx), not divided by the CIC window.
+    """
+    density = Mesh(domain, mesh)
+    density.paint(x)
+    delta_k = domain.transform(mesh).forward(density.field, density.modes)
+    delta_k *= np.float32(1.0 / domain.particles)
+    if domain.first:
+        delta_k[0, 0, 0] = 0.0
+    return delta_k
+
+
+def spectra(
+    domain: Domain, a_k: np.ndarray, b_k: np.ndarray | None = None, window_order: int = 1
+) -> Spectra:
+    """Spectra of particles' density modes, corrected for the CIC window.
+
+    Parameters
+    ----------
+    domain : Domain
+    a_k, b_k : array (m, rows, m//2+1) complex64
+        From `density_modes`; b is a by default.
+    window_order : int
+        Powers of the CIC window by which each is divided; 0 for fields that were not painted.
 
     Returns
     -------
     Spectra
-        In (Mpc/h)^5.
-
-    Raises
-    ------
-    FileError
-        See `displacement`.
+        Shells 1 to m//2 - 1. Shot noise is not subtracted: particles that started on a
+        lattice have none on large scales.
     """
-    disp = displacement(particles)
-    lattice = Domain(domain.box_size, disp.shape[1], domain.threads, domain.planning)
-    fft, n = lattice.transform(lattice.n), lattice.n
-    parts = []
-    for component in disp:
-        modes = fft.forward(np.ascontiguousarray(component))
-        modes *= np.float32(1.0 / n**3)
-        parts.append(spectra(lattice, modes, window_order=0))
-    return _summed(parts)
-
-
-def displacement(particles: Particles) -> np.ndarray:
-    """Displacements x - q of particles that their identifiers place on a lattice.
-
-    Parameters
-    ----------
-    particles : Particles
-        Identifiers (i n + j) n + l, from 0 or 1, of q = (i, j, l) box_size / n.
-
-    Returns
-    -------
-    array (3, n, n, n) float32
-        Mpc/h, each component in [-box_size/2, box_size/2].
-
-    Raises
-    ------
-    FileError
-        The identifiers do not number a lattice, or not in this order.
-    """
-    header, x, _, ids = particles
-    n, L = round(len(ids) ** (1 / 3)), header.box_size
-    first = int(ids.min())
-    if n**3 != len(ids) or first > 1 or not _once_each(ids, first):
-        raise FileError(
-            "displacement: ParticleIDs do not number a lattice, wanted each of n^3 numbers once, "
-            "from 0 or 1"
-        )
-    disp = np.empty((3, n**3), np.float32)
-    disp[:, ids.astype(np.int64) - first] = x
-    disp = disp.reshape(3, n, n, n)
-    q = (np.arange(n) * (L / n)).astype(np.float32)
-    for axis in range(3):
-        disp[axis] -= q.reshape(np.roll((n, 1, 1), axis))
-    disp -= np.float32(L) * np.rint(disp / np.float32(L))
-    rms = float(np.sqrt(np.mean(disp**2, dtype=np.float64)))
-    # without order it would be L / sqrt(12)
-    if rms > L / 6:
-        raise FileError(
-            f"displacement: found {rms:.3g} Mpc/h rms along an axis, wanted ParticleIDs "
-            "(i n + j) n + l of particles from q = (i, j, l) box / n"
-        )
-    return disp
-
-
-def _once_each(ids: np.ndarray, first: int) -> bool:
-    if int(ids.max()) - first != len(ids) - 1:
-        return False
-    seen = np.zeros(len(ids), bool)
-    seen[ids.astype(np.int64) - first] = True
-    return bool(seen.all())
-
-
-def multipoles(domain: Domain, particles: Particles) -> Multipoles:
-    """Multipoles of the density at s = x + u / (a H) along the line of sight, plane-parallel."""
-    sums = np.zeros((5, domain.n // 2 + 1))
-    factor = np.float32(redshift_distortion(particles.header))
-    for axis in range(3):
-        s = particles.x.copy()
-        s[axis] += factor * particles.u[axis]
-        s_k = density_modes(domain, s)
-        sums += kernels.statistics.binned_multipoles(s_k, domain.kf, axis, 1)
-    modes, k, *powers = sums[:, 1:-1]
+    b_k = a_k if b_k is None else b_k
+    first = domain.transform(len(a_k)).first
+    sums = domain.sum(kernels.fourier.binned_power(a_k, b_k, first, domain.kf, window_order))
+    modes, k, *power = sums[:, 1:-1]
     volume = domain.box_size**3
-    poles = ((2 * l + 1) * volume * p / modes for l, p in zip((0, 2, 4), powers, strict=True))
-    return Multipoles(k / modes, (modes / 3).astype(np.int64), *poles)
+    return Spectra(k / modes, modes.astype(np.int64), *(volume * p / modes for p in power))
 
 
-def redshift_distortion(header: Header) -> float:
-    """1 / (a H) in comoving Mpc/h per km/s of peculiar velocity, for a flat universe."""
-    E = np.sqrt(header.Omega_m * header.a**-3 + 1.0 - header.Omega_m)
-    return 1.0 / (100.0 * E * header.a)
-
-
-def _summed(parts: list[Spectra]) -> Spectra:
-    """Spectra of a vector from those of its components."""
-    P = np.sum([part.P_a for part in parts], axis=0)
-    return Spectra(parts[0].k, parts[0].modes, P, P, P)
+def particle_spectra(
+    domain: Domain, mesh: int, x: np.ndarray, reference: np.ndarray | None = None
+) -> Spectra:
+    """Spectra of particles at `x` and, if given, at `reference`; see `spectra`."""
+    a_k = density_modes(domain, x, mesh)
+    return spectra(
+        domain, a_k, None if reference is None else density_modes(domain, reference, mesh)
+    )

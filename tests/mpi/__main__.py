@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from coca.ranks import world
+from coca.parallel.mpi import world
 
 if __name__ == "__main__":
     ranks = world()

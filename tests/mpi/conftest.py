@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from coca.config_file import make_config
-from coca.domain import Domain
-from coca.ranks import world
-from coca.rehearsal import compile_kernels
+from coca.commands.compilation import compile_kernels
+from coca.configuration.loading import make_config
+from coca.parallel.domain import Domain
+from coca.parallel.mpi import world
 
 N = 48
 """Particles per dimension: divides by all numbers of ranks that are tried."""

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from coca.errors import FileError
-from coca.integrate import Snapshot
-from coca.output import part_names, write_snapshot
-from coca.snapshot import read_particles
+from coca.files.snapshot_reader import read_particles
+from coca.files.snapshot_writer import part_names, write_snapshot
+from coca.particles import Snapshot
 
 
 @pytest.fixture

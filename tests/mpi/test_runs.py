@@ -10,12 +10,13 @@ import torch
 from agreement import HANDFUL, check_same
 
 import run_sim
-from coca.config_file import make_config
-from coca.ensemble import LIST
-from coca.output import wrapped_positions, write_snapshot
-from coca.plan import make_plan
-from coca.results import RECORD, measure
-from coca.simulation import simulate
+from coca.configuration.loading import make_config
+from coca.files.snapshot_writer import wrapped_positions, write_snapshot
+from coca.files.tables import RUN_RECORD
+from coca.results.run_spectra import measure
+from coca.run.ensemble import LIST
+from coca.run.plan import make_plan
+from coca.run.simulation import simulate
 
 METHODS = {
     "bullfrog": {"frame": "rest", "integrator": {"method": "bullfrog"}},
@@ -101,9 +102,9 @@ def test_what_is_written(ranks, config_file, values, shared_path):
     names += [*parts, *pictures]
     files = [path for path in directory.rglob("*") if path.is_file()]
     assert sorted(str(path.relative_to(directory)) for path in files) == sorted(names)
-    record = json.loads((directory / RECORD).read_text())
+    record = json.loads((directory / RUN_RECORD).read_text())
     assert record["machine"]["ranks"] == ranks.size
-    assert sorted([*record["files"], RECORD]) == sorted(names)
+    assert sorted([*record["files"], RUN_RECORD]) == sorted(names)
     if ranks.size > 1:
         for what in ("transposes", "ghost planes", "positions", "accelerations"):
             assert record["bytes_sent"][what] > 0
@@ -201,10 +202,10 @@ def test_ensemble(ranks, config_file, shared_path, each):
     assert sorted(results) == ["0000", "0001", "0002"]
     assert results["0001"].startswith("failed: output.directory: cannot write")
     assert "estimated remaining error" in results["0002"]
-    record = json.loads((directory / "0002" / RECORD).read_text())
+    record = json.loads((directory / "0002" / RUN_RECORD).read_text())
     assert record["config"]["cosmology"]["Omega_m"] == 0.32 and record["seed"] == 3
     assert record["machine"]["ranks"] == each
-    stamp = (directory / "0002" / RECORD).stat().st_mtime_ns
+    stamp = (directory / "0002" / RUN_RECORD).stat().st_mtime_ns
 
     def mend():
         for name in ("snapshot_000.0.hdf5", "snapshot_000.hdf5"):
@@ -216,7 +217,7 @@ def test_ensemble(ranks, config_file, shared_path, each):
     results = json.loads((directory / LIST).read_text())
     assert results["0000"] == results["0002"] == "finished before"
     assert "estimated remaining error" in results["0001"]
-    assert (directory / "0002" / RECORD).stat().st_mtime_ns == stamp
+    assert (directory / "0002" / RUN_RECORD).stat().st_mtime_ns == stamp
 
 
 def test_a_member_does_not_depend_on_its_group(ranks, config_file, values, shared_path):
@@ -235,7 +236,7 @@ def test_statistics_are_those_of_one_rank(ranks, config_file, values, shared_pat
     """The first rank reads the joined snapshot, and the files are in the record."""
     assert run(config_file, "output.report=false", "output.statistics=[power, pdf]") == 0
     directory = shared_path / "run"
-    record = json.loads((directory / RECORD).read_text())
+    record = json.loads((directory / RUN_RECORD).read_text())
     assert {"snapshot_000_power.txt", "snapshot_000_pdf.png"} <= set(record["files"])
     found, wanted = (
         np.loadtxt(directory / f"{name}_000{rest}.txt")[:, 2]

@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-import kernels.fourier
-from coca import initial, lattice, modes
-from coca.analysis import particle_spectra
-from coca.domain import Domain
+from coca import kernels
+from coca.cosmology.linear_power import linear_power
 from coca.emulator.emulator import Emulator, TrainedRange
 from coca.emulator.features import CHANNELS, features
 from coca.emulator.network import Architecture, UNet
-from coca.emulator.trajectories import TimeFunctions
+from coca.emulator.time_functions import TimeFunctions
 from coca.errors import ConfigError, FileError
-from coca.fitted import nonlinearity
-from coca.force import ParticleMesh
-from coca.integrate import Snapshot
-from coca.output import part_names, write_snapshot
-from coca.power import linear_power
+from coca.files.snapshot_writer import part_names, write_snapshot
+from coca.gravity.particle_mesh import ParticleMesh
+from coca.initial_conditions import from_snapshot, gaussian_modes, linear_fields
+from coca.integration.fitted_kick import nonlinearity
+from coca.parallel.domain import Domain
+from coca.particles import Snapshot
+from coca.statistics.spectra import particle_spectra
 
 CPU = torch.device("cpu")
 
@@ -33,13 +33,13 @@ def power(cosmology):
 @pytest.fixture(scope="module")
 def here(parted, power):
     """Initial conditions on all ranks."""
-    return initial.from_seed(parted, power, 7)
+    return linear_fields.from_seed(parted, power, 7)
 
 
 @pytest.fixture(scope="module")
 def there(alone, power):
     """The same on one."""
-    return initial.from_seed(alone, power, 7)
+    return linear_fields.from_seed(alone, power, 7)
 
 
 def own(domain, array):
@@ -88,8 +88,8 @@ def test_ranks_that_disagree_about_alignment_do_not_wait_for_one_another(ranks, 
 
 @pytest.mark.parametrize("options", [{}, {"fixed_amplitude": True, "paired": True}])
 def test_noise_is_the_same_on_any_number_of_ranks(parted, alone, whole, options):
-    found = whole(modes.white_noise_modes(parted, 11, **options), 1)
-    np.testing.assert_array_equal(found, modes.white_noise_modes(alone, 11, **options))
+    found = whole(gaussian_modes.white_noise_modes(parted, 11, **options), 1)
+    np.testing.assert_array_equal(found, gaussian_modes.white_noise_modes(alone, 11, **options))
 
 
 def test_linear_modes_and_displacements(here, there, whole):
@@ -118,8 +118,8 @@ def test_files_are_read_by_every_rank(ranks, parted, alone, power, there, whole,
             file[name] = data
 
     ranks.once(write)
-    found = initial.from_file(parted, power, path)
-    wanted = initial.from_file(alone, power, path)
+    found = linear_fields.from_file(parted, power, path)
+    wanted = linear_fields.from_file(alone, power, path)
     for field in ("psi1", "psi2"):
         expected = getattr(wanted, field)
         np.testing.assert_allclose(
@@ -141,10 +141,12 @@ def test_snapshots_are_read_by_all_ranks(
     ranks, parted, alone, cosmology, whole, start, shuffled, monkeypatch
 ):
     """The same particles, bit by bit, wherever they stand in the files, on any number of ranks."""
-    monkeypatch.setattr(lattice, "EACH", 5000)
+    monkeypatch.setattr(from_snapshot, "EACH", 5000)
     if shuffled:
         ranks.once(lambda: shuffle(start))
-    found, wanted = (initial.from_snapshot(d, cosmology, start, 0.05) for d in (parted, alone))
+    found, wanted = (
+        from_snapshot.from_snapshot(d, cosmology, start, 0.05) for d in (parted, alone)
+    )
     for of in ("displacement", "velocity"):
         own, all_ = (getattr((c.held or c.lpt_frame(cosmology)), of)(0.05) for c in (found, wanted))
         np.testing.assert_array_equal(whole(own, 1), all_)
@@ -177,7 +179,7 @@ def test_particles_that_are_missing_on_one_rank_stop_all(ranks, parted, cosmolog
 
     ranks.once(repeat)
     with pytest.raises(FileError, match=f"found no ParticleIDs {parted.particles - 2}"):
-        initial.from_snapshot(parted, cosmology, start, 0.05)
+        from_snapshot.from_snapshot(parted, cosmology, start, 0.05)
 
 
 def path_of_last(path, size):
@@ -195,7 +197,7 @@ def test_a_bad_value_in_one_ranks_part_of_a_file_stops_all(ranks, parted, power,
 
     ranks.once(write)
     with pytest.raises(FileError, match="not finite"):
-        initial.from_file(parted, power, path)
+        linear_fields.from_file(parted, power, path)
 
 
 @pytest.fixture(scope="module")

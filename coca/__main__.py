@@ -1,0 +1,36 @@
+"""The command line: coca run | analyse | train | fit, or python -m coca."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from coca.commands.arguments import parse
+from coca.commands.shared import in_parallel
+from coca.parallel.ranks import Ranks
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what a command line says.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        By default those of the process.
+
+    Returns
+    -------
+    int
+        The exit status: 0, 2 for input that cannot be run, 130 after Ctrl-C, 143 after SIGTERM, and
+        1 where members of an ensemble failed.
+    """
+
+    def work(ranks: Ranks) -> int:
+        options = parse(arguments, ranks.rank == 0)
+        return import_module(f"coca.commands.{options.command}").main(options, ranks)
+
+    return in_parallel(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The commands of the command line: run, analyse, train, fit."""

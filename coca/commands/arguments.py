@@ -1,0 +1,122 @@
+"""The arguments of all commands. Nothing is imported here that takes time."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from coca import __version__
+
+EXAMPLES = """\
+examples:
+  coca run configs/quickstart.yaml --dry-run
+  coca run configs/quickstart.yaml --set seed=7 --set output.directory=runs/seed7
+  coca run configs/quickstart.yaml --set force_evaluations=8 --set threads=2
+  coca run configs/quickstart.yaml --set method=fitted     (fitted steps, without the network)
+  coca run configs/large.yaml --resume                     (after it was interrupted)
+"""
+RUN = """\
+Run a simulation, or an ensemble of them.
+
+The configuration says what is run; --set changes single values of it. Results appear in
+output.directory: Gadget HDF5 snapshots, power spectra as text, run.json with everything that
+is known of the run, and report.html with its figures, also in report.png and report/.
+"""
+ANALYSE = """\
+Statistics of snapshots, ours and other codes'.
+
+Each statistic gives a table (text, or HDF5 for haloes) and a figure; several snapshots are also
+correlated with the first. docs/statistics.md has the definitions.
+"""
+STATISTICS = "power,momentum,displacement,multipoles,bispectrum,pdf,haloes"
+
+
+def parse(arguments: list[str] | None, speaks: bool = True) -> argparse.Namespace:
+    """Read a command line, with the command's name in `command`.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        By default those of the process.
+    speaks : bool
+        Whether this process says what is wrong with them.
+    """
+    with ExitStack() as silence:
+        if not speaks:
+            nowhere = silence.enter_context(open(os.devnull, "w"))
+            silence.enter_context(redirect_stdout(nowhere))
+            silence.enter_context(redirect_stderr(nowhere))
+        return _parser().parse_args(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="coca", description="Cosmological N-body simulations in the frame of an emulator."
+    )
+    parser.add_argument("--version", action="version", version=f"coca {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_analyse(commands)
+    train = commands.add_parser("train", help="train an emulator", description="Train an emulator.")
+    _add_configuration(train, "configs/train.yaml", "optimiser.iterations=100")
+    fit = commands.add_parser("fit", help="fit steps", description="Fit the steps of a frame.")
+    _add_configuration(fit, "configs/fit.yaml", "frame=emulator")
+    return parser
+
+
+def _add_configuration(parser: argparse.ArgumentParser, example: str, override: str) -> None:
+    parser.add_argument("config", help=f"YAML file, such as {example}")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a value of the file; dotted keys, YAML values; may be repeated; "
+        f"for example {override}",
+    )
+
+
+def _add_run(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "run",
+        help="run a simulation",
+        description=RUN,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_configuration(parser, "configs/quickstart.yaml", "seed=7")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check, print plan, memory and cost, and stop"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with a run that was interrupted"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+
+
+def _add_analyse(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "analyse",
+        help="statistics of snapshots",
+        description=ANALYSE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("snapshots", nargs="+", type=Path, metavar="SNAPSHOT", help="Gadget HDF5")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: the first snapshot's")
+    parser.add_argument(
+        "--statistics", default=STATISTICS, metavar="LIST", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--mesh", type=int, metavar="M", help="cells per dimension; default: twice the particles"
+    )
+    parser.add_argument(
+        "--pdf-window", default="top_hat", metavar="WINDOW", help="top_hat or gaussian"
+    )
+    parser.add_argument(
+        "--pdf-radii", metavar="LIST", help="Mpc/h; default: 2, 4 and 8 cells of the mesh"
+    )
+    parser.add_argument(
+        "--halo-particles", action="store_true", help="halo catalogues have particles' ids"
+    )

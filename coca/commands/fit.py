@@ -1,0 +1,100 @@
+"""The command `coca fit`: a table of fitted steps."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from coca.atomic_files import check_directory
+from coca.commands.shared import check_one_rank, on_interrupt
+from coca.configuration.fitting import FitConfig
+from coca.configuration.loading import load_config
+from coca.cosmology.background import Cosmology, scale_factor
+from coca.errors import ConfigError
+from coca.frames import Frame
+from coca.integration.fitted_table import FittedRange, FittedSteps
+from coca.parallel.machine import check_memory, choose_threads
+from coca.parallel.ranks import Ranks
+
+if TYPE_CHECKING:
+    from coca.step_fitting.runs import Truth
+
+
+def main(options: argparse.Namespace, ranks: Ranks) -> int:
+    """Fit and write what the configuration says; the exit status."""
+    check_one_rank(ranks, "fit")
+    with on_interrupt("interrupted; nothing was written"):
+        fit_table(load_config(options.config, options.set, FitConfig))
+    return 0
+
+
+def fit_table(config: FitConfig) -> None:
+    """Fit all numbers of steps and write the table.
+
+    Raises
+    ------
+    CocaError
+        Before any work: the table cannot be written, memory does not suffice, the runs would
+        end before they start, the emulator cannot serve them, or the table that some numbers of
+        steps are to go into is missing or another.
+    """
+    check_directory("table", config.table.parent)
+    check_memory("simulations, particles", fit_memory(config), "fewer of them")
+    _check_times(config)
+    before = _table_before(config)
+    frame_of = _frame_builder(config)
+    from coca.step_fitting.fit import fit
+
+    table = fit(config, choose_threads(config.threads), frame_of, before=before)
+    table.save(config.table)
+    print(f"wrote {config.table}")
+
+
+def fit_memory(config: FitConfig) -> int:
+    """Bytes that all simulations keep: states in time, the frame, and each run's particles and
+    modes."""
+    states = 24 * (config.times + 1) + (84 if config.frame == "emulator" else 24)
+    runs = (12 * 4 + 8 * 4 + 3) * len(config.growth_factors)
+    return config.simulations * config.particles**3 * (states + runs)
+
+
+def _table_before(config: FitConfig) -> FittedSteps | None:
+    """The table that `counts` are to go into, if there are any."""
+    if not config.counts:
+        return None
+    table = FittedSteps.load(config.table)
+    found, wanted = (table.frame, table.fitted), (config.frame, FittedRange.of(config))
+    if found != wanted:
+        raise ConfigError(
+            f"table: found {config.table} of frame {found[0]}, {found[1]}, wanted frame "
+            f"{wanted[0]}, {wanted[1]}, for counts to go into it"
+        )
+    return table
+
+
+def _check_times(config: FitConfig) -> None:
+    first, least = scale_factor(config.redshift), min(config.growth_factors)
+    corners = itertools.product(*config.cosmology.model_dump().values())
+    D_start = max(float(Cosmology(*map(float, corner)).D1(first)) for corner in corners)
+    if least < 2 * D_start:
+        raise ConfigError(
+            f"growth_factors: found {least:g}, wanted at least {2 * D_start:.3g}, twice that of "
+            f"the start at redshift {config.redshift:g}"
+        )
+
+
+def _frame_builder(config: FitConfig) -> Callable[[Truth], Frame]:
+    if config.frame == "lpt":
+        return lambda truth: truth.conditions.lpt_frame(truth.cosmology)
+    from coca.emulator.loaded import load_network
+
+    network, n = load_network(config.emulator, "auto", config.particles), config.particles
+    for cell in config.spacing:
+        network.emulator.check(n, cell * n)
+
+    def frame(truth: Truth) -> Frame:
+        return network.frame(truth.domain, truth.cosmology, truth.conditions)
+
+    return frame

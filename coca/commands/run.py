@@ -1,0 +1,69 @@
+"""The command `coca run`: one simulation or an ensemble, from a configuration to its files."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+
+from coca.commands.compilation import compile_kernels
+from coca.configuration.loading import load_config
+from coca.configuration.run import Config
+from coca.parallel.ranks import Ranks
+from coca.results.write import write_results
+from coca.run.checkpoint import CheckpointFiles
+from coca.run.ensemble import finished, members, prepare, run_ensemble
+from coca.run.plan import Plan, make_plan
+from coca.run.progress import Progress
+from coca.run.simulation import Simulation, simulate
+
+
+def main(options: argparse.Namespace, ranks: Ranks) -> int:
+    """Plan, simulate and write, as the command line says; the number of runs that failed."""
+    config = load_config(options.config, options.set, Config)
+    directory = config.output.needed_directory()
+    progress = Progress((options.quiet and not options.dry_run) or ranks.rank > 0)
+    if config.ensemble is None:
+        return one_run(config, ranks, progress, options)
+    work = prepare(config, config.ensemble, ranks)
+    if options.dry_run:
+        first = (work.todo or members(config, config.ensemble))[0]
+        progress.say(
+            f"ensemble     {len(work.todo)} runs to do, {len(work.results)} finished; "
+            f"{work.groups} at a time, like {first.name}:"
+        )
+        return one_run(first.config, ranks.split(work.groups), progress, options)
+    if work.todo:
+        compile_kernels(work.todo[0].config, ranks)
+    speaker = ranks.rank % config.ensemble.ranks_per_simulation == 0
+    progress = Progress(options.quiet or not speaker)
+    return run_ensemble(directory, ranks, work, progress, partial(one_member, options=options))
+
+
+def one_run(config: Config, ranks: Ranks, progress: Progress, options: argparse.Namespace) -> int:
+    """A run that says what it does."""
+    plan = make_plan(config, ranks)
+    progress.say(plan.describe())
+    if options.dry_run:
+        return 0
+    if options.resume and ranks.once(lambda: finished(config)):
+        progress.say(f"finished before, see {config.output.directory}")
+        return 0
+    compile_kernels(config, ranks)
+    simulate_and_write(plan, progress, options.resume)
+    return 0
+
+
+def one_member(config: Config, ranks: Ranks, options: argparse.Namespace) -> str:
+    """A silent run of an ensemble; a line on how it went."""
+    plan = make_plan(config, ranks)
+    simulation = simulate_and_write(plan, Progress(quiet=True), options.resume)
+    return "; ".join([simulation.run.trust.statement, *simulation.warnings])
+
+
+def simulate_and_write(plan: Plan, progress: Progress, resume: bool) -> Simulation:
+    """The run, with checkpoints until it is written."""
+    checkpoints = CheckpointFiles(plan.config, resume)
+    simulation = simulate(plan, progress, checkpoints)
+    write_results(plan, simulation, progress)
+    checkpoints.remove()
+    return simulation

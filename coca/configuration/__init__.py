@@ -1,0 +1,1 @@
+"""Configurations of runs, trainings and fits, and how their files are read."""

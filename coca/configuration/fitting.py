@@ -1,0 +1,106 @@
+"""The frozen configuration of a fit of steps."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from coca.configuration.run import (
+    Count,
+    EmulatorConfig,
+    FilePath,
+    ForceConfig,
+    Integer,
+    Number,
+    Section,
+    check_mesh,
+)
+from coca.configuration.training import CosmologyRange, Range
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+SUB_STEPPED = range(2, 7)
+"""Numbers of steps with sub-steps: a single one is far from all orbits, more resolve them."""
+
+
+class FitConfig(Section):
+    """Everything that defines a fit of steps, see `coca.step_fitting.fit`."""
+
+    frame: Literal["lpt", "emulator"] = "lpt"
+    emulator: EmulatorConfig = EmulatorConfig()
+    simulations: Integer = Field(ge=2)
+    """Realisations, on a Latin hypercube of cosmologies and spacings."""
+    cosmology: CosmologyRange
+    spacing: Range
+    """Of the particles, Mpc/h; drawn uniformly in the logarithm."""
+    particles: Integer = Field(ge=8, le=512)
+    redshift: Number = Field(19.0, gt=0, le=1000)
+    growth_factors: tuple[Number, ...] = (1.0, 0.7, 0.45)
+    """Growth factors at which runs end."""
+    reference_steps: Integer = Field(96, ge=32)
+    """BullFrog steps of the simulations, uniform in D."""
+    times: Integer = Field(32, ge=8)
+    """Growth factors at which they are kept."""
+    force_evaluations: Integer = Field(12, ge=1, le=64)
+    """Largest number of steps to fit; all from 1."""
+    counts: tuple[Integer, ...] = ()
+    """Numbers of steps to fit; all others stay as they are in the table, which has to be there, of
+    the same frame and ranges. Empty for all of them and a new table."""
+    edges: dict[Integer, tuple[Number, ...]] = Field(default_factory=dict)
+    """Inner edges of steps for some numbers of them, rising from 0 at the start to 1 at the end in
+    D; for others see `coca.step_fitting.fit.edge_fractions`."""
+    phase: Number | None = Field(0.25, gt=0)
+    """Squared phase beyond which particles have sub-steps, see `coca.integration.substeps`, with two to six
+    force evaluations; none for no sub-steps."""
+    phases: dict[Integer, Annotated[Number, Field(gt=0)] | None] = Field(default_factory=dict)
+    """The same for some numbers of them; null for no sub-steps with these."""
+    nodes: Integer = Field(7, ge=2)
+    """Nodes of nonlinearity."""
+    iterations: Integer = Field(120, ge=1)
+    """Of the fit of the last step to the density."""
+    batch: Integer = Field(4, ge=1)
+    """Simulations to each iteration, at one final growth factor each."""
+    learning_rate: Number = Field(0.1, gt=0)
+    seed: Integer = Field(ge=0, lt=2**62)
+    table: FilePath
+    """The safetensors file to write."""
+    threads: Count = "auto"
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        check_mesh(self.particles, 2 * self.particles, ForceConfig())
+        if not 0 < self.spacing[0] <= self.spacing[1]:
+            raise ValueError(
+                f"spacing: found {self.spacing}, wanted two positive numbers, the lower first"
+            )
+        if not self.growth_factors or not all(0.2 <= D <= 1 for D in self.growth_factors):
+            raise ValueError(
+                f"growth_factors: found {self.growth_factors}, wanted values from 0.2 to 1"
+            )
+        for key, counts in (("counts", self.counts), ("edges", self.edges)):
+            for count in counts:
+                if not 1 <= count <= self.force_evaluations:
+                    raise ValueError(
+                        f"{key}: found {count}, wanted numbers from 1 to force_evaluations, "
+                        f"{self.force_evaluations}"
+                    )
+        few = [count for count in SUB_STEPPED if count <= self.force_evaluations]
+        for count in self.phases:
+            if count not in few:
+                raise ValueError(f"phases: found {count}, wanted some of {few}")
+        for count, edges in self.edges.items():
+            whole = (0.0, *edges, 1.0)
+            if len(edges) != count - 1 or any(a >= b for a, b in itertools.pairwise(whole)):
+                raise ValueError(
+                    f"edges.{count}: found {edges}, wanted {count - 1} values between 0 and 1, "
+                    "increasing"
+                )
+        runs = self.simulations * len(self.growth_factors)
+        if self.batch > runs:
+            raise ValueError(
+                f"batch: found {self.batch}, wanted at most {runs}, the runs there are"
+            )
+        return self

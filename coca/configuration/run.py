@@ -1,0 +1,370 @@
+"""The frozen configuration of a run; `coca.configuration.loading` reads it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    Strict,
+    model_validator,
+)
+
+from coca.cosmology.background import Cosmology
+from coca.errors import ConfigError, short
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Integer = Annotated[int, Strict()]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Boolean = Annotated[bool, Strict()]
+BoxSize = Annotated[Number, Field(ge=0.1, le=1e5)]
+"""Mpc/h: from well inside a halo to beyond the horizon."""
+
+
+def _printable(path: Path) -> Path:
+    if not str(path).isprintable():
+        raise ValueError(f"found {str(path)!r}, wanted a path of printable characters")
+    return path
+
+
+FilePath = Annotated[Path, AfterValidator(_printable)]
+
+
+def _auto_or_count(least: int, most: int) -> PlainValidator:
+    def check(value: Any) -> int | str:
+        if value == "auto" or (type(value) is int and least <= value <= most):
+            return value
+        raise ValueError(f"found {short(value)}, wanted auto or a number from {least} to {most}")
+
+    return PlainValidator(check)
+
+
+MOST_EVALUATIONS = 4096
+START_REDSHIFT = 19.0
+START_RANGE = 0.01, 1000.0
+LEAST_STEP = 1e-6
+"""Relative difference in 1 + z of a run's start and end."""
+Auto = Literal["auto"]
+Count = Annotated[int | Auto, _auto_or_count(1, 1024)]
+Evaluations = Annotated[int | Auto, _auto_or_count(0, MOST_EVALUATIONS)]
+
+
+class Section(BaseModel):
+    """Keys of a configuration: frozen, and no others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class CosmologyConfig(Section):
+    """Flat LCDM parameters, as in `coca.cosmology.background.Cosmology`."""
+
+    Omega_m: Number = Field(gt=0, le=1)
+    Omega_b: Number = Field(ge=1e-6, le=1)
+    h: Number = Field(gt=0.1, lt=3)
+    n_s: Number = Field(gt=-1, lt=3)
+    sigma_8: Number = Field(ge=1e-3, lt=5)
+
+    @model_validator(mode="after")
+    def _baryons_are_matter(self) -> Self:
+        if self.Omega_b >= self.Omega_m:
+            raise ValueError(f"wanted Omega_b below Omega_m = {self.Omega_m}")
+        return self
+
+    def build(self) -> Cosmology:
+        """The cosmology with these parameters."""
+        return Cosmology(**self.model_dump())
+
+
+class LinearPowerConfig(Section):
+    """Source of the linear power spectrum, always normalised to sigma_8 at z = 0."""
+
+    source: Literal["camb", "eisenstein_hu", "table"] = "camb"
+    file: FilePath | None = None
+    """Text table of k [h/Mpc] and P [(Mpc/h)^3], for source: table."""
+
+    @model_validator(mode="after")
+    def _table_has_file(self) -> Self:
+        if (self.source == "table") != (self.file is not None):
+            raise ValueError("wanted a file with source: table, and none otherwise")
+        return self
+
+
+class InitialConditionsConfig(Section):
+    """Where the linear modes come from and when the integration starts."""
+
+    redshift: Number | None = Field(None, ge=START_RANGE[0], le=START_RANGE[1])
+    """Of the start; none: that of the snapshot, and 19 without one."""
+    fixed_amplitude: Boolean = False
+    paired: Boolean = False
+    file: FilePath | None = None
+    """HDF5 with /white_noise (n, n, n) or /psi1 (3, n, n, n) [Mpc/h at D = 1]."""
+    snapshot: FilePath | None = None
+    """Gadget HDF5 snapshot of any code, in one file or many, on whose particles the run starts, see
+    `coca.initial_conditions.from_snapshot`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_a_snapshot_the_start_is_known(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        unknown = values.get("snapshot") is None and values.get("redshift") is None
+        return values | {"redshift": START_REDSHIFT} if unknown else values
+
+    @model_validator(mode="after")
+    def _files_have_their_own_modes(self) -> Self:
+        if self.file is not None and self.snapshot is not None:
+            raise ValueError("wanted one of file and snapshot")
+        name = "file" if self.file is not None else "snapshot"
+        if self.given is not None and (self.fixed_amplitude or self.paired):
+            raise ValueError(
+                f"wanted no fixed_amplitude or paired with {name}: the {name} has its modes"
+            )
+        return self
+
+    @property
+    def given(self) -> Path | None:
+        """Where the modes come from, if not from the seed."""
+        return self.file or self.snapshot
+
+
+class ForceConfig(Section):
+    """Particle-mesh options; docs/force.md has the error and the cost of each."""
+
+    assignment: Literal["cic", "tsc"] = "cic"
+    """Cloud shape of assignment and interpolation."""
+    gradient: Literal[4, 6, "spectral"] = 4
+    """Order of the central differences of the potential, two transforms; or ik, four."""
+    deconvolve: Boolean = False
+    """Divide out the windows of assignment and interpolation."""
+    fft_planning: Literal["estimate", "measure"] = "measure"
+    """FFTW plans chosen at once; or timed, and kept in the user's cache for later runs."""
+
+    @property
+    def solver(self) -> dict[str, Any]:
+        """The options of `coca.gravity.particle_mesh.ParticleMesh`."""
+        return self.model_dump(exclude={"fft_planning"})
+
+
+class IntegratorConfig(Section):
+    """How the motion is integrated; see docs of coca.integration.integrate and coca.integration.schemes."""
+
+    method: Literal["residual", "bullfrog", "fastpm"] = "residual"
+    kick: Literal["auto", "fitted", "gain", "explicit"] = "auto"
+    """Residual kicks: fitted steps (`coca.integration.fitted_kick`), the resolved gain, or neither. auto: fitted
+    where the table serves, else the gain in an emulated frame and explicit in others. A frame
+    that a force refutes gives way as `coca.run.method` says, whatever the kicks."""
+    table: FilePath | None = None
+    """A safetensors file of coca.commands.fit; none: the one shipped for the frame."""
+    step_exponent: Number | None = Field(None, gt=0.2, le=2)
+    """Edges of the steps at D_start + (D_end - D_start) (i/n)^exponent: 1 is uniform in D, less
+    is shorter late. None: 1, and what was fitted with fitted steps."""
+    gain: Number = Field(6.0, gt=0, le=100)
+    """Strength of the gain, see `coca.integration.integrate.ResidualKick`."""
+
+
+class EmulatorConfig(Section):
+    """The emulator's weights and arithmetic."""
+
+    weights: FilePath | None = None
+    """A safetensors file of coca.commands.train; none: the weights shipped with the package."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 where the hardware multiplies it, else float32."""
+    slabs: Count = "auto"
+    """Pieces in which the network is done, with the same result; auto: as few as fit a GPU."""
+
+
+Statistic = Literal[
+    "power", "momentum", "displacement", "multipoles", "bispectrum", "pdf", "haloes"
+]
+"""See docs/statistics.md."""
+
+
+class PDFConfig(Section):
+    """How the density is smoothed for its distribution, see `coca.statistics.density_pdf`."""
+
+    window: Literal["top_hat", "gaussian"] = "top_hat"
+    radii: tuple[Annotated[Number, Field(gt=0)], ...] | None = Field(None, min_length=1)
+    """Mpc/h; none: 2, 4 and 8 cells of the mesh."""
+
+    def check(self, key: str, box_size: float) -> None:
+        """Raise ValueError, which names the radii by `key`, if one does not fit into the box."""
+        if self.radii is not None and max(self.radii) >= box_size / 2:
+            raise ValueError(
+                f"{key}: found {max(self.radii):g}, wanted less than half the box, {box_size / 2:g}"
+            )
+
+
+class OutputConfig(Section):
+    """What is written, and where."""
+
+    directory: FilePath | None = None
+    """Needed by run_sim.py; `coca.simulate` writes nothing."""
+    redshifts: tuple[Number, ...] = (0.0,)
+    """Redshifts of the outputs, from early to late; the run ends at the last."""
+    snapshots: Boolean = True
+    spectra: Boolean = True
+    report: Boolean = True
+    checkpoint_minutes: Number = Field(10.0, ge=0)
+    """Minutes between checkpoints of a run under way, see `coca.run.checkpoint`; 0 for every step."""
+    statistics: tuple[Statistic, ...] = ()
+    """Of every snapshot, on the first rank, see `coca.statistics.snapshot_tables`."""
+    pdf: PDFConfig = PDFConfig()
+    halo_particles: Boolean = False
+    """Halo catalogues have their particles' ids too."""
+
+    @model_validator(mode="after")
+    def _statistics_have_snapshots(self) -> Self:
+        if self.statistics and not self.snapshots:
+            raise ValueError("output.statistics: wanted snapshots: true, of which they are")
+        return self
+
+    @model_validator(mode="after")
+    def _redshifts_in_order(self) -> Self:
+        z = self.redshifts
+        if not z or min(z) < 0 or any(late >= early for early, late in itertools.pairwise(z)):
+            raise ValueError("output.redshifts: wanted one or more, decreasing, none below 0")
+        return self
+
+    def needed_directory(self) -> Path:
+        """The directory of a run with files.
+
+        Raises
+        ------
+        ConfigError
+            There is none.
+        """
+        if self.directory is None:
+            raise ConfigError("output.directory: missing, wanted a directory")
+        return self.directory
+
+
+class ReferenceConfig(Section):
+    """A converged BullFrog run of the same initial conditions to compare with."""
+
+    force_evaluations: Integer = Field(64, ge=8, le=4096)
+
+
+class EnsembleConfig(Section):
+    """Many runs that differ in their seeds, or in what a table says; see `coca.run.ensemble`."""
+
+    seeds: tuple[Annotated[Integer, Field(ge=0, lt=2**63)], ...] | None = None
+    """One run each."""
+    realisations: Integer | None = Field(None, ge=1, le=100_000)
+    """This many runs with seeds from `seed` on."""
+    table: FilePath | None = None
+    """Text with a line of names, of cosmology's keys and seed, and a line of numbers for each run;
+    without a column seed they are `seed` and those after it."""
+    ranks_per_simulation: Integer = Field(1, ge=1)
+    """MPI ranks that share a run; the others do other runs meanwhile."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if sum(source is not None for source in (self.seeds, self.realisations, self.table)) != 1:
+            raise ValueError("ensemble: wanted one of seeds, realisations and table")
+        if self.seeds is not None and len(set(self.seeds)) < max(len(self.seeds), 1):
+            raise ValueError(f"ensemble.seeds: found {short(self.seeds)}, wanted different ones")
+        return self
+
+
+def first_output(start: float) -> float:
+    """The highest redshift of an output of a run that starts at redshift `start`."""
+    return start - LEAST_STEP * (1.0 + start)
+
+
+def check_mesh(particles: int, mesh: int, force: ForceConfig) -> None:
+    """Raise ValueError if a mesh, both per dimension, does not suit the particles or the force."""
+    if particles % 2:
+        raise ValueError(f"particles: found {particles}, wanted an even number")
+    if mesh not in (particles, 2 * particles, 3 * particles):
+        raise ValueError(f"mesh: found {mesh}, wanted 1, 2 or 3 times particles = {particles}")
+    if force.gradient != "spectral" and mesh <= force.gradient:
+        raise ValueError(
+            f"mesh: found {mesh}, wanted more than {force.gradient} cells for the central "
+            f"differences of force.gradient: {force.gradient}"
+        )
+
+
+class Config(Section):
+    """Everything that defines a run. Lengths in Mpc/h."""
+
+    cosmology: CosmologyConfig
+    linear_power: LinearPowerConfig = LinearPowerConfig()
+    box_size: BoxSize
+    particles: Integer = Field(ge=4, le=8192)
+    """Per dimension."""
+    mesh: Integer = Field(ge=4)
+    """Force mesh cells per dimension: 1, 2 or 3 times particles."""
+    seed: Integer = Field(ge=0, lt=2**63)
+    initial_conditions: InitialConditionsConfig = InitialConditionsConfig()
+    force: ForceConfig = ForceConfig()
+    frame: Literal["rest", "lpt", "emulator"] = "emulator"
+    emulator: EmulatorConfig = EmulatorConfig()
+    integrator: IntegratorConfig = IntegratorConfig()
+    force_evaluations: Evaluations
+    """Number of force evaluations, or auto: as few as the tolerance lets."""
+    tolerance: Number | None = Field(None, gt=0)
+    """Estimated rms position error per component to reach with force_evaluations: auto."""
+    output: OutputConfig = OutputConfig()
+    reference: ReferenceConfig | None = None
+    ensemble: EnsembleConfig | None = None
+    threads: Count = "auto"
+    """Of every rank; auto: the cores that its machine has for it."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Of the network; ranks of one machine take turns at its GPUs."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        check_mesh(self.particles, self.mesh, self.force)
+        self.output.pdf.check("output.pdf.radii", self.box_size)
+        start = self.initial_conditions.redshift
+        if start is not None and self.output.redshifts[0] > first_output(start):
+            raise ValueError(
+                f"output.redshifts: found {self.output.redshifts[0]}, wanted all below "
+                f"initial_conditions.redshift = {start}"
+            )
+        given = self.initial_conditions.given
+        if given is not None and self.ensemble is not None and self.ensemble.table is None:
+            raise ValueError(
+                f"ensemble: wanted a table, or no seeds with {given}: whatever the seed, runs from "
+                "its modes are the same"
+            )
+        if self.integrator.method != "residual" and self.frame != "rest":
+            raise ValueError(
+                f"frame: found {self.frame}, wanted rest with "
+                f"integrator.method: {self.integrator.method}, which needs no frame"
+            )
+        if self.integrator.method != "residual" and self.force_evaluations == 0:
+            raise ValueError(
+                f"force_evaluations: found 0, wanted 1 or more with "
+                f"integrator.method: {self.integrator.method}"
+            )
+        if self.frame == "rest" and self.force_evaluations == 0:
+            raise ValueError(
+                "force_evaluations: found 0, wanted 1 or more with frame: rest, "
+                "where nothing else moves the particles"
+            )
+        if (self.force_evaluations == "auto") != (self.tolerance is not None):
+            raise ValueError(
+                f"tolerance: found {self.tolerance}, wanted a number of Mpc/h with "
+                "force_evaluations: auto, and none otherwise"
+            )
+        if self.tolerance is not None and self.integrator.method != "residual":
+            raise ValueError(
+                f"force_evaluations: found auto, wanted a number with integrator.method: "
+                f"{self.integrator.method}, which has no error estimate"
+            )
+        return self
+
+    @property
+    def wanted_error(self) -> float:
+        """The tolerance, Mpc/h; without one infinity, which any error is below."""
+        return math.inf if self.tolerance is None else self.tolerance

@@ -1,0 +1,123 @@
+"""The frozen configuration of a training."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from coca.configuration.loading import one_line
+from coca.configuration.run import (
+    BoxSize,
+    CosmologyConfig,
+    Count,
+    FilePath,
+    ForceConfig,
+    Integer,
+    Number,
+    Section,
+    check_mesh,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Range = tuple[Number, Number]
+
+
+class CosmologyRange(Section):
+    """Box of cosmologies from which training simulations are drawn (Latin hypercube)."""
+
+    Omega_m: Range
+    Omega_b: Range
+    h: Range
+    n_s: Range
+    sigma_8: Range
+
+    @model_validator(mode="after")
+    def _corners_are_cosmologies(self) -> Self:
+        ranges = self.model_dump()
+        for name, (low, high) in ranges.items():
+            if low > high:
+                raise ValueError(f"{name}: found [{low:g}, {high:g}], wanted the lower value first")
+        for corner in itertools.product(*ranges.values()):
+            try:
+                CosmologyConfig(**dict(zip(ranges, corner, strict=True)))
+            except ValidationError as error:
+                raise ValueError(one_line(error)) from None
+        return self
+
+
+class SimulationsConfig(Section):
+    """Training simulations: BullFrog runs that the trainer makes for itself."""
+
+    directory: FilePath
+    training: Integer = Field(ge=1)
+    validation: Integer = Field(ge=1)
+    cosmology: CosmologyRange
+    linear_power: Literal["camb", "eisenstein_hu"] = "eisenstein_hu"
+    box_size: BoxSize
+    particles: Integer = Field(ge=8, le=1024)
+    mesh: Integer
+    seed: Integer = Field(ge=0, lt=2**62)
+    redshift: Number = Field(19.0, gt=0, le=1000)
+    """Start of the simulations; they end at z = 0."""
+    force_evaluations: Integer = Field(32, ge=12, le=4096)
+    force: ForceConfig = ForceConfig()
+
+    @model_validator(mode="after")
+    def _mesh_fits(self) -> Self:
+        check_mesh(self.particles, self.mesh, self.force)
+        return self
+
+
+class NetworkConfig(Section):
+    """Size of the network and of its output."""
+
+    channels: tuple[Annotated[Integer, Field(ge=1, le=4096)], ...] = (48, 96, 96)
+    blocks: tuple[Annotated[Integer, Field(ge=0, le=100)], ...] = (1, 2, 2)
+    blocks_up: tuple[Annotated[Integer, Field(ge=0, le=100)], ...] = (1, 1)
+    time_functions: Integer = Field(5, ge=1, le=10)
+
+    @model_validator(mode="after")
+    def _levels_match(self) -> Self:
+        if not len(self.channels) == len(self.blocks) == len(self.blocks_up) + 1:
+            raise ValueError("wanted as many blocks as channels, and one fewer blocks_up")
+        return self
+
+
+class OptimiserConfig(Section):
+    """Length and schedule of the training."""
+
+    iterations: Integer = Field(ge=1)
+    warmup: Integer = Field(100, ge=0)
+    learning_rate: Number = Field(1e-3, gt=0)
+    muon_learning_rate: Number = Field(0.02, gt=0)
+    weight_decay: Number = Field(0.0, ge=0)
+    checkpoint_every: Integer = Field(100, ge=1)
+    seed: Integer = Field(0, ge=0)
+
+
+class TrainConfig(Section):
+    """Everything that defines a training."""
+
+    simulations: SimulationsConfig
+    network: NetworkConfig = NetworkConfig()
+    optimiser: OptimiserConfig
+    weights: FilePath
+    """The safetensors file to write; its checkpoint lies beside it until the end."""
+    threads: Count = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the network's products, as in `EmulatorConfig`; parameters and loss are float32."""
+
+    @model_validator(mode="after")
+    def _lattice_divides(self) -> Self:
+        divisor = 2 ** len(self.network.channels)
+        if self.simulations.particles % divisor:
+            raise ValueError(
+                f"simulations.particles: found {self.simulations.particles}, wanted a multiple of "
+                f"{divisor} for {len(self.network.channels)} levels of network.channels"
+            )
+        return self

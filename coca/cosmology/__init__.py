@@ -1,0 +1,1 @@
+"""Background, growth and linear power of a cosmology, and how cosmologies are drawn."""

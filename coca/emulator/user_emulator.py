@@ -1,0 +1,81 @@
+"""A frame of reference from any emulator of displacements, yours or a published one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+from coca.cosmology.background import Cosmology
+from coca.errors import ConfigError
+from coca.frames import Frame, SeparableFrame, Term, lpt_terms
+from coca.initial_conditions.linear_fields import InitialConditions
+
+
+class OwnEmulator:
+    """Trajectories through displacements that a function gives at some growth factors.
+
+    What it adds to second-order LPT is interpolated in D by cubic splines that leave 2LPT with
+    nothing at D = 0, neither displacement nor velocity; so velocities and accelerations are exact
+    derivatives of the trajectories, whatever the function. It is called once for each knot, and
+    each takes 12 bytes a particle.
+
+    Parameters
+    ----------
+    displacement : callable
+        Gives x - q at a growth factor D (1 today), array (3, N) in Mpc/h, particles in Lagrangian
+        order: i n^2 + j n + l started from q = (i, j, l) box_size / n.
+    knots : sequence of float
+        Two or more growth factors in increasing order, the last that of the last output or later.
+
+    Raises
+    ------
+    ConfigError
+        The knots are not as they should be.
+    """
+
+    def __init__(self, displacement: Callable[[float], np.ndarray], knots: Sequence[float]):
+        self._displacement = displacement
+        self.knots = np.array(knots, np.float64)
+        steps = np.diff(self.knots, prepend=0.0)
+        if self.knots.ndim != 1 or len(self.knots) < 2 or not (steps > 0).all():
+            raise ConfigError(
+                f"frame: found knots {list(knots)}, wanted two or more growth factors above 0 in "
+                "increasing order"
+            )
+
+    @classmethod
+    def from_snapshots(cls, displacements: Mapping[float, np.ndarray]) -> OwnEmulator:
+        """Of displacements (3, N) in Mpc/h by growth factor, such as those of another run."""
+        return cls(lambda D: displacements[D], sorted(displacements))
+
+    def frame(self, cosmology: Cosmology, conditions: InitialConditions) -> Frame:
+        """The trajectories.
+
+        Raises
+        ------
+        ConfigError
+            The function gave something else than finite numbers of the right shape.
+        """
+        lpt, terms = (
+            conditions.lpt_frame(cosmology),
+            lpt_terms(cosmology, conditions.psi1, conditions.psi2),
+        )
+        values = np.eye(len(self.knots) + 1)[1:]
+        for D, row in zip(self.knots, values, strict=True):
+            bend = CubicSpline([0.0, *self.knots], row, bc_type=((1, 0.0), "not-a-knot"))
+            terms.append(Term(_growth(bend), self._checked(float(D)) - lpt.displacement(D)))
+        return SeparableFrame(lpt.n_particles, *terms)
+
+    def _checked(self, D: float) -> np.ndarray:
+        found = np.asarray(self._displacement(D), np.float32)
+        if found.ndim != 2 or len(found) != 3 or not np.isfinite(found).all():
+            raise ConfigError(
+                f"frame: found an array {found.shape} at D = {D:g}, wanted (3, N) finite numbers"
+            )
+        return found
+
+
+def _growth(bend: CubicSpline) -> Callable[[float], tuple[float, float, float]]:
+    return lambda D: (float(bend(D)), float(bend(D, 1)), float(bend(D, 2)))

@@ -1,0 +1,1 @@
+"""Gravity at the particles."""

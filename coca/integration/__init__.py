@@ -1,0 +1,1 @@
+"""Steps in the growth factor, and what each does to the particles."""

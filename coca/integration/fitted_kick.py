@@ -1,0 +1,165 @@
+"""Fitted steps: each kick and drift is the best linear guess of where the particle will be.
+
+In haloes the orbital time is shorter than a step, and no quadrature of the force can follow.
+What can be known is the mean of a particle's residual at the step's end, given what was measured:
+its residual now, its residual velocity, the residual acceleration here and a step before. A step is
+
+    (e, H w)(D1) = (M + M_fit) (e, H w, H^2 s, H^2 s before).
+
+M is the explicit kick and drift, and M_fit what is fitted on simulations by `coca.commands.fit`, for each
+class of density now and a step before, the same in all directions; between two classes it goes over
+from one to the other. Features that vanish stay so:
+a frame without residual is followed exactly. Where haloes turn faster than the step, what
+`coca.integration.substeps` finds of their particles comes on top. The last step's row for e is fitted to the
+power spectrum and the correlation of the density, since the mean position of a particle in a halo
+is more central than the particle.
+
+All lengths scale with the particle spacing, so that M_fit depends on the number of steps, which
+of them it is, and how nonlinear the box is at the end, ln(D_end sigma), sigma the rms linear
+density on the particle lattice at D = 1. docs/steps.md has the measurements.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from coca import kernels
+from coca.cosmology.background import Cosmology
+from coca.frames import Frame
+from coca.gravity.particle_mesh import Acceleration
+from coca.integration import substeps
+from coca.integration.fitted_table import CLASSES, DENSITIES, DENSITIES_BEFORE, FittedSteps
+from coca.integration.kicks import Evaluation, evaluation_of
+from coca.integration.schemes import Step
+from coca.integration.substeps import Followers
+from coca.parallel.domain import Domain
+from coca.particles import State
+
+SHARPENING = 0.3
+"""Of what keeps each class's mean: with it the power at k = 1 h/Mpc is that of sharp edges."""
+MODES_AT_A_TIME = 2**20
+"""Whose squares `nonlinearity` has in memory."""
+
+
+def explicit_matrix(step: Step) -> np.ndarray:
+    """The matrix (TARGETS, FEATURES) of the explicit kick and the drift after it."""
+    H = step.D1 - step.D0
+    kick = np.array([0.0, step.alpha, -step.beta / H, 0.0])
+    return np.array([np.array([1.0, 0, 0, 0]) + 0.5 * kick, kick])
+
+
+def sharpened(matrices: np.ndarray, strength: float = SHARPENING) -> np.ndarray:
+    """Matrices (*CLASSES, ...) that do as `matrices` of classes with sharp edges would when they go
+    over from class to class, see `kernels.fitted`; at strength 1 each class keeps its mean."""
+    before, now = unmixing(strength)
+    flat = now @ matrices.reshape(*CLASSES, -1)
+    return np.tensordot(before, flat, 1).reshape(matrices.shape)
+
+
+@cache
+def unmixing(strength: float = SHARPENING) -> tuple[np.ndarray, np.ndarray]:
+    """What `sharpened` multiplies classes before and now by, square arrays."""
+
+    def inverse(edges: np.ndarray) -> np.ndarray:
+        full = np.linalg.inv(_mixing(edges))
+        return strength * full + (1.0 - strength) * np.eye(len(full))
+
+    return inverse(DENSITIES_BEFORE), inverse(DENSITIES)
+
+
+def _mixing(edges: np.ndarray) -> np.ndarray:
+    """Share (classes, classes) that each class's matrix has in the mean of another, for particles
+    spread evenly in ln(1 + delta), the open classes one wide.
+
+    In the half of a transition that lies in a class the other's share is a quarter, on average.
+    """
+    widths = np.concatenate([[1.0], np.diff(np.log(edges.astype(np.float64))), [1.0]])
+    share = 0.25 * kernels.fitted.RAMP / widths
+    mixing = np.diag(share[:-1], 1) + np.diag(share[1:], -1)
+    return mixing + np.diag(1.0 - mixing.sum(axis=1))
+
+
+def nonlinearity(domain: Domain, delta_k: np.ndarray, D_end: float) -> float:
+    """ln(D_end sigma), sigma the rms of linear density modes (n, n, n//2+1) at D = 1."""
+    power = np.zeros(delta_k.shape[2])
+    for planes in np.array_split(delta_k, -(-delta_k.size // MODES_AT_A_TIME)):
+        squares = np.square(planes.real) + np.square(planes.imag)
+        power += squares.sum(axis=(0, 1), dtype=np.float64)
+    inner = slice(1, -1 if domain.n % 2 == 0 else None)
+    variance = domain.sum(float(power.sum() + power[inner].sum()))
+    return float(np.log(max(D_end * np.sqrt(variance), 1e-6)))
+
+
+class FittedKick:
+    """Takes the residual to the end of the step, displacement and velocity.
+
+    Parameters
+    ----------
+    domain : Domain
+    cosmology : Cosmology
+    frame : Frame
+    table : FittedSteps
+    steps : sequence of Step
+        All steps of the run, with the table's edges.
+    nonlinearity : float
+        See `nonlinearity`.
+    """
+
+    needs_density = True
+    moves = True
+
+    def __init__(
+        self,
+        domain: Domain,
+        cosmology: Cosmology,
+        frame: Frame,
+        table: FittedSteps,
+        steps: list[Step],
+        nonlinearity: float,
+    ):
+        self.domain, self.cosmology, self.frame, self.steps = domain, cosmology, frame, steps
+        deviations = np.einsum(
+            "k,sk...->s...", table.weights(len(steps), nonlinearity), table.matrices[len(steps)]
+        )
+        self._matrices = [
+            np.ascontiguousarray(explicit_matrix(step) + sharpened(deviation), np.float32)
+            for step, deviation in zip(steps, deviations, strict=True)
+        ]
+        self._follow = Followers(domain, cosmology, frame, steps, table.phases.get(len(steps)))
+        n, nobody = frame.n_particles, substeps.nobody()
+        self.memory = {
+            "before": np.zeros((3, n), np.float32),
+            "delta_before": np.full(n, -1.0, np.float32),
+            "who": nobody.who,
+            "ahead": nobody.ahead,
+        }
+
+    def aim(self, x: np.ndarray) -> None:
+        """Particles that had sub-steps are where those lead."""
+        kernels.orbits.add_at(self.memory["ahead"], self.memory["who"], x)
+
+    def __call__(self, state: State, step: Step, acceleration: Acceleration) -> Evaluation:
+        """Advance the residual, turning g into s / c; say what the force showed."""
+        H, c = step.D1 - step.D0, self.cosmology.c(step.D_mid)
+        s_c, delta = acceleration.g, acceleration.delta
+        self.frame.add(step.D_mid, (0.0, step.D_mid, 1.0 / c), s_c)
+        sub_steps = self._follow(state, step, acceleration, c)
+        sums = kernels.fitted.step(
+            state.e,
+            state.w,
+            s_c,
+            self.memory["before"],
+            delta,
+            self.memory["delta_before"],
+            DENSITIES,
+            DENSITIES_BEFORE,
+            self._matrices[self.steps.index(step)],
+            H,
+            c,
+        )
+        sub_steps.add_to(state)
+        self.memory["who"], self.memory["ahead"] = sub_steps.who, sub_steps.ahead
+        self.memory["delta_before"] = delta
+        return evaluation_of(self.domain, step, c, sums)

@@ -1,0 +1,137 @@
+"""Drift and kick in a frame of reference.
+
+The state is the residual of the motion in the frame, e = x - x_F and w = v - v_F with
+v = dx/dD. It obeys
+
+    de/dD = w,   dw/dD = -c D w - s,   s(x, D) = c [D v_F + g(x)] + a_F,
+
+where s, the residual acceleration, is how wrong the frame is, measured by true gravity.
+A frame at rest gives the plain equations of motion, whose velocity BullFrog and FastPM kick
+with weights of their own.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from coca import kernels
+from coca.frames import Frame
+from coca.gravity.particle_mesh import Acceleration
+from coca.integration.kicks import Evaluation, Kick
+from coca.integration.schemes import Step
+from coca.parallel.domain import Domain
+from coca.particles import Snapshot, State, hermite
+
+Force = Callable[[np.ndarray, bool, np.ndarray], Acceleration]
+"""Called with positions, whether the density is wanted too, and where to write g: see
+`coca.gravity.particle_mesh.ParticleMesh`."""
+
+
+def initial_state(start: Frame, frame: Frame, D: float) -> State:
+    """Residual at the start of particles that leave on the trajectories of frame `start`."""
+    if start is frame:
+        e, w = (np.zeros((3, frame.n_particles), np.float32) for _ in range(2))
+        return State(e, w, D, D)
+    e, w = start.displacement(D), start.velocity(D)
+    frame.add(D, (-1.0, 0.0, 0.0), e)
+    frame.add(D, (0.0, -1.0, 0.0), w)
+    return State(e, w, D, D)
+
+
+def drift(state: State, D: float) -> None:
+    """Move the residual to `D` at its present velocity, taken at either end of the drift, unless
+    it is there already."""
+    if state.D_e == state.D_w == D:
+        return
+    if state.D_w not in (state.D_e, D):
+        raise ValueError(f"drift from {state.D_e} to {D} with the velocity of {state.D_w}")
+    kernels.particles.axpy(D - state.D_e, state.w.reshape(-1), state.e.reshape(-1))
+    state.D_e = D
+
+
+def kick(state: State, step: Step, rule: Kick, acceleration: Acceleration) -> Evaluation | None:
+    """Advance the residual velocity over `step` with the force at its middle."""
+    if (state.D_w, state.D_e) != (step.D0, step.D_mid):
+        raise ValueError(f"kick of {step} with velocity at {state.D_w}, force at {state.D_e}")
+    evaluation = rule(state, step, acceleration)
+    state.D_w = step.D1
+    if rule.moves:
+        state.D_e = step.D1
+    return evaluation
+
+
+def integrate(
+    domain: Domain,
+    frame: Frame,
+    force: Force,
+    rule: Kick,
+    steps: Sequence[Step],
+    state: State,
+    outputs: Sequence[float],
+    on_evaluation: Callable[[Evaluation | None], None] = lambda evaluation: None,
+    on_step: Callable[[], None] = lambda: None,
+) -> Iterator[Snapshot]:
+    """Follow the particles through `steps` and yield snapshots at `outputs`.
+
+    A snapshot inside a step is the cubic Hermite interpolant of the residual between the
+    step's ends, so the number of force evaluations does not depend on the outputs.
+
+    Parameters
+    ----------
+    domain : Domain
+    frame : Frame
+    force : callable
+        See `Force`.
+    rule : Kick
+    steps : sequence of Step
+        Without steps the particles follow the frame itself.
+    state : State
+        At the start of the first step; advanced in place, and the last snapshot takes its
+        memory.
+    outputs : sequence of float
+        Growth factors in increasing order, within the steps.
+    on_evaluation : callable, optional
+        Called after each force evaluation with what it showed.
+    on_step : callable, optional
+        Called after each step but the last, when its snapshots have been taken.
+
+    Yields
+    ------
+    Snapshot
+    """
+    if not steps:
+        for D in outputs:
+            yield Snapshot(D, frame.displacement(D), frame.velocity(D))
+        return
+    pending, x = list(outputs), np.empty_like(state.e)
+    for step in steps:
+        inside = [D for D in pending if D <= step.D1 or step is steps[-1]]
+        pending = pending[len(inside) :]
+        between = any(D < step.D1 for D in inside)
+        before = copy.deepcopy(state) if between else state
+        drift(state, step.D_mid)
+        frame.add(step.D_mid, (1.0, 0.0, 0.0), domain.add_lattice(state.e, out=x))
+        rule.aim(x)
+        acceleration = force(x, rule.needs_density, x)
+        on_evaluation(kick(state, step, rule, acceleration))
+        drift(state, step.D1)
+        for D in inside:
+            if D < step.D1:
+                residual = hermite(before, state, D)
+            elif step is steps[-1]:
+                residual = state.e, state.w  # nobody needs them any more
+            else:
+                residual = state.e.copy(), state.w.copy()
+            yield _snapshot(frame, D, *residual)
+        if step is not steps[-1]:
+            on_step()
+
+
+def _snapshot(frame: Frame, D: float, e: np.ndarray, w: np.ndarray) -> Snapshot:
+    """Particles with a residual in a frame; the residual's memory is used."""
+    frame.add(D, (1.0, 0.0, 0.0), e)
+    frame.add(D, (0.0, 1.0, 0.0), w)
+    return Snapshot(D, e, w)

@@ -1,0 +1,32 @@
+"""Converged runs to compare with, to train on and to fit to: BullFrog from 2LPT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from coca.cosmology.background import Cosmology
+from coca.frames import rest_frame
+from coca.initial_conditions.linear_fields import InitialConditions
+from coca.integration import schemes
+from coca.integration.integrate import Force, initial_state, integrate
+from coca.integration.kicks import VelocityKick
+from coca.parallel.domain import Domain
+from coca.particles import Snapshot
+
+
+def bullfrog_run(
+    domain: Domain,
+    cosmology: Cosmology,
+    conditions: InitialConditions,
+    force: Force,
+    D_start: float,
+    steps: int,
+    outputs: Sequence[float] | np.ndarray,
+) -> Iterator[Snapshot]:
+    """Snapshots at the growth factors `outputs` of BullFrog with steps uniform in D to the last."""
+    rest = rest_frame(domain.own_particles)
+    state = initial_state(conditions.lpt_frame(cosmology), rest, D_start)
+    plan = schemes.bullfrog(cosmology, np.linspace(D_start, outputs[-1], steps + 1))
+    return integrate(domain, rest, force, VelocityKick(), plan, state, list(outputs))

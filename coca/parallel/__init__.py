@@ -1,0 +1,1 @@
+"""Slabs of the box, the ranks that hold them, and Fourier transforms across ranks."""

@@ -1,0 +1,238 @@
+"""The report of a run: a page, report.html, that needs nothing but itself, and its figures.
+
+What all ranks have a part in is gathered first; the first rank then draws and writes.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from functools import partial
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING, NamedTuple
+
+import matplotlib.image
+import numpy as np
+from scipy.ndimage import uniform_filter
+
+from coca.atomic_files import whole_file
+from coca.cosmology.background import scale_factor
+from coca.files.tables import RUN_RECORD
+from coca.gravity.mesh import Mesh
+from coca.results import report_figures
+from coca.results.report_figures import Curve
+from coca.results.report_page import Drawing, Output, Row, render
+
+if TYPE_CHECKING:
+    from coca.particles import Snapshot
+    from coca.results.run_spectra import Measurement
+    from coca.run.simulation import Simulation
+    from coca.statistics.spectra import Spectra
+
+SLAB = 16.0
+"""Depth of the projected slab in Mpc/h."""
+PIXELS = 512
+"""Most of a picture's side."""
+PAGE, OVERVIEW, FOLDER = "report.html", "report.png", "report"
+WAVENUMBERS = (0.1, 0.2, 0.5, 1.0, 2.0)
+"""Of the table of spectra, h/Mpc."""
+
+
+class Scene(NamedTuple):
+    """What the report shows of one output."""
+
+    measurement: Measurement
+    slices: dict[str, np.ndarray]
+    """1 + delta over y and z by name, averaged over the slab."""
+    difference: tuple[str, np.ndarray] | None
+    """Of two of them, and its name."""
+    distance: float | None
+    """Rms distance per component of the run's particles from the reference's, Mpc/h."""
+
+
+def write_report(
+    directory: Path, simulation: Simulation, measurements: list[Measurement], record: dict
+) -> list[str]:
+    """Write report.html, its figures in report/, and report.png, those of the last output.
+
+    Parameters
+    ----------
+    directory : Path
+    simulation : Simulation
+    measurements : list of Measurement
+        One for each output.
+    record : dict
+        What run.json will hold, see `coca.results.write.run_record`.
+
+    Returns
+    -------
+    list of str
+        Names of the files.
+    """
+    scenes = _scenes(simulation, measurements)
+    return simulation.domain.once(lambda: _write(directory, simulation, scenes, record))
+
+
+def frame_name(simulation: Simulation) -> str:
+    """What the frame alone is called."""
+    return {"emulator": "emulator alone", "lpt": "2LPT"}.get(simulation.run.method.frame, "lattice")
+
+
+def run_name(simulation: Simulation) -> str:
+    """What the run is called."""
+    method, count = simulation.run.method, len(simulation.run.steps)
+    if count == 0:
+        return frame_name(simulation)
+    if method.integrator != "residual":
+        return {"bullfrog": "BullFrog", "fastpm": "FastPM"}[method.integrator]
+    if method.frame == "lpt" and method.fitted(count):
+        return "fitted steps"
+    return {"emulator": "COCA", "lpt": "COLA", "rest": "PM"}[method.frame]
+
+
+def _scenes(simulation: Simulation, measurements: list[Measurement]) -> list[Scene]:
+    D_start = simulation.D_start
+    # on a finer mesh a lattice that has hardly moved would show once delta is scaled up
+    initial = _projected_density(
+        simulation, simulation.lpt.displacement(D_start), simulation.domain.n
+    )
+    scenes = []
+    for i, (snapshot, m) in enumerate(zip(simulation.snapshots, measurements, strict=True)):
+        grown = 1.0 + (initial - 1.0) * (snapshot.D / D_start)
+        reference = simulation.reference[i] if simulation.reference else None
+        slices = {"initial conditions": grown} | _slices(simulation, snapshot, reference)
+        distance = None
+        if reference is not None:
+            distance = simulation.domain.rms(snapshot.disp - reference.disp) / np.sqrt(3.0)
+        scenes.append(Scene(m, slices, _difference(simulation, slices), distance))
+    return scenes
+
+
+def _slices(
+    simulation: Simulation, snapshot: Snapshot, reference: Snapshot | None
+) -> dict[str, np.ndarray]:
+    slices, project = {}, partial(_projected_density, simulation, cells=simulation.config.mesh)
+    if _has_frame(simulation):
+        slices[frame_name(simulation)] = project(simulation.run.frame.displacement(snapshot.D))
+    slices[run_name(simulation)] = project(snapshot.disp)
+    if reference is not None:
+        slices["reference"] = project(reference.disp)
+    return slices
+
+
+def _has_frame(simulation: Simulation) -> bool:
+    """Whether there is a frame that the run is not the same as."""
+    return simulation.run.method.frame != "rest" and bool(simulation.run.steps)
+
+
+def _difference(
+    simulation: Simulation, slices: dict[str, np.ndarray]
+) -> tuple[str, np.ndarray] | None:
+    """Run less reference; without one, run less the frame alone, what the forces changed."""
+    run = run_name(simulation)
+    other = "reference" if simulation.reference else frame_name(simulation)
+    if other == run or other not in slices:
+        return None
+    return f"{run} minus {other}", slices[run] - slices[other]
+
+
+def _projected_density(simulation: Simulation, disp: np.ndarray, cells: int) -> np.ndarray:
+    """1 + delta on a mesh of cells^3, averaged over a slab of x and over a particle spacing in y
+    and z, which leaves nothing of a lattice."""
+    domain = simulation.domain
+    mesh = Mesh(domain, cells)
+    mesh.paint(domain.add_lattice(disp))
+    depth = min(cells, max(1, round(SLAB / domain.box_size * cells)))
+    planes = mesh.field[: max(0, depth - domain.transform(cells).first), :, :cells]
+    image = uniform_filter(planes.sum(axis=0), cells // domain.n, mode="wrap")
+    coarser = next(f for f in range(1, cells + 1) if cells % f == 0 and cells // f <= PIXELS)
+    image = image.reshape(cells // coarser, coarser, -1, coarser).mean(axis=(1, 3))
+    return domain.sum(image) * (cells**3 / domain.particles / depth)
+
+
+def _write(directory: Path, simulation: Simulation, scenes: list[Scene], record: dict) -> list[str]:
+    (directory / FOLDER).mkdir(exist_ok=True)
+    drawn = [_draw(simulation, scene) for scene in scenes]
+    outputs = [
+        _output(simulation, scene, _save(directory, pictures, f"_{i:03d}"))
+        for i, (scene, pictures) in enumerate(zip(scenes, drawn, strict=True))
+    ]
+    heading = report_figures.heading([_title(simulation, scenes[-1]), *wrap(record["trust"], 125)])
+    overview = np.concatenate([heading, *drawn[-1].values()])
+    _write_bytes(directory / OVERVIEW, _png(overview))
+    whole_run = {"time": report_figures.time(record["timings"], record["compilation_by_stage"])}
+    if simulation.run.evaluations:
+        growth = simulation.cosmology.D1
+        whole_run["residual"] = report_figures.residual(
+            simulation.run.evaluations, lambda z: growth(scale_factor(z))
+        )
+    saved = _save(directory, whole_run)
+    drawings = [d for o in outputs for d in o.drawings.values()] + list(saved.values())
+    written = [PAGE, OVERVIEW, *(drawing.file for drawing in drawings)]
+    page = render(record, outputs, saved, [*record["files"], *written, RUN_RECORD])
+    _write_bytes(directory / PAGE, page.encode("utf-8", "backslashreplace"))
+    return written
+
+
+def _draw(simulation: Simulation, scene: Scene) -> dict[str, np.ndarray]:
+    """The figures of an output by name, as pixels."""
+    box_size, m = simulation.domain.box_size, scene.measurement
+    curves = [Curve(run_name(simulation), m.run, report_figures.RUN)]
+    if m.frame is not None and _has_frame(simulation):
+        curves.append(Curve(frame_name(simulation), m.frame, report_figures.FRAME))
+    nyquist = np.pi / simulation.domain.cell
+    return {
+        "density": report_figures.density(
+            scene.slices, scene.difference, box_size, min(SLAB, box_size)
+        ),
+        "spectra": report_figures.spectra(curves, m.linear, bool(simulation.reference), nyquist),
+    }
+
+
+def _title(simulation: Simulation, scene: Scene) -> str:
+    forces = len(simulation.run.steps)
+    z = scene.measurement.redshift
+    return f"{run_name(simulation)}, z = {z:.3g}, {forces} force evaluations"
+
+
+def _output(simulation: Simulation, scene: Scene, drawings: dict[str, Drawing]) -> Output:
+    m = scene.measurement
+    names = run_name(simulation), frame_name(simulation) if _has_frame(simulation) else None
+    changed = scene.difference[0] if scene.difference else None
+    rows = _rows(m) if simulation.reference else []
+    return Output(m.redshift, m.D, *names, changed, scene.distance, rows, drawings)
+
+
+def _rows(m: Measurement) -> list[Row]:
+    def compared(spectra: Spectra, k: float) -> tuple[float, float]:
+        at = spectra.at(k)
+        return float(at.ratio), float(at.r)
+
+    rows = []
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for k in WAVENUMBERS:
+            if m.run.k[0] <= k <= m.run.k[-1]:
+                rows.append(Row(k, compared(m.run, k), m.frame and compared(m.frame, k)))
+    return rows
+
+
+def _save(directory: Path, pictures: dict[str, np.ndarray], suffix: str = "") -> dict[str, Drawing]:
+    """Write figures as PNG, and keep them as text too."""
+    drawings = {}
+    for name, pixels in pictures.items():
+        file, data = f"{FOLDER}/{name}{suffix}.png", _png(pixels)
+        _write_bytes(directory / file, data)
+        drawings[name] = Drawing(file, base64.b64encode(data).decode())
+    return drawings
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    matplotlib.image.imsave(buffer, pixels, format="png", dpi=report_figures.DPI)
+    return buffer.getvalue()
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data)

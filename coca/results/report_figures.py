@@ -1,0 +1,283 @@
+"""The figures of a report: density, spectra, residual accelerations and time.
+
+All are as wide as a page of a paper. Colours are safe for the colour-blind (Okabe & Ito 2008), and
+lines differ in style as well; both colour maps keep their order in grey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from coca.integration.kicks import Evaluation
+from coca.statistics.spectra import Spectra
+
+WIDTH = 7.5
+"""Inches."""
+DPI = 200
+MARGIN = 12
+"""Pixels of white above and below."""
+STYLE = matplotlib.RcParams(
+    {
+        "font.size": 9,
+        "axes.linewidth": 0.7,
+        "lines.linewidth": 1.5,
+        "legend.frameon": False,
+        "legend.fontsize": 8,
+        "xtick.direction": "in",
+        "ytick.direction": "in",
+        "hatch.linewidth": 0.6,
+    }
+)
+RUN: dict[str, Any] = {"color": "#0072B2", "ls": "-"}
+FRAME: dict[str, Any] = {"color": "#D55E00", "ls": "--"}
+LINEAR: dict[str, Any] = {"color": "#666666", "ls": ":"}
+REFERENCE: dict[str, Any] = {"color": "#000000", "ls": "-", "lw": 3.0, "alpha": 0.35}
+DENSITIES = LogNorm(0.1, 30.0, clip=True)
+"""Colours of 1 + delta, the same in all figures of all runs."""
+REDSHIFTS = (0, 0.5, 1, 2, 3, 5, 10, 20, 50)
+"""What an axis of growth factors is labelled with as well."""
+
+Layout = Literal["constrained", "compressed"] | None
+
+
+class Curve(NamedTuple):
+    """Spectra to draw."""
+
+    name: str
+    spectra: Spectra
+    style: dict
+    """Of the line."""
+
+
+def picture(
+    draw: Callable[[Figure], None], height: float, layout: Layout = "constrained"
+) -> np.ndarray:
+    """What `draw` puts on a figure at most `height` inches high, as pixels (rows, columns, 3)
+    uint8."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout=layout)
+        canvas = FigureCanvasAgg(figure)
+        draw(figure)
+        canvas.draw()
+        pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    drawn = np.flatnonzero((pixels < 255).any(axis=(1, 2)))
+    return pixels[max(0, drawn[0] - MARGIN) : drawn[-1] + MARGIN].copy()
+
+
+def density(
+    slices: dict[str, np.ndarray],
+    difference: tuple[str, np.ndarray] | None,
+    box_size: float,
+    depth: float,
+) -> np.ndarray:
+    """Pictures of 1 + delta (pixels, pixels) over y and z by name, and a difference of two.
+
+    Parameters
+    ----------
+    slices : dict
+    difference : tuple of a name and an array, or None
+    box_size, depth : float
+        Mpc/h.
+    """
+    count = len(slices) + (difference is not None)
+    columns = 2 if count in (2, 4) else 3
+    rows = -(-count // columns)
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(
+            rows, columns, sharex=True, sharey=True, squeeze=False, subplot_kw={"box_aspect": 1}
+        )
+        for panel in panels.flat[count:]:
+            panel.set_axis_off()
+        how = {"origin": "lower", "extent": (0, box_size, 0, box_size)}
+        for panel, (name, values) in zip(panels.flat, slices.items(), strict=False):
+            image = panel.imshow(values.T, norm=DENSITIES, cmap="magma", **how)
+            panel.set_title(name, fontsize=9)
+        shown = list(panels.flat[: len(slices)])
+        label = f"$1 + \\delta$, mean over {depth:g} Mpc/$h$"
+        figure.colorbar(image, ax=list(panels[0]), label=label, extend="both", aspect=25)
+        if difference is not None:
+            shown.append(panels.flat[count - 1])
+            _draw_difference(figure, shown[-1], list(panels[-1]), difference, how)
+        _label_edges(panels, count)
+
+    return picture(draw, 0.5 + ((WIDTH - 1.4) / columns + 0.3) * rows, layout="compressed")
+
+
+def _draw_difference(
+    figure: Figure, panel: Axes, row: list[Axes], difference: tuple[str, np.ndarray], how: dict
+) -> None:
+    name, values = difference
+    most = max(float(np.quantile(np.abs(values), 0.99)), 1e-6)
+    norm = Normalize(-most, most, clip=True)
+    image = panel.imshow(values.T, norm=norm, cmap="cividis", **how)
+    panel.set_title(name, fontsize=9)
+    figure.colorbar(image, ax=row, label="difference of $\\delta$", extend="both", aspect=25)
+
+
+def _label_edges(panels: np.ndarray, count: int) -> None:
+    """Label the axes at the left, and the lowest of each column."""
+    columns = panels.shape[1]
+    for i, panel in enumerate(panels.flat[:count]):
+        if i % columns == 0:
+            panel.set_ylabel("$z$ [Mpc/$h$]")
+        if i + columns >= count:
+            panel.set_xlabel("$y$ [Mpc/$h$]")
+            panel.tick_params(labelbottom=True)
+
+
+def spectra(
+    curves: Sequence[Curve], linear: np.ndarray, reference: bool, nyquist: float
+) -> np.ndarray:
+    """Power, and below it ratios and correlations with the reference, or with linear theory.
+
+    Parameters
+    ----------
+    curves : sequence of Curve
+        The first one's `P_b` is the reference's power, if there is one.
+    linear : array
+        Power of linear theory, (Mpc/h)^3.
+    reference : bool
+    nyquist : float
+        Wavenumber to mark, h/Mpc.
+    """
+    k, main = curves[0].spectra.k, curves[0].spectra
+    base, name = (main.P_b, "reference") if reference else (linear, "linear theory")
+
+    def draw(figure: Figure) -> None:
+        heights = [2.2, 1, 1] if reference else [2.2, 1]
+        panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+        power, ratio = panels[:2]
+        power.loglog(k, linear, **LINEAR, label="linear theory")
+        if reference:
+            power.loglog(k, base, **REFERENCE, label="reference")
+        ratio.axhspan(0.99, 1.01, color="0.85", zorder=0)
+        for curve in reversed(curves):
+            power.loglog(k, curve.spectra.P_a, **curve.style, label=curve.name)
+            ratio.plot(k, curve.spectra.P_a / base, **curve.style)
+            if reference:
+                panels[2].plot(k, curve.spectra.r, **curve.style)
+        power.set(ylabel="$P(k)$ [(Mpc/$h$)$^3$]", xlim=(0.9 * k[0], 1.1 * k[-1]))
+        power.legend(loc="lower left")
+        ratio.set_ylabel(f"$P$ / $P$ of\n{name}")
+        if reference:
+            ratio.set_ylim(_limits(ratio, k < nyquist, 0.02))
+            panels[2].set(ylabel="$r$ with\nreference", ylim=_limits(panels[2], k < nyquist, 1e-3))
+        else:
+            _choose_scale(ratio)
+        panels[-1].set_xlabel("$k$ [$h$/Mpc]")
+        for panel in panels:
+            panel.axvline(nyquist, color="0.6", lw=0.8, zorder=0)
+        figure.align_ylabels()
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return picture(draw, 6.2 if reference else 4.8)
+
+
+def _choose_scale(panel: Axes) -> None:
+    """Logarithmic where values go over a factor of three, labelled at 1, 2 and 5."""
+    values = np.concatenate([line.get_ydata() for line in panel.lines])
+    values = values[np.isfinite(values)]
+    if values.min() > 0 and values.max() > 3 * values.min():
+        panel.set_yscale("log")
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_formatter("{x:g}")
+        panel.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _limits(panel: Axes, counted: np.ndarray, least: float) -> tuple[float, float]:
+    """Limits that hold one with `least` around it, all of the last curve and of others what is
+    `counted`, but no more than 0 to 3."""
+    *others, run = (np.asarray(line.get_ydata()) for line in panel.lines)
+    values = np.concatenate([run, *(other[counted] for other in others)])
+    values = values[np.isfinite(values)]
+    low, high = min([1.0 - least, *values]), max([1.0 + least, *values])
+    room = 0.05 * (high - low)
+    return max(0.0, low - room), min(3.0, high + room)
+
+
+def residual(
+    evaluations: Sequence[Evaluation], redshift_to_D: Callable[[float], float]
+) -> np.ndarray:
+    """Residual acceleration, and the displacement it stands for, against the growth factor."""
+    D = np.array([evaluation.D for evaluation in evaluations])
+    half = np.array([0.5 * evaluation.step for evaluation in evaluations])
+    styles = {
+        "residual acceleration": ([e.residual_rms for e in evaluations], RUN, "o"),
+        "displacement it stands for": ([e.error_rms for e in evaluations], FRAME, "s"),
+    }
+
+    def draw(figure: Figure) -> None:
+        panel = figure.subplots()
+        for name, (values, style, marker) in styles.items():
+            panel.errorbar(D, values, xerr=half, lw=0, elinewidth=1, color=style["color"])
+            panel.plot(D, values, **style, marker=marker, ms=4, label=name)
+        if min(min(values) for values, *_ in styles.values()) > 0:
+            panel.set_yscale("log")
+        panel.set(xlabel="linear growth factor $D$", ylabel="rms over particles [Mpc/$h$]")
+        panel.legend(loc="best")
+        _add_redshifts(panel, redshift_to_D)
+
+    return picture(draw, 3.4)
+
+
+def _add_redshifts(panel: Axes, redshift_to_D: Callable[[float], float]) -> None:
+    low, high = panel.get_xlim()
+    marks = {z: float(redshift_to_D(z)) for z in REDSHIFTS}
+    marks = {z: D for z, D in marks.items() if low <= D <= high}
+    apart = 0.05 * (high - low)
+    kept: dict[float, float] = {}
+    for z, D in marks.items():
+        if not kept or min(abs(D - other) for other in kept.values()) > apart:
+            kept[z] = D
+    top = panel.twiny()
+    top.set_xlim(low, high)
+    top.set_xticks(list(kept.values()), [f"{z:g}" for z in kept])
+    top.set_xlabel("redshift $z$")
+
+
+def time(seconds: dict[str, float], compiled: dict[str, float]) -> np.ndarray:
+    """Seconds of each stage, compilation told apart."""
+    stages, total = list(seconds), max(sum(seconds.values()), 1e-9)
+    late = np.array([compiled.get(stage, 0.0) for stage in stages])
+    values = np.array([seconds[stage] for stage in stages])
+    work, rows = np.maximum(values - late, 0.0), np.flatnonzero(late > 0.005 * values)
+
+    def draw(figure: Figure) -> None:
+        panel = figure.subplots()
+        panel.barh(range(len(stages)), work, tick_label=stages, color=RUN["color"], label="work")
+        how: dict[str, Any] = {"color": "white", "edgecolor": FRAME["color"], "hatch": "////"}
+        if late.sum() > 0.005 * total:
+            panel.barh(
+                rows, late[rows], left=work[rows], **how, label="compilation, first run only"
+            )
+            panel.legend(loc="lower right")
+        for row, value in enumerate(values):
+            text = f"{value:.2f} s, {100 * value / total:.1f} %"
+            panel.annotate(text, (value, row), (4, 0), textcoords="offset points", va="center")
+        panel.set(xlabel="wall time [s]", xlim=(0, 1.3 * max(values.max(), 1e-9)))
+        panel.invert_yaxis()
+        panel.tick_params(axis="y", length=0)
+        panel.spines[["top", "right"]].set_visible(False)
+
+    return picture(draw, 0.8 + 0.28 * len(stages))
+
+
+def heading(lines: Sequence[str]) -> np.ndarray:
+    """Lines of text, the first one larger."""
+
+    def draw(figure: Figure) -> None:
+        for i, line in enumerate(lines):
+            y = 1.0 - (i + 0.6) / (len(lines) + 0.2)
+            figure.text(0.5, y, line, ha="center", va="center", fontsize=8 if i else 11)
+
+    return picture(draw, 0.2 + 0.2 * len(lines), layout=None)

@@ -1,0 +1,91 @@
+"""The page of a report: a record and figures in one HTML file that loads nothing."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any, NamedTuple
+
+import jinja2
+
+
+class Drawing(NamedTuple):
+    """A figure as a file beside the page and as text inside it."""
+
+    file: str
+    base64: str
+    """Of the PNG."""
+
+
+class Row(NamedTuple):
+    """Ratios to the reference's power and correlations with it at one wavenumber."""
+
+    k: float
+    """h/Mpc."""
+    run: tuple[float, float]
+    frame: tuple[float, float] | None
+
+
+class Output(NamedTuple):
+    """A section on one redshift."""
+
+    redshift: float
+    D: float
+    run_name: str
+    frame_name: str | None
+    """None where there is no frame that differs from the run."""
+    difference: str | None
+    """What the picture of a difference shows."""
+    distance: float | None
+    """Rms distance per component from the reference, Mpc/h."""
+    rows: list[Row]
+    """Empty without a reference."""
+    drawings: dict[str, Drawing]
+    """density and spectra."""
+
+
+def render(
+    record: dict, outputs: list[Output], drawings: dict[str, Drawing], files: list[str]
+) -> str:
+    """The page, well-formed as XML as well.
+
+    Parameters
+    ----------
+    record : dict
+        From `coca.results.write.run_record`.
+    outputs : list of Output
+        From early to late.
+    drawings : dict
+        time, and residual where forces measured one.
+    files : list of str
+        Names of all files of the run, relative to the page.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("coca.results"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["value"] = shown
+    return environment.get_template("report.html").render(
+        record=record,
+        config=record["config"],
+        command=shlex.join(record["command"]),
+        sections=sections(record["config"]),
+        outputs=outputs,
+        drawings=drawings,
+        files=files,
+        total=sum(record["timings"].values()),
+    )
+
+
+def sections(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """A configuration's keys by section, those of none first, of "run"."""
+    single = {key: value for key, value in config.items() if not isinstance(value, dict)}
+    return {"run": single} | {key: value for key, value in config.items() if key not in single}
+
+
+def shown(value: Any) -> str:
+    """A value as in YAML."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

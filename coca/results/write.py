@@ -1,0 +1,174 @@
+"""The files of a run: what `coca.run.simulation` computed, analysed and written."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from coca import __version__
+from coca.errors import FileError
+from coca.files import snapshot_writer, tables
+from coca.files.tables import RUN_RECORD
+from coca.parallel.machine import peak_memory, processor
+from coca.results.run_spectra import Measurement, measure
+from coca.run.plan import Plan
+from coca.run.progress import Progress
+from coca.run.simulation import Simulation
+
+LIBRARIES = (
+    "numpy",
+    "numba",
+    "pyfftw",
+    "torch",
+    "h5py",
+    "mpi4py",
+    "camb",
+    "pydantic",
+    "safetensors",
+)
+
+
+def write_results(plan: Plan, simulation: Simulation, progress: Progress) -> None:
+    """Analyse a simulation and write what its configuration asks for.
+
+    Raises
+    ------
+    FileError
+        The output directory cannot be written.
+    """
+    config, clock, domain = plan.config, simulation.clock, simulation.domain
+    directory = config.output.needed_directory()
+    try:
+        domain.once(lambda: _prepare(directory))
+        with clock("analysis"):
+            measurements = measure(simulation)
+        with clock("output"):
+            written = _write_tables(directory, plan, simulation, measurements)
+        if config.output.statistics:
+            with clock("statistics"):
+                written += domain.once(lambda: _write_statistics(directory, plan))
+        if config.output.report:
+            with clock("report"):
+                written += _write_report(directory, plan, simulation, measurements, written)
+        record = run_record(plan, simulation, written)
+        domain.once(lambda: tables.write_json(directory / RUN_RECORD, record))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise FileError(f"output.directory: cannot write {directory}: {reason}") from None
+    progress.say(clock.table())
+    for line in simulation.warnings:
+        progress.say(f"warning: {line}")
+    progress.say(f"trust: {simulation.run.trust.statement}")
+    progress.say(f"wrote {', '.join([*written, RUN_RECORD])} in {directory}")
+
+
+def _prepare(directory: Path) -> None:
+    """Make the directory, without the record of an earlier run whose files are replaced."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / RUN_RECORD).unlink(missing_ok=True)
+
+
+def run_record(plan: Plan, simulation: Simulation, files: Sequence[str] = ()) -> dict:
+    """Everything known of a run, as plain values; all ranks have a say."""
+    ranks = plan.ranks
+    peaks, sent = ranks.gather(peak_memory()), ranks.gather(dict(ranks.sent))
+    installed: dict[str, str | None] = {"coca": __version__, "python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            installed[name] = version(name)
+        except PackageNotFoundError:
+            installed[name] = None
+    network = plan.network
+    return {
+        "config": plan.config.model_dump(mode="json"),
+        "seed": plan.config.seed,
+        "start_redshift": plan.redshift,
+        "versions": installed,
+        "machine": {
+            "system": platform.platform(),
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "ranks": ranks.size,
+            "threads": plan.threads,
+            "network": [network.device.type, str(network.precision)] if network else None,
+        },
+        "command": sys.argv,
+        "method": simulation.run.method.describe(len(simulation.run.steps)),
+        "force_evaluations": len(simulation.run.steps),
+        "evaluations": [evaluation._asdict() for evaluation in simulation.run.evaluations],
+        "residual_rms": [evaluation.residual_rms for evaluation in simulation.run.evaluations],
+        "estimated_error": simulation.run.trust.error,
+        "trust": simulation.run.trust.statement,
+        "warnings": simulation.warnings,
+        "memory": {"estimated": plan.memory, "peak": max(peaks), "all_ranks": sum(peaks)},
+        "bytes_sent": {what: max(s.get(what, 0) for s in sent) for what in sorted(sent[0])},
+        "timings": dict(simulation.clock.seconds),
+        "compilation": simulation.clock.compilation,
+        "compilation_by_stage": dict(simulation.clock.compiled),
+        "files": list(files),
+    }
+
+
+def _write_tables(
+    directory: Path, plan: Plan, simulation: Simulation, measurements: list[Measurement]
+) -> list[str]:
+    config, written = plan.config, []
+    record = run_record(plan, simulation)
+    for i, (snapshot, m) in enumerate(zip(simulation.snapshots, measurements, strict=True)):
+        if config.output.snapshots:
+            name = f"snapshot_{i:03d}.hdf5"
+            written += snapshot_writer.write_snapshot(
+                directory / name, simulation.domain, simulation.cosmology, snapshot, record
+            )
+        if config.output.spectra:
+            name = f"spectra_{i:03d}.txt"
+            title = f"coca power spectra at z = {m.redshift:.4g}, box {config.box_size:g} Mpc/h"
+            path, columns = directory / name, _columns(simulation, m)
+            simulation.domain.once(partial(tables.write_table, path, columns, title))
+            written.append(name)
+    return written
+
+
+def _columns(simulation: Simulation, m: Measurement) -> dict:
+    power = "(Mpc/h)^3"
+    columns = {
+        "k": ("h/Mpc", m.run.k),
+        "modes": ("count", m.run.modes),
+        "P": (power, m.run.P_a),
+        "P_linear": (power, m.linear),
+    }
+    if m.frame is not None:
+        columns[f"P_{simulation.run.method.frame}"] = (power, m.frame.P_a)
+    if simulation.reference:
+        columns["P_reference"] = (power, m.run.P_b)
+        columns["ratio_to_reference"] = ("1", m.run.ratio)
+        columns["r_with_reference"] = ("1", m.run.r)
+    return columns
+
+
+def _write_report(
+    directory: Path,
+    plan: Plan,
+    simulation: Simulation,
+    measurements: list[Measurement],
+    written: list[str],
+) -> list[str]:
+    from coca.results.report import write_report
+
+    return write_report(directory, simulation, measurements, run_record(plan, simulation, written))
+
+
+def _write_statistics(directory: Path, plan: Plan) -> list[str]:
+    from coca.statistics.snapshot_tables import analyse
+
+    config = plan.config
+    names = [f"snapshot_{i:03d}" for i in range(len(config.output.redshifts))]
+    paths = {name: directory / f"{name}.hdf5" for name in names}
+    lines = analyse(paths, directory, config.output, config.mesh, plan.threads)
+    wrote = [line.removeprefix("wrote ").split(": ")[0] for line in lines if "wrote " in line]
+    return [Path(path).name for path in wrote]

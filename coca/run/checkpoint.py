@@ -1,0 +1,326 @@
+"""Checkpoints: what a run has done so far, kept in its output directory until it has finished.
+
+A run evolves particles once or more: with each method until one is not refuted, with more steps
+where the tolerance asks for them, and for the reference. Its course follows from what the forces
+showed. So a checkpoint holds what each finished evolution showed, and of the one that is under way
+the state after its last step; modes, displacements and network are computed again, to the same
+bits.
+
+Every rank writes a file, into one of two slots in turn, and the first rank then an index with the
+files' checksums: a set of files counts when the index says so, and the one before stays until then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import h5py
+import numpy as np
+
+from coca import __version__
+from coca.atomic_files import remove_leftovers, whole_file, whole_hdf5
+from coca.configuration.run import Config
+from coca.errors import FileError, Terminated
+from coca.files.snapshot_reader import DAMAGE
+from coca.integration.kicks import Evaluation
+from coca.parallel.domain import Domain
+from coca.particles import Snapshot, State
+
+INDEX = "checkpoint.json"
+STOP = 10**6
+"""More than ranks that wish for a checkpoint: one that is told to stop."""
+
+
+@dataclass
+class Evolution:
+    """How far particles have been evolved with some frame, steps and kicks."""
+
+    done: int = 0
+    """Steps taken."""
+    evaluations: list[Evaluation] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
+    state: State | None = None
+    """After the last step before the run was killed; None for one that begins."""
+    memory: dict[str, np.ndarray] = field(default_factory=dict)
+    """Of the kick, see `coca.integration.integrate.Kick`."""
+    finished: bool = False
+    failure: str | None = None
+    """Why it was given up."""
+
+
+class Checkpoints(ABC):
+    """What a run tells of its evolutions, and learns of those before it was killed."""
+
+    @abstractmethod
+    def open(self, domain: Domain) -> str | None:
+        """Read what is there, if the run is to go on with it; a line on what was found.
+
+        Raises
+        ------
+        FileError
+            The checkpoint is damaged, or of another configuration or number of ranks.
+        """
+
+    @abstractmethod
+    def begin(self) -> Evolution:
+        """The next evolution of the run, as far as it has come; for a new one, its beginning."""
+
+    @abstractmethod
+    def step(self, state: State, kept: Sequence[Snapshot]) -> None:
+        """To be called after a step, with the evolution up to date: save it if it is time to.
+
+        Parameters
+        ----------
+        state : State
+        kept : sequence of Snapshot
+            Results of the evolution before this one that the run still needs.
+
+        Raises
+        ------
+        Terminated
+            The run was told to end; it is saved.
+        """
+
+    @abstractmethod
+    def watching(self) -> AbstractContextManager[None]:
+        """Inside the block SIGTERM lets the run go on to the end of its step."""
+
+
+class NoCheckpoints(Checkpoints):
+    """Of a run that keeps none."""
+
+    def open(self, domain: Domain) -> None:
+        """See `Checkpoints`, as for all methods."""
+
+    def begin(self) -> Evolution:
+        """See `Checkpoints`."""
+        return Evolution()
+
+    def step(self, state: State, kept: Sequence[Snapshot]) -> None:
+        """See `Checkpoints`."""
+
+    def watching(self) -> AbstractContextManager[None]:
+        """See `Checkpoints`."""
+        return nullcontext()
+
+
+class CheckpointFiles(Checkpoints):
+    """Of a run with an output directory.
+
+    Parameters
+    ----------
+    config : Config
+        Says where they are kept and how often they are written.
+    resume : bool
+        Go on with what is there.
+    """
+
+    def __init__(self, config: Config, resume: bool = False):
+        self._directory = config.output.needed_directory()
+        self._seconds = 60.0 * config.output.checkpoint_minutes
+        self._fingerprint, self._resume = fingerprint(config), resume
+        self._past: list[Evolution] = []
+        self._evolutions: list[Evolution] = []
+        self._last, self._slot, self._terminate = time.monotonic(), 0, False
+
+    def open(self, domain: Domain) -> str | None:
+        """See `Checkpoints`, as for all methods that it has."""
+        self._domain = domain
+        if not self._resume:
+            return None
+        index = domain.once(self._read_index)
+        if index is None:
+            return "no checkpoint to resume from: the run starts at its beginning"
+        with domain.together():
+            self._past = _read(self._file(index["slot"]), index["digests"][domain.ranks.rank])
+        self._slot = 1 - index["slot"]
+        running = self._past[-1]
+        return f"resumed after {running.done} steps of evolution {len(self._past)}"
+
+    def begin(self) -> Evolution:
+        """See `Checkpoints`."""
+        number = len(self._evolutions)
+        evolution = self._past[number] if number < len(self._past) else Evolution()
+        self._evolutions.append(evolution)
+        return evolution
+
+    def step(self, state: State, kept: Sequence[Snapshot]) -> None:
+        """See `Checkpoints`."""
+        due = self._domain.first and time.monotonic() - self._last >= self._seconds
+        wish = self._domain.sum(STOP * self._terminate + due)
+        if wish:
+            self._write(state, kept)
+        if wish >= STOP:
+            raise Terminated(
+                f"terminated; saved in {self._directory}: the same command goes on with --resume"
+            )
+
+    def remove(self) -> None:
+        """Remove all files, of a run that has finished, and what killed ones left."""
+
+        def unlink() -> None:
+            remove_leftovers(self._directory)
+            (self._directory / INDEX).unlink(missing_ok=True)
+            for path in self._directory.glob("checkpoint-[01].*.hdf5"):
+                path.unlink()
+
+        self._domain.once(unlink)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """See `Checkpoints`."""
+
+        def note(number: int, stack: FrameType | None) -> None:
+            self._terminate = True
+
+        try:
+            before = signal.signal(signal.SIGTERM, note)
+        except ValueError:  # not the main thread
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def _file(self, slot: int) -> Path:
+        return self._directory / f"checkpoint-{slot}.{self._domain.ranks.rank}.hdf5"
+
+    def _read_index(self) -> dict | None:
+        path = self._directory / INDEX
+        try:
+            index = json.loads(path.read_text())
+            found, ranks = index["fingerprint"], len(index["digests"])
+            slot = int(index["slot"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise FileError(f"checkpoint: cannot use {path}: {error}") from None
+        if found != self._fingerprint:
+            raise FileError(
+                f"checkpoint: {path} is of another configuration or version; wanted the same, or "
+                "no --resume"
+            )
+        if ranks != self._domain.ranks.size:
+            raise FileError(
+                f"checkpoint: {path} is of {ranks} ranks, found {self._domain.ranks.size}"
+            )
+        return {"slot": slot, "digests": index["digests"]}
+
+    def _write(self, state: State, kept: Sequence[Snapshot]) -> None:
+        """Write all files, the index last; then remove those of the other slot."""
+        domain, slot = self._domain, self._slot
+        domain.once(lambda: self._directory.mkdir(parents=True, exist_ok=True))
+        with domain.together():
+            digest = _write(self._file(slot), self._evolutions, state, kept)
+        digests = domain.ranks.gather(digest)
+        index = {"fingerprint": self._fingerprint, "slot": slot, "digests": digests}
+
+        def write_index() -> None:
+            with whole_file(self._directory / INDEX) as temporary:
+                temporary.write_text(json.dumps(index))
+            for path in self._directory.glob(f"checkpoint-{1 - slot}.*.hdf5"):
+                path.unlink()
+
+        domain.once(write_index)
+        self._slot, self._last = 1 - slot, time.monotonic()
+
+
+def fingerprint(config: Config) -> str:
+    """Of everything that changes results: the configuration, and the code's version."""
+    values = config.model_dump(mode="json", exclude={"threads", "device", "ensemble"})
+    del values["output"]["checkpoint_minutes"], values["output"]["directory"]
+    return hashlib.blake2b(json.dumps([__version__, values]).encode()).hexdigest()[:32]
+
+
+def _write(path: Path, evolutions: list[Evolution], state: State, kept: Sequence[Snapshot]) -> str:
+    """Write a rank's file; its checksum."""
+    running = evolutions[-1]
+    arrays = {f"memory/{name}": array for name, array in running.memory.items()}
+    arrays |= {"state/e": state.e, "state/w": state.w}
+    for group, snapshots in (("snapshots", running.snapshots), ("kept", kept)):
+        for i, snapshot in enumerate(snapshots):
+            arrays[f"{group}/{i}/disp"], arrays[f"{group}/{i}/vel"] = snapshot.disp, snapshot.vel
+    record = {
+        "evolutions": [
+            {
+                "done": evolution.done,
+                "evaluations": [list(evaluation) for evaluation in evolution.evaluations],
+                "finished": evolution.finished,
+                "failure": evolution.failure,
+            }
+            for evolution in evolutions
+        ],
+        "D": state.D_e,
+        "snapshots": [snapshot.D for snapshot in running.snapshots],
+        "kept": [snapshot.D for snapshot in kept],
+    }
+    text = json.dumps(record)
+    with whole_hdf5(path) as file:
+        file["record"] = text
+        for name, array in arrays.items():
+            file[name] = array
+    return _digest(text, arrays)
+
+
+def _read(path: Path, digest: str) -> list[Evolution]:
+    """The evolutions in a rank's file, the last one under way."""
+    try:
+        with h5py.File(path) as file:
+            text, arrays = file["record"].asstr()[()], {}
+            file.visititems(
+                lambda name, data: (
+                    arrays.update({name: data[:]})
+                    if isinstance(data, h5py.Dataset) and name != "record"
+                    else None
+                )
+            )
+    except DAMAGE as error:
+        raise FileError(f"checkpoint: cannot use {path}: {error}") from None
+    if _digest(text, arrays) != digest:
+        raise FileError(f"checkpoint: {path} is damaged; wanted no --resume, to start anew")
+    record = json.loads(text)
+    evolutions = [
+        Evolution(
+            row["done"],
+            [Evaluation(*values) for values in row["evaluations"]],
+            finished=row["finished"],
+            failure=row["failure"],
+        )
+        for row in record["evolutions"]
+    ]
+
+    def snapshots(group: str) -> list[Snapshot]:
+        return [
+            Snapshot(D, arrays[f"{group}/{i}/disp"], arrays[f"{group}/{i}/vel"])
+            for i, D in enumerate(record[group])
+        ]
+
+    running = evolutions[-1]
+    running.snapshots = snapshots("snapshots")
+    running.state = State(arrays["state/e"], arrays["state/w"], record["D"], record["D"])
+    running.memory = {
+        name.removeprefix("memory/"): array
+        for name, array in arrays.items()
+        if name.startswith("memory/")
+    }
+    if record["kept"]:
+        evolutions[-2].snapshots = snapshots("kept")
+    return evolutions
+
+
+def _digest(text: str, arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.blake2b(text.encode())
+    for name in sorted(arrays):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(arrays[name]).data)
+    return digest.hexdigest()

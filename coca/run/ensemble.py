@@ -1,0 +1,223 @@
+"""Many runs from one configuration: seeds, or a table of cosmologies, shared among MPI ranks.
+
+A member's results are in a directory of its own. One whose record is there, of the same
+configuration, is finished: a restart leaves it alone. One that fails is reported and does not
+stop the others. An error that is none of coca's, on one of several ranks that share a member, ends
+the job, since the other ranks wait for that one: a restart does such members last.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from coca.configuration.loading import make_config
+from coca.configuration.run import Config, EnsembleConfig
+from coca.errors import CocaError, ConfigError, FileError, Terminated
+from coca.files.tables import RUN_RECORD, write_json
+from coca.parallel.machine import keep_freed_memory
+from coca.parallel.ranks import Ranks
+from coca.run.progress import Progress
+
+COSMOLOGY = ("Omega_m", "Omega_b", "h", "n_s", "sigma_8")
+LIST = "ensemble.json"
+"""What became of every member."""
+FINISHED_ALREADY = "finished before"
+
+
+class Member(NamedTuple):
+    """One run of an ensemble."""
+
+    name: str
+    """Of its directory."""
+    config: Config
+
+
+def members(config: Config, options: EnsembleConfig) -> list[Member]:
+    """All runs that an ensemble of a configuration asks for.
+
+    Raises
+    ------
+    CocaError
+        There is no output.directory, the table cannot be read or does not fit, or its values are no
+        cosmology.
+    """
+    rows = _rows(config.seed, options)
+    width = max(4, len(str(len(rows) - 1)))
+    return [_member(config, f"{i:0{width}d}", row) for i, row in enumerate(rows)]
+
+
+def _member(config: Config, name: str, row: dict[str, float]) -> Member:
+    values = config.model_dump(exclude={"ensemble"})
+    values["seed"] = int(row["seed"])
+    values["cosmology"] |= {key: row[key] for key in COSMOLOGY if key in row}
+    values["output"]["directory"] = config.output.needed_directory() / name
+    return Member(name, make_config(values, name=f"ensemble, member {name}"))
+
+
+def _rows(first: int, options: EnsembleConfig) -> list[dict[str, float]]:
+    if options.seeds is not None:
+        return [{"seed": seed} for seed in options.seeds]
+    if options.table is not None:
+        names, table = _table(options.table)
+        rows = [dict(zip(names, map(float, row), strict=True)) for row in table]
+        return [{"seed": first + i} | row for i, row in enumerate(rows)]
+    return [{"seed": first + i} for i in range(options.realisations or 0)]
+
+
+def _table(path: Path) -> tuple[list[str], np.ndarray]:
+    known = (*COSMOLOGY, "seed")
+    try:
+        with path.open() as file:
+            names = file.readline().replace("#", " ").replace(",", " ").split()
+            lines = [line.replace(",", " ") for line in file if line.strip()]
+        table = np.loadtxt(lines, ndmin=2) if lines else np.empty((0, len(names)))
+    except (OSError, ValueError) as error:
+        raise FileError(f"ensemble.table: cannot read {path}: {error}") from None
+    unknown = [name for name in names if name not in known]
+    if unknown or not names or len(set(names)) < len(names):
+        raise FileError(
+            f"ensemble.table: {path}: found names {names} in the first line, wanted some of "
+            f"{', '.join(known)}, each once"
+        )
+    if not table.size or table.shape[1] != len(names) or not np.isfinite(table).all():
+        raise FileError(
+            f"ensemble.table: {path}: found an array {table.shape}, wanted rows of {len(names)} "
+            "finite numbers"
+        )
+    seeds = table[:, names.index("seed")] if "seed" in names else np.zeros(1)
+    if (seeds != np.floor(seeds)).any() or seeds.min() < 0 or seeds.max() > 2**53:
+        raise FileError(f"ensemble.table: {path}: wanted integers from 0 to 2^53 as seed")
+    return names, table
+
+
+def finished(config: Config) -> bool:
+    """Whether the record of a run is there, of the same configuration."""
+    try:
+        record = json.loads((config.output.needed_directory() / RUN_RECORD).read_text())
+        return record["config"] == _comparable(record["config"], config)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _comparable(found: dict, config: Config) -> dict:
+    """A configuration as a record has it, with what does not change results taken from there."""
+    free = ("threads", "device")
+    return config.model_dump(mode="json") | {key: found[key] for key in free}
+
+
+def run_ensemble(
+    directory: Path,
+    ranks: Ranks,
+    work: Work,
+    progress: Progress,
+    run: Callable[[Config, Ranks], str],
+) -> int:
+    """Run all members that are not finished; groups of ranks take turns at them.
+
+    Parameters
+    ----------
+    directory : Path
+        Of the list of what became of them.
+    ranks : Ranks
+        All there are.
+    work : Work
+        From `prepare`.
+    progress : Progress
+        Silent on all ranks but the first of a group.
+    run : callable
+        Does one run on a group of ranks and says in a line how it went.
+
+    Returns
+    -------
+    int
+        How many members failed.
+    """
+    keep_freed_memory(large=all(member.config.frame != "emulator" for member in work.todo))
+    group, results = ranks.split(work.groups), dict(work.results)
+    number = ranks.rank // group.size
+    for member in work.todo[number :: work.groups]:
+        group.sent.clear()
+        try:
+            group.once(partial(_make, member.config.output.needed_directory()))
+            results[member.name] = run(member.config, group)
+        except Terminated as reason:
+            results[member.name] = f"failed: {reason}"
+            break
+        except (CocaError, FloatingPointError, OSError) as error:  # raised on all of a group
+            results[member.name] = f"failed: {error}"
+        except Exception as error:
+            if group.size > 1:
+                raise
+            results[member.name] = f"failed: {type(error).__name__}: {error}"
+        progress.say(f"member {member.name}: {results[member.name]}")
+    return _conclude(directory, ranks, results, progress)
+
+
+def _make(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+
+
+class Work(NamedTuple):
+    """What is left of an ensemble."""
+
+    groups: int
+    """Of ranks, which do a member at a time each."""
+    todo: list[Member]
+    """Those that were begun before last."""
+    results: dict[str, str]
+    """What is known of those that are finished."""
+
+
+def prepare(config: Config, options: EnsembleConfig, ranks: Ranks) -> Work:
+    """What is left to do.
+
+    Raises
+    ------
+    CocaError
+        The ranks cannot be split so, or see `members`.
+    """
+    each = options.ranks_per_simulation
+    if ranks.size % each:
+        raise ConfigError(
+            f"ranks: found {ranks.size}, wanted a multiple of ensemble.ranks_per_simulation = "
+            f"{each}"
+        )
+    everyone = members(config, options)
+    done, begun = ranks.once(lambda: _found(everyone))
+    todo = [member for member in everyone if member.name not in done]
+    todo.sort(key=lambda member: member.name in begun)
+    return Work(ranks.size // each, todo, dict.fromkeys(sorted(done), FINISHED_ALREADY))
+
+
+def _found(everyone: list[Member]) -> tuple[set[str], set[str]]:
+    """Names of members that are finished, and of those whose directories are there."""
+    done = {member.name for member in everyone if finished(member.config)}
+    return done, {m.name for m in everyone if m.config.output.needed_directory().is_dir()}
+
+
+def _conclude(directory: Path, ranks: Ranks, results: dict[str, str], progress: Progress) -> int:
+    """Write what became of every member, and say which failed."""
+    merged = {name: text for part in ranks.gather(results) for name, text in part.items()}
+    merged = dict(sorted(merged.items()))
+    failed = {name: text for name, text in merged.items() if text.startswith("failed")}
+
+    def write() -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        write_json(directory / LIST, merged)
+
+    ranks.once(write)
+    if ranks.rank == 0:
+        skipped = list(merged.values()).count(FINISHED_ALREADY)
+        progress.say(
+            f"{len(merged)} members: {len(merged) - len(failed) - skipped} run, {skipped} finished "
+            f"before, {len(failed)} failed"
+        )
+        for name, text in failed.items():
+            progress.say(f"  {name} {text}")
+    return len(failed)

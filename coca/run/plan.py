@@ -1,0 +1,248 @@
+"""Everything that can be known to fail, checked before any work; and what the run will take."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from coca.atomic_files import check_directory
+from coca.configuration.run import START_REDSHIFT, Config, first_output
+from coca.cosmology import linear_power
+from coca.cosmology.background import scale_factor
+from coca.errors import CocaError, ConfigError
+from coca.initial_conditions import from_snapshot, linear_fields
+from coca.integration.fitted_table import FittedSteps
+from coca.parallel.domain import check_ranks
+from coca.parallel.machine import check_memory, choose_threads
+from coca.parallel.ranks import OneRank, Ranks
+from coca.run.memory import estimate_memory
+from coca.run.method import Method, choose_methods
+
+if TYPE_CHECKING:
+    from coca.emulator.loaded import Network
+    from coca.emulator.user_emulator import OwnEmulator
+
+FORCE_RATE = 7.5e8
+"""Mesh cells times log2 of their number per second and core in a force evaluation with central
+differences, on a 2.8 GHz Xeon; a spectral gradient takes twice the time."""
+NETWORK_RATE = 5e5
+"""Particles per second and core in the pass of the shipped network, in float32, there."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked configuration with what was loaded and decided on the way."""
+
+    config: Config
+    ranks: Ranks
+    threads: int
+    """Of every rank."""
+    network: Network | None
+    methods: tuple[Method, ...]
+    """What to try, the next where a force refutes the frame."""
+    memory: int
+    """Estimated peak memory of a rank in bytes."""
+    warnings: tuple[str, ...]
+    redshift: float
+    """Of the start."""
+    own: OwnEmulator | None = None
+    """In the network's place."""
+
+    def describe(self) -> str:
+        """The plan, the memory and the cost, for people."""
+        c = self.config
+        outputs = ", ".join(f"{z:g}" for z in c.output.redshifts)
+        lines = [
+            f"box          {c.box_size:g} Mpc/h, {c.particles}^3 particles, force mesh {c.mesh}^3",
+            f"start        z = {self.redshift:g}, {self._source()}",
+            f"method       {self.methods[0].describe(self._count())}",
+            f"forces       {c.force_evaluations}{self._tolerance()}, outputs at z = {outputs}",
+            f"machine      {self._ranks()}{self.threads} threads{self._network_line()}",
+            f"memory       {self.memory / 2**30:.2f} GiB at the peak{self._each()}, estimated",
+            self._cost_line(),
+            f"output       {c.output.directory}",
+        ]
+        return "\n".join(lines + [f"warning      {line}" for line in self.warnings])
+
+    def _source(self) -> str:
+        path = self.config.initial_conditions.given
+        return f"seed {self.config.seed}" if path is None else str(path)
+
+    def _ranks(self) -> str:
+        return f"{self.ranks.size} ranks of " if self.ranks.size > 1 else ""
+
+    def _each(self) -> str:
+        return " of each rank" if self.ranks.size > 1 else ""
+
+    def _count(self) -> int | None:
+        count = self.config.force_evaluations
+        return None if count == "auto" else count
+
+    def _tolerance(self) -> str:
+        if self._count() is not None:
+            return ""
+        return f", to an estimated error of {self.config.tolerance:g} Mpc/h rms"
+
+    def force_cost(self) -> float:
+        """Rough wall seconds of all force evaluations, the reference's included; without them
+        where the tolerance decides how many there are."""
+        c = self.config
+        forces = (self._count() or 0) + (c.reference.force_evaluations if c.reference else 0)
+        return forces * self._one_force()
+
+    def _one_force(self) -> float:
+        c = self.config
+        cells = c.mesh**3
+        rate = FORCE_RATE / (2 if c.force.gradient == "spectral" else 1)
+        return cells * math.log2(cells) / (rate * self.threads * self.ranks.size)
+
+    def _cost_line(self) -> str:
+        line = f"cost         about {self.force_cost():.1f} s of forces"
+        if self._count() is None:
+            line += f" and {self._one_force():.2f} s for each that the tolerance takes"
+        return line + self._network_cost()
+
+    def _network_cost(self) -> str:
+        if self.network is None or self.network.device.type != "cpu":
+            return ""
+        cores = self.threads * self.ranks.size
+        seconds = self.config.particles**3 / (NETWORK_RATE * cores)
+        return f", {seconds:.1f} s of the network"
+
+    def _network_line(self) -> str:
+        if self.network is None:
+            return ""
+        network = self.network
+        pieces = f" in {network.slabs} slabs" if network.slabs > 1 else ""
+        return f", network on {network.device.type} in {network.precision}{pieces}"
+
+
+def make_plan(config: Config, ranks: Ranks | None = None, own: OwnEmulator | None = None) -> Plan:
+    """Check a configuration against this machine and its files.
+
+    Parameters
+    ----------
+    config : Config
+    ranks : Ranks, optional
+        Who shares the run; by default nobody.
+    own : OwnEmulator, optional
+        What gives the frame with frame: emulator, in the place of the network.
+
+    Raises
+    ------
+    CocaError
+        Names the key or file, what was found and what is wanted; on all ranks.
+    """
+    ranks = ranks or OneRank()
+    with ranks.together(CocaError):
+        plan = _plan(config, ranks, own)
+    return _agreed(plan)
+
+
+def _agreed(plan: Plan) -> Plan:
+    """The plan with what all ranks have to do alike, and everybody's warnings.
+
+    What a rank decides by its own device would have it send other planes than its neighbours wait
+    for: the most slabs of all are taken, and single precision if any rank has no other.
+    """
+    ranks, network = plan.ranks, plan.network
+    warnings = tuple(dict.fromkeys(line for w in ranks.gather(plan.warnings) for line in w))
+    if network is not None:
+        kinds = set(ranks.gather(network.device.type))
+        if len(kinds) > 1:
+            raise ConfigError(
+                f"device: found {' and '.join(sorted(kinds))}, wanted one on all ranks"
+            )
+        widest = max(ranks.gather(network.precision), key=lambda precision: precision.itemsize)
+        slabs = max(ranks.gather(network.slabs))
+        network = replace(network, precision=widest, slabs=slabs)
+    return replace(plan, network=network, warnings=warnings)
+
+
+def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
+    check_ranks(config.particles, ranks.size, f"particles = {config.particles}")
+    threads = choose_threads(config.threads, ranks.node)
+    linear_power.check_source(config.linear_power.source, config.linear_power.file)
+    if config.initial_conditions.file is not None:
+        linear_fields.check_file(config.initial_conditions.file, config.particles)
+    redshift = _start(config)
+    network, warnings = _network(config, ranks) if own is None else (None, [])
+    if own is not None:
+        _check_knots(config, own)
+    if config.force.deconvolve and config.mesh == 2 * config.particles:
+        warnings.append(
+            "force.deconvolve multiplies what the lattice leaves on a mesh of twice the particles"
+        )
+    methods = choose_methods(config, own is not None)
+    if methods[0].table is not None:
+        warnings += _table_warnings(config, methods[0].table, redshift)
+    if threads > max(1, math.ceil(ranks.node.cores)) or ranks.node.cores < 1:
+        warnings.append(
+            f"threads: {threads} for each of {ranks.node.ranks} ranks on a machine that has "
+            f"{ranks.node.cores:.2g} cores for each; they will be in each other's way"
+        )
+    sub_steps = [method.sub_steps(config.force_evaluations) for method in methods]
+    if any(sub_steps):
+        half = config.particles // 2
+        check_ranks(
+            half, ranks.size, f"{half}, half of particles, for the sub-steps of fitted steps"
+        )
+    fitted_steps = any(method.table for method in methods)
+    memory = estimate_memory(config, network, fitted_steps, sub_steps[0], ranks.size)
+    memory += 12 * len(own.knots) * config.particles**3 // ranks.size if own else 0
+    wanted = "fewer particles or a coarser mesh"
+    check_memory("particles, mesh", memory, wanted, ranks.node.ranks)
+    # others may see a directory late that the first rank makes
+    if ranks.rank == 0 and config.output.directory is not None:
+        check_directory("output.directory", config.output.directory)
+    return Plan(config, ranks, threads, network, methods, memory, tuple(warnings), redshift, own)
+
+
+def _start(config: Config) -> float:
+    """Redshift of the start, of a snapshot that has been checked where there is one."""
+    options = config.initial_conditions
+    if options.snapshot is None:
+        return START_REDSHIFT if options.redshift is None else options.redshift
+    redshift = from_snapshot.check_header(config, options.snapshot).redshift
+    if config.output.redshifts[0] > first_output(redshift):
+        raise ConfigError(
+            f"output.redshifts: found {config.output.redshifts[0]}, wanted all below "
+            f"{redshift:.6g}, that of initial_conditions.snapshot"
+        )
+    return redshift
+
+
+def _check_knots(config: Config, own: OwnEmulator) -> None:
+    D_end = float(config.cosmology.build().D1(scale_factor(config.output.redshifts[-1])))
+    if config.frame != "emulator":
+        raise ConfigError(f"frame: found {config.frame}, wanted emulator for one of your own")
+    if own.knots[-1] < D_end - 1e-6:
+        raise ConfigError(
+            f"frame: found knots to D = {own.knots[-1]:g}, wanted them to the last output at "
+            f"{D_end:.4g}"
+        )
+
+
+def _table_warnings(config: Config, table: FittedSteps, start: float) -> list[str]:
+    cosmology = config.cosmology.build()
+    D_end = float(cosmology.D1(scale_factor(config.output.redshifts[-1])))
+    cell = config.box_size / config.particles
+    warnings = table.fitted.warnings(cell, cosmology, D_end, start)
+    if len(config.output.redshifts) > 1:
+        warnings.append(
+            "output.redshifts: fitted steps are fitted to the power at the last one; before, "
+            "haloes are too dense (docs/steps.md)"
+        )
+    return warnings
+
+
+def _network(config: Config, ranks: Ranks) -> tuple[Network | None, list[str]]:
+    if config.frame != "emulator":
+        return None, []
+    from coca.emulator.loaded import load_network
+
+    network = load_network(config.emulator, config.device, config.particles, ranks)
+    network.emulator.check(config.particles, config.box_size, ranks.size)
+    cell, cosmology = config.box_size / config.particles, config.cosmology.build()
+    return network, network.emulator.trained.warnings(cell, cosmology, config.output.redshifts)

@@ -1,0 +1,352 @@
+"""From a checked configuration to particles: the stages of a run, one a line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import NamedTuple
+
+import numpy as np
+
+from coca.configuration.run import MOST_EVALUATIONS, Config, ReferenceConfig
+from coca.cosmology.background import Cosmology, scale_factor
+from coca.cosmology.linear_power import LinearPower, linear_power
+from coca.frames import Frame, rest_frame
+from coca.gravity.particle_mesh import ParticleMesh
+from coca.initial_conditions import from_snapshot, linear_fields
+from coca.initial_conditions.linear_fields import InitialConditions
+from coca.integration import schemes
+from coca.integration.error_estimate import Trust, estimate_error
+from coca.integration.fitted_kick import nonlinearity
+from coca.integration.integrate import Force, initial_state, integrate
+from coca.integration.kicks import Evaluation, Kick, VelocityKick
+from coca.integration.schemes import Step
+from coca.parallel.domain import Domain
+from coca.particles import Snapshot
+from coca.run.checkpoint import Checkpoints, Evolution, NoCheckpoints
+from coca.run.method import FrameRefuted, Method
+from coca.run.plan import Plan
+from coca.run.progress import Clock, Progress
+
+FIRST_TRY = 6
+"""Force evaluations to begin with where the tolerance decides and nothing is fitted."""
+
+
+class Run(NamedTuple):
+    """What a method with some number of force evaluations gave."""
+
+    method: Method
+    frame: Frame
+    steps: list[Step]
+    """One for each force evaluation."""
+    snapshots: list[Snapshot]
+    """One for each output redshift."""
+    evaluations: list[Evaluation]
+    """What each force evaluation showed of the frame; none for velocity kicks."""
+    trust: Trust
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A run's particles with what made them. Units as in `coca.integration.integrate.Snapshot`."""
+
+    config: Config
+    domain: Domain
+    cosmology: Cosmology
+    power: LinearPower
+    run: Run
+    reference: list[Snapshot]
+    """The reference run's, or none."""
+    warnings: list[str]
+    """The plan's, and what the forces refuted."""
+    clock: Clock
+    lpt: Frame
+    """2LPT trajectories; the particles started on them, or near them where on a snapshot."""
+    D_start: float
+
+    @property
+    def snapshots(self) -> list[Snapshot]:
+        """One for each output redshift."""
+        return self.run.snapshots
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What all methods of a plan share."""
+
+    plan: Plan
+    domain: Domain
+    cosmology: Cosmology
+    conditions: InitialConditions
+    force: Force
+    D_start: float
+    outputs: list[float]
+    """Growth factors."""
+    checkpoints: Checkpoints
+    clock: Clock
+    progress: Progress
+
+    @cached_property
+    def lpt(self) -> Frame:
+        """2LPT trajectories."""
+        return self.conditions.lpt_frame(self.cosmology)
+
+    @cached_property
+    def nonlinearity(self) -> float:
+        """That of the last output, a pass over the modes; see `coca.integration.fitted_kick.nonlinearity`."""
+        return nonlinearity(self.domain, self.conditions.delta_k, self.outputs[-1])
+
+
+def simulate(
+    plan: Plan, progress: Progress | None = None, checkpoints: Checkpoints | None = None
+) -> Simulation:
+    """Run a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `coca.run.plan.make_plan`.
+    progress : Progress, optional
+        Where to say what is going on; silent by default.
+    checkpoints : Checkpoints, optional
+        Kept while the run is under way; none by default.
+
+    Raises
+    ------
+    FileError
+        A checkpoint to resume from does not fit.
+    Terminated
+        The run was told to end, and is saved.
+    """
+    config, clock, progress = plan.config, Clock(), progress or Progress(quiet=True)
+    cosmology = config.cosmology.build()
+    planning, source = config.force.fft_planning, config.linear_power
+    domain = Domain(config.box_size, config.particles, plan.threads, planning, plan.ranks)
+    with clock("linear power"):
+        power = domain.once(lambda: linear_power(cosmology, source.source, source.file))
+    D_start, outputs = growth_factors(cosmology, plan.redshift, config.output.redshifts)
+    with clock("initial conditions"):
+        conditions = initial_conditions(config, domain, power, D_start)
+    for line in conditions.remarks:
+        progress.say(f"  {line}")
+    with clock("force"):
+        force = ParticleMesh(domain, config.mesh, **config.force.solver)
+    checkpoints = checkpoints or NoCheckpoints()
+    found = checkpoints.open(domain)
+    if found:
+        progress.say(found)
+    problem = Problem(
+        plan, domain, cosmology, conditions, force, D_start, outputs, checkpoints, clock, progress
+    )
+    run, refuted = follow_methods(problem)
+    reference: list[Snapshot] = []
+    if config.reference is not None:
+        with clock("reference run"):
+            reference = run_reference(problem, config.reference, run.snapshots)
+    warnings = [*plan.warnings, *conditions.remarks, *refuted]
+    if run.trust.excess(config.wanted_error) > 1.0:
+        warnings.append(
+            f"tolerance: {run.trust.error:.3g} Mpc/h is left after {len(run.steps)} force "
+            f"evaluations, wanted {config.wanted_error:g}"
+        )
+    return Simulation(
+        config, domain, cosmology, power, run, reference, warnings, clock, problem.lpt, D_start
+    )
+
+
+def initial_conditions(
+    config: Config, domain: Domain, power: LinearPower, D_start: float
+) -> InitialConditions:
+    """Linear modes and LPT displacements, from the seed, the user's file or a snapshot."""
+    options = config.initial_conditions
+    if options.snapshot is not None:
+        return from_snapshot.from_snapshot(
+            domain, config.cosmology.build(), options.snapshot, D_start
+        )
+    if options.file is not None:
+        return linear_fields.from_file(domain, power, options.file)
+    return linear_fields.from_seed(
+        domain, power, config.seed, options.fixed_amplitude, options.paired
+    )
+
+
+def follow_methods(problem: Problem) -> tuple[Run, list[str]]:
+    """The first method that no force refutes, and what was said of those before."""
+    *first, last = problem.plan.methods
+    refuted: list[str] = []
+    for method in first:
+        try:
+            return follow(problem, method), refuted
+        except FrameRefuted as reason:
+            refuted.append(str(reason))
+            problem.progress.say(f"  {refuted[-1]}")
+    return follow(problem, last), refuted
+
+
+def follow(problem: Problem, method: Method) -> Run:
+    """Run a method with the force evaluations asked for, or as few as the tolerance lets.
+
+    Raises
+    ------
+    FrameRefuted
+        A force evaluation showed a residual beyond the method's limits.
+    """
+    config = problem.plan.config
+    with problem.clock("network" if method.frame == "emulator" else "frame"):
+        frame = build_frame(problem, method)
+    count, tolerance = config.force_evaluations, config.wanted_error
+    if count == "auto":
+        count = FIRST_TRY
+        if method.table is not None:
+            with problem.clock("integration"):
+                error = tolerance / problem.domain.cell
+                count = method.table.steps_for(error, problem.nonlinearity)
+    while True:
+        run = follow_steps(problem, method, frame, count)
+        excess = run.trust.excess(tolerance)
+        if excess <= 1.0 or count == MOST_EVALUATIONS:
+            return run
+        problem.progress.say(f"  estimated error {run.trust.error:.2g} Mpc/h: more steps")
+        count = more_steps(count, excess)
+        del run  # its snapshots
+
+
+def more_steps(count: int, excess: float) -> int:
+    """Steps for an error smaller by a factor, if it falls with their square."""
+    return min(max(count + 1, math.ceil(count * min(math.sqrt(excess), 4.0))), MOST_EVALUATIONS)
+
+
+def build_frame(problem: Problem, method: Method) -> Frame:
+    """The frame of reference of a method."""
+    plan, domain = problem.plan, problem.domain
+    of = problem.cosmology, problem.conditions
+    builders: dict[str, Callable[[], Frame]] = {
+        "rest": lambda: rest_frame(domain.own_particles),
+        "lpt": lambda: problem.lpt,
+    }
+    if plan.own is not None:
+        builders["emulator"] = partial(plan.own.frame, *of)
+    elif plan.network is not None:
+        builders["emulator"] = partial(plan.network.frame, domain, *of)
+    return builders[method.frame]()
+
+
+def follow_steps(problem: Problem, method: Method, frame: Frame, count: int) -> Run:
+    """Run a method with `count` force evaluations; errors as in `follow`."""
+    domain, cosmology = problem.domain, problem.cosmology
+    with problem.clock("integration"):
+        steps = method.steps(cosmology, problem.D_start, problem.outputs[-1], count)
+        rule = method.rule(domain, cosmology, frame, steps, lambda: problem.nonlinearity)
+        limits = method.limits(domain, steps, lambda: problem.nonlinearity)
+        force = problem.clock.timed("force", problem.force)
+        try:
+            snapshots, evaluations = evolve(problem, frame, force, rule, steps, limits)
+        except (FrameRefuted, FloatingPointError) as reason:
+            if method is problem.plan.methods[-1]:
+                raise
+            raise FrameRefuted(f"{method.describe(count)} given up: {reason}") from None
+    trust = estimate_error(evaluations, method.fitted(count))
+    return Run(method, frame, steps, snapshots, evaluations, trust)
+
+
+def evolve(
+    problem: Problem,
+    frame: Frame,
+    force: Force,
+    rule: Kick,
+    steps: list[Step],
+    limits: np.ndarray,
+    kept: Sequence[Snapshot] = (),
+) -> tuple[list[Snapshot], list[Evaluation]]:
+    """Integrate through all outputs, or as far as a checkpoint has not come; errors as in `follow`.
+
+    Parameters
+    ----------
+    problem : Problem
+    frame : Frame
+    force : callable
+        See `coca.integration.integrate.Force`.
+    rule : Kick
+    steps : list of Step
+    limits : array
+        Rms residual acceleration at each step above which the frame is refuted, Mpc/h.
+    kept : list of Snapshot
+        What a checkpoint has to hold beside.
+    """
+    past = problem.checkpoints.begin()
+    if past.failure is not None:
+        raise FrameRefuted(past.failure)
+    if past.finished:
+        return past.snapshots, past.evaluations
+    with _failure_kept(past), problem.progress.count("force evaluations", len(steps)) as bar:
+        bar.update(past.done)
+
+        def note(evaluation: Evaluation | None) -> None:
+            bar.update()
+            if evaluation is not None:
+                limit = limits[len(past.evaluations)]
+                past.evaluations.append(evaluation)
+                _judge(problem.progress, evaluation, limit)
+
+        def stepped() -> None:
+            past.done += 1
+            past.memory = rule.memory
+            problem.checkpoints.step(state, kept)
+
+        start = problem.conditions.held or problem.lpt
+        state = past.state or initial_state(start, frame, problem.D_start)
+        rule.memory.update(past.memory)
+        left, outputs = steps[past.done :], problem.outputs[len(past.snapshots) :]
+        with problem.checkpoints.watching():
+            for snapshot in integrate(
+                problem.domain, frame, force, rule, left, state, outputs, note, stepped
+            ):
+                past.snapshots.append(snapshot)
+    snapshots, past.snapshots = past.snapshots, []  # not kept beyond the caller's use
+    past.finished, past.state, past.memory = True, None, {}
+    return snapshots, past.evaluations
+
+
+@contextmanager
+def _failure_kept(past: Evolution) -> Iterator[None]:
+    """Inside the block, a failure that another method may mend is noted in the evolution."""
+    try:
+        yield
+    except (FrameRefuted, FloatingPointError) as reason:
+        past.failure = str(reason)
+        past.snapshots = []
+        raise
+
+
+def _judge(progress: Progress, evaluation: Evaluation, limit: float) -> None:
+    """Say what a force evaluation showed, and whether it refutes the frame."""
+    progress.say(f"  D = {evaluation.D:.3f}  residual {evaluation.residual_rms:.3f} Mpc/h")
+    if evaluation.residual_rms > limit:
+        raise FrameRefuted(
+            f"the residual acceleration at D = {evaluation.D:.2f} is "
+            f"{evaluation.residual_rms:.3g} Mpc/h rms, wanted at most {limit:.3g}"
+        )
+
+
+def run_reference(
+    problem: Problem, options: ReferenceConfig, kept: Sequence[Snapshot]
+) -> list[Snapshot]:
+    """The BullFrog reference that the configuration asks for; `kept` are the run's snapshots."""
+    count = options.force_evaluations
+    rest = rest_frame(problem.domain.own_particles)
+    edges = np.linspace(problem.D_start, problem.outputs[-1], count + 1)
+    steps = schemes.bullfrog(problem.cosmology, edges)
+    problem.progress.say("reference run (BullFrog)")
+    limits = np.full(count, np.inf)
+    return evolve(problem, rest, problem.force, VelocityKick(), steps, limits, kept)[0]
+
+
+def growth_factors(
+    cosmology: Cosmology, start: float, outputs: Sequence[float]
+) -> tuple[float, list[float]]:
+    """Growth factors of the redshifts of the start and of the outputs."""
+    D_start, *D_outputs = (float(cosmology.D1(scale_factor(z))) for z in (start, *outputs))
+    return D_start, D_outputs

@@ -1,0 +1,78 @@
+"""Figures of statistics: curves that differ in style as well as in colour."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from coca.atomic_files import whole_file
+
+STYLES: tuple[dict[str, Any], ...] = (
+    {"color": "#0072B2", "ls": "-"},
+    {"color": "#D55E00", "ls": "--"},
+    {"color": "#009E73", "ls": "-."},
+    {"color": "#000000", "ls": ":"},
+    {"color": "#CC79A7", "ls": (0, (5, 1, 1, 1, 1, 1))},
+)
+"""Colour-blind safe (Okabe & Ito 2008), and told apart in grey by their dashes."""
+
+
+class Curve(NamedTuple):
+    """A line of a figure."""
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    error: np.ndarray | None = None
+    """Half an error bar's length; points then, and no line."""
+
+
+class Panel(NamedTuple):
+    """Curves with common axes."""
+
+    curves: list[Curve]
+    xlabel: str
+    ylabel: str
+    yscale: str = "log"
+    """Of matplotlib; symlog is linear where values are below the smallest curve's median."""
+
+
+def write_figure(path: Path, panels: list[Panel], title: str) -> None:
+    """Write panels side by side as PNG."""
+    with matplotlib.rc_context({"font.size": 9}):
+        figure = Figure(figsize=(4.6 * len(panels), 3.8), layout="constrained")
+        for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels,
+                               strict=True):  # fmt: skip
+            _draw(axes, panel)
+        figure.suptitle(title, fontsize=9)
+        with whole_file(path) as temporary:
+            figure.savefig(temporary, dpi=200, format="png")
+
+
+def _draw(axes: Axes, panel: Panel) -> None:
+    for style, curve in zip(STYLES, panel.curves, strict=False):
+        if curve.error is None:
+            axes.plot(curve.x, curve.y, label=curve.name, **style)
+        else:
+            colour = style["color"]
+            axes.errorbar(
+                curve.x, curve.y, curve.error, fmt="o", ms=4, capsize=2, color=colour,
+                label=curve.name,
+            )  # fmt: skip
+    axes.set(xscale="log", xlabel=panel.xlabel, ylabel=panel.ylabel)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter("{x:.3g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    if panel.yscale == "symlog":
+        axes.set_yscale("symlog", linthresh=min(np.median(np.abs(c.y)) for c in panel.curves))
+        axes.axhline(0.0, color="0.7", lw=0.8, zorder=0)
+    else:
+        axes.set_yscale(panel.yscale)
+    if len(panel.curves) > 1:
+        axes.legend(frameon=False)

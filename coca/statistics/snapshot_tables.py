@@ -1,0 +1,249 @@
+"""The tables and figures of a snapshot's statistics.
+
+Each statistic gives a table (text, or HDF5 for haloes) and a figure; several snapshots are also
+correlated with the first. docs/statistics.md has the definitions.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from coca.configuration.loading import make_config
+from coca.configuration.run import CosmologyConfig, OutputConfig
+from coca.cosmology.background import Cosmology
+from coca.errors import FileError
+from coca.files.snapshot_reader import Particles, read_particles
+from coca.files.tables import write_table
+from coca.parallel.domain import Domain
+from coca.statistics import bispectrum, density_pdf, haloes
+from coca.statistics.fields import density_modes
+from coca.statistics.particle_spectra import displacement_power, momentum_power, multipoles, power
+from coca.statistics.plots import Curve, Panel, write_figure
+from coca.statistics.spectra import Spectra, spectra
+
+POWER, WAVENUMBER = "(Mpc/h)^3", "k [h/Mpc]"
+
+
+def analyse(
+    snapshots: dict[str, Path], out: Path, wanted: OutputConfig, mesh: int, threads: int
+) -> list[str]:
+    """Write the statistics of snapshots of one box, and their correlation with the first.
+
+    Parameters
+    ----------
+    snapshots : dict
+        By the name with which their files begin.
+    out : Path
+        An existing directory.
+    wanted : OutputConfig
+        Which statistics, and how.
+    mesh : int
+        Cells per dimension.
+    threads : int
+
+    Returns
+    -------
+    list of str
+        A line for each file, and for each statistic that a snapshot has not.
+    """
+    lines, first = [], None
+    for name, path in snapshots.items():
+        particles = read_particles(path)
+        domain = Domain(particles.header.box_size, mesh, threads, "estimate")
+        lines += OneSnapshot(name, path, particles, domain, out, wanted).write()
+        if len(snapshots) > 1:
+            delta_k = density_modes(domain, particles.x)
+            if first is None:
+                first, delta_first = name, delta_k
+            else:
+                lines += write_correlation(domain, out, (name, delta_k), (first, delta_first))
+    return lines
+
+
+class OneSnapshot:
+    """What is written of a snapshot.
+
+    Parameters
+    ----------
+    name : str
+        With which its files begin.
+    path : Path
+    particles : Particles
+    domain : Domain
+        Of one rank, its n the mesh.
+    out : Path
+        An existing directory.
+    wanted : OutputConfig
+        Which statistics, and how.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        particles: Particles,
+        domain: Domain,
+        out: Path,
+        wanted: OutputConfig,
+    ):
+        self._name, self._path, self._out, self._wanted = name, path, out, wanted
+        self._particles, self._domain = particles, domain
+        header = particles.header
+        self._title = (
+            f"{name}: z = {header.redshift:.4g}, box {header.box_size:g} Mpc/h, "
+            f"{header.particles} particles, mesh {domain.n}"
+        )
+
+    def write(self) -> list[str]:
+        """Write the statistics; what to say of them."""
+        lines = []
+        for statistic in self._wanted.statistics:
+            try:
+                lines += getattr(self, f"_{statistic}")()
+            except FileError as error:
+                lines.append(f"{self._name}: left out {error}")
+        return lines
+
+    def _power(self) -> list[str]:
+        s = power(self._domain, self._particles)
+        columns = _spectrum_columns(s, POWER)
+        shot = self._domain.box_size**3 / self._particles.header.particles
+        curves = [Curve("P(k)", s.k, s.P_a), Curve("1 / n", s.k, np.full(len(s.k), shot))]
+        return self._files("power", columns, [Panel(curves, WAVENUMBER, "P(k) [(Mpc/h)³]")])
+
+    def _momentum(self) -> list[str]:
+        s = momentum_power(self._domain, self._particles)
+        label = "P of (1 + δ) u [(km/s)² (Mpc/h)³]"
+        panel = Panel([Curve("momentum", s.k, s.P_a)], WAVENUMBER, label)
+        return self._files("momentum", _spectrum_columns(s, "(km/s)^2 (Mpc/h)^3"), [panel])
+
+    def _displacement(self) -> list[str]:
+        s = displacement_power(self._domain, self._particles)
+        panel = Panel([Curve("displacement", s.k, s.P_a)], WAVENUMBER, "P of x - q [(Mpc/h)⁵]")
+        return self._files("displacement", _spectrum_columns(s, "(Mpc/h)^5"), [panel])
+
+    def _multipoles(self) -> list[str]:
+        m = multipoles(self._domain, self._particles)
+        columns = {"k": ("h/Mpc", m.k), "modes": ("count", m.modes)}
+        columns |= {name: (POWER, getattr(m, name)) for name in ("P0", "P2", "P4")}
+        curves = [Curve(rf"$\ell$ = {l}", m.k, m.k * getattr(m, f"P{l}")) for l in (0, 2, 4)]
+        panel = Panel(curves, WAVENUMBER, r"k $P_\ell$(k) in redshift space [(Mpc/h)²]", "linear")
+        return self._files("multipoles", columns, [panel])
+
+    def _bispectrum(self) -> list[str]:
+        kinds = {"equilateral": bispectrum.equilateral, "squeezed": bispectrum.squeezed}
+        found = {name: kind(self._domain, self._particles) for name, kind in kinds.items()}
+        lines = []
+        for name, b in found.items():
+            columns = {"k1": ("h/Mpc", b.k1), "k2": ("h/Mpc", b.k), "k3": ("h/Mpc", b.k)}
+            columns |= {"triangles": ("count", b.triangles), "B": ("(Mpc/h)^6", b.B)}
+            lines.append(self._table(f"bispectrum_{name}", columns | {"Q": ("1", b.Q)}))
+        soft = found["squeezed"].k1[0]
+        names = ["equilateral, k₁ = k₂ = k₃ = k", f"squeezed, k₁ = {soft:.3f} h/Mpc, k₂ = k₃ = k"]
+        pairs = list(zip(names, found.values(), strict=True))
+        panels = [
+            Panel([Curve(n, b.k, b.B) for n, b in pairs], WAVENUMBER, "B [(Mpc/h)⁶]", "symlog"),
+            Panel([Curve(n, b.k, b.Q) for n, b in pairs], WAVENUMBER, "Q", "linear"),
+        ]
+        return [*lines, self._figure("bispectrum", panels)]
+
+    def _pdf(self) -> list[str]:
+        found = density_pdf.density_pdf(self._domain, self._particles, self._wanted.pdf)
+        middles = np.sqrt(density_pdf.EDGES[1:] * density_pdf.EDGES[:-1])
+        columns = {"1+delta": ("1", middles)}
+        columns |= {f"pdf_{p.radius:.3g}Mpc/h": ("dP/dlog10", p.pdf) for p in found}
+        notes = "; ".join(
+            f"R = {p.radius:.4g} Mpc/h: variance {p.variance:.5g}, S3 {p.S3:.5g}, "
+            f"{p.outside:.2%} outside the bins"
+            for p in found
+        )
+        curves = [
+            Curve(f"R = {p.radius:.3g} Mpc/h", middles[p.pdf > 0], p.pdf[p.pdf > 0]) for p in found
+        ]
+        smoothed = {"top_hat": "in spheres", "gaussian": "smoothed by Gaussians"}
+        label = f"1 + δ {smoothed[self._wanted.pdf.window]}"
+        panel = Panel(curves, label, "dP / d log₁₀(1 + δ)")
+        return self._files("pdf", columns, [panel], notes)
+
+    def _haloes(self) -> list[str]:
+        header = self._particles.header
+        found = haloes.find_haloes(self._particles)
+        catalogue = self._out / f"{self._name}_haloes.hdf5"
+        haloes.write_catalogue(catalogue, header, found, self._wanted.halo_particles)
+        lines = [f"wrote {catalogue}: {len(found.mass)} haloes"]
+        if not len(found.mass):
+            return lines
+        m = haloes.mass_function(header, found)
+        columns = {"M": ("Msun/h", m.mass), "haloes": ("count", m.haloes)}
+        density_unit = "(h/Mpc)^3"
+        columns |= {"dn/dlnM": (density_unit, m.dn_dlnM), "error": (density_unit, m.error)}
+        some = m.haloes > 0
+        curves = [Curve("FoF, b = 0.2", m.mass[some], m.dn_dlnM[some], m.error[some])]
+        try:
+            fit = haloes.tinker08(run_cosmology(self._path), header.redshift, m.mass)
+            columns["Tinker08_200m"] = (density_unit, fit)
+            curves.append(Curve("Tinker et al. 2008, 200 m", m.mass, fit))
+        except (FileError, ImportError) as error:
+            lines.append(f"{self._name}: left out the fit of the mass function: {error}")
+        panel = Panel(curves, "M [Msun/h]", "dn/dlnM [(h/Mpc)³]")
+        return lines + self._files("mass_function", columns, [panel])
+
+    def _files(
+        self, statistic: str, columns: dict, panels: list[Panel], notes: str = ""
+    ) -> list[str]:
+        return [self._table(statistic, columns, notes), self._figure(statistic, panels)]
+
+    def _table(self, statistic: str, columns: dict, notes: str = "") -> str:
+        path = self._out / f"{self._name}_{statistic}.txt"
+        title = f"coca {statistic} of {self._title}" + (f"\n{notes}" if notes else "")
+        write_table(path, columns, title)
+        return f"wrote {path}"
+
+    def _figure(self, statistic: str, panels: list[Panel]) -> str:
+        path = self._out / f"{self._name}_{statistic}.png"
+        write_figure(path, panels, self._title)
+        return f"wrote {path}"
+
+
+def _spectrum_columns(s: Spectra, unit: str) -> dict:
+    return {"k": ("h/Mpc", s.k), "modes": ("count", s.modes), "P": (unit, s.P_a)}
+
+
+def run_cosmology(path: Path) -> Cosmology:
+    """The cosmology of the run that wrote a snapshot of ours.
+
+    Raises
+    ------
+    FileError
+        The snapshot has no record of a run.
+    """
+    with h5py.File(path) as file:
+        config = file["Coca"].attrs.get("config") if "Coca" in file else None
+    if config is None:
+        raise FileError(f"snapshot: {path}: no record of sigma_8, Omega_b and n_s")
+    return make_config(json.loads(config)["cosmology"], CosmologyConfig, str(path)).build()
+
+
+def write_correlation(
+    domain: Domain, out: Path, own: tuple[str, np.ndarray], other: tuple[str, np.ndarray]
+) -> list[str]:
+    """Write r and the ratio of powers of two density fields, each a name and modes."""
+    (name, a_k), (first, b_k) = own, other
+    s = spectra(domain, a_k, b_k)
+    columns = {"k": ("h/Mpc", s.k), "modes": ("count", s.modes), "P": (POWER, s.P_a)}
+    columns |= {"P_first": (POWER, s.P_b), "P_cross": (POWER, s.P_ab)}
+    columns |= {"r": ("1", s.r), "ratio": ("1", s.ratio)}
+    path = out / f"{name}_with_{first}"
+    title = f"{name} with {first}: box {domain.box_size:g} Mpc/h, mesh {domain.n}"
+    table, figure = (path.with_name(f"{path.name}{suffix}") for suffix in (".txt", ".png"))
+    write_table(table, columns, f"coca correlation of {title}")
+    panels = [
+        Panel([Curve("r", s.k, s.r)], WAVENUMBER, f"r with {first}", "linear"),
+        Panel([Curve("ratio", s.k, s.ratio)], WAVENUMBER, f"P / P of {first}", "linear"),
+    ]
+    write_figure(figure, panels, title)
+    return [f"wrote {table}", f"wrote {figure}"]

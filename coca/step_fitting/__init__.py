@@ -1,0 +1,1 @@
+"""The fit of integration steps to converged simulations."""
