@@ -20,6 +20,7 @@ from coca.errors import ConfigError, FileError
 from coca.files.safetensors import read_tensors, write_tensors
 from coca.frames import Frame, SeparableFrame, Term, lpt_terms
 from coca.initial_conditions.linear_fields import InitialConditions
+from coca.integration.fitted_kick import nonlinearity
 from coca.parallel.domain import Domain, check_ranks
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "quijote-2mpc.safetensors"
@@ -200,7 +201,8 @@ class Emulator:
         network = self.network.on(device).eval()
         inputs = features(domain, conditions.delta_k, conditions.psi1, conditions.psi2)
         inputs /= self.input_scale[:, None, None, None]
-        style = torch.full((1, 1), style_of(Omega_m), device=device)
+        sigma = nonlinearity(domain, conditions.delta_k, 1.0)
+        style = style_of(self.architecture.styles, Omega_m, sigma, domain.cell).to(device)
         with torch.inference_mode():
             fields, edges = torch.from_numpy(inputs)[None].to(precision), edges_of(domain)
             if slabs == 1:

@@ -1,12 +1,13 @@
 """A folded, periodic U-Net.
 
 Fields are folded: 2x2x2 cells become channels, so that all convolutions run at half the
-particle resolution and below. Skips are additive. Omega_m enters every block by feature-wise
-modulation (Perez et al. 2018).
+particle resolution and below. Skips are additive. Omega_m, and other numbers
+if wanted, enter every block by feature-wise modulation (Perez et al. 2018).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -42,6 +43,8 @@ class Architecture:
     """Residual blocks on the way down at each level; the deepest level has only these."""
     blocks_up: tuple[int, ...] = (1, 1)
     """Residual blocks on the way up at each level but the deepest."""
+    styles: tuple[str, ...] = ("Omega_m",)
+    """Conditioning values, of `style_of`."""
 
     @property
     def divisor(self) -> int:
@@ -115,7 +118,7 @@ class Slabs:
 
 
 class UNet(nn.Module):
-    """Features (B, inputs, n, n, n) and style (B, 1) to (B, outputs, n, n, n)."""
+    """Features (B, inputs, n, n, n) and style (1, styles) to (B, outputs, n, n, n)."""
 
     def __init__(self, architecture: Architecture):
         super().__init__()
@@ -124,15 +127,20 @@ class UNet(nn.Module):
         self.stem = Pointwise(8 * a.inputs, a.channels[0])
         self.down = nn.ModuleList(Pointwise(8 * c0, c1) for c0, c1 in levels)
         self.up = nn.ModuleList(Pointwise(c1, 8 * c0) for c0, c1 in levels)
-        self.encode = nn.ModuleList(map(_blocks, a.channels, a.blocks))
-        self.decode = nn.ModuleList(map(_blocks, a.channels, a.blocks_up))
+        blocks = partial(_blocks, styles=len(a.styles))
+        self.encode = nn.ModuleList(map(blocks, a.channels, a.blocks))
+        self.decode = nn.ModuleList(map(blocks, a.channels, a.blocks_up))
         self.head = Pointwise(a.channels[0] + 8 * a.inputs, 8 * a.outputs)
         zero(self.head)
 
     def forward(self, features: Tensor, style: Tensor, apply: Callable | None = None) -> Tensor:
         """See the class; `apply` is a `Whole`, the default, or `Slabs`."""
+        return unfold(self.folded(fold(features), style, apply))
+
+    def folded(self, features: Tensor, style: Tensor, apply: Callable | None = None) -> Tensor:
+        """`forward` of folded features (B, 8 inputs, n/2, n/2, n/2), folded itself."""
         apply = apply or Whole()
-        x = apply(lambda f: self.stem(fold(f)), features)
+        x = apply(self.stem, features)
         skips = []
         for level, blocks in enumerate(self.encode):
             x = self._pass(blocks, x, style, apply)
@@ -142,7 +150,7 @@ class UNet(nn.Module):
         for level in reversed(range(len(self.up))):
             x = apply(lambda skip, x, up=self.up[level]: skip + unfold(up(x)), skips.pop(), x)
             x = self._pass(self.decode[level], x, style, apply)
-        return apply(self._end, x, features)
+        return apply(lambda x, features: self.head(F.silu(x), features), x, features)
 
     def on(self, device: torch.device) -> UNet:
         """The network moved to a device, with kernels laid out as the fields are."""
@@ -154,14 +162,26 @@ class UNet(nn.Module):
             x = apply(partial(block, style=style), x, halo=HALO)
         return x
 
-    def _end(self, x: Tensor, features: Tensor) -> Tensor:
-        return unfold(self.head(F.silu(x), fold(features)))
+
+def _blocks(channels: int, count: int, styles: int) -> nn.ModuleList:
+    return nn.ModuleList(Block(channels, styles) for _ in range(count))
 
 
-def _blocks(channels: int, count: int) -> nn.ModuleList:
-    return nn.ModuleList(Block(channels) for _ in range(count))
+def style_of(styles: tuple[str, ...], Omega_m: float, ln_sigma: float, spacing: float) -> Tensor:
+    """The conditioning values of an architecture, (1, number) float32, each of order one.
 
-
-def style_of(Omega_m: float) -> float:
-    """The network's conditioning value (Omega_m - 0.3) * 5."""
-    return (Omega_m - 0.3) * 5.0
+    Parameters
+    ----------
+    styles : tuple of {"Omega_m", "ln_sigma", "ln_spacing"}
+    Omega_m : float
+    ln_sigma : float
+        Logarithm of the rms of the linear density at D = 1 on the particle lattice.
+    spacing : float
+        Of the particles, Mpc/h.
+    """
+    values = {
+        "Omega_m": (Omega_m - 0.3) * 5.0,
+        "ln_sigma": ln_sigma - 0.7,
+        "ln_spacing": math.log(spacing / 2.0),
+    }
+    return torch.tensor([[values[style] for style in styles]])
