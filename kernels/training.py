@@ -9,40 +9,50 @@ from coca.kernels.assignment import CIC, _cell, _wrap
 
 
 @njit(parallel=True, cache=True)
-def gather_folded(source, x, y, z, columns, flips, out):
-    """Cells of a field in another order, with channels in another order or of opposite sign.
-
-    Cell (i, j, l) of the image is the cell x[i] + y[j] + z[l] of the source.
+def gather_folded(source, x, y, z, axes, flips, vectors, out):
+    """The image of fields under a symmetry of the lattice, folded.
 
     Parameters
     ----------
     source : array (n^3, channels) uint16
         bfloat16 numbers.
     x, y, z : array (n,) int64
-    columns : array (c,) int64
-        Channel of the source of each of the image's.
-    flips : array (c,) uint16
-        0x8000, the bit of the sign, where it changes; otherwise 0.
-    out : array (n/2, n/2, n/2, 8, c) uint16
-        Overwritten with the image, 2 x 2 x 2 cells together.
+        Cell (i, j, l) of the image is the cell x[i] + y[j] + z[l] of the source.
+    axes : array (3,) int64
+        Component of the source's vectors of each of the image's.
+    flips : array (3,) uint16
+        0x8000, the bit of the sign, for components that change it; otherwise 0.
+    vectors : int
+        Vectors among the channels, which come first; the others are scalars.
+    out : array (n/2, n/2, n/2, 8, c <= channels) uint16
+        Overwritten with the image's first channels, 2 x 2 x 2 cells together.
     """
-    m = out.shape[0]
+    m, channels, pitch = out.shape[0], out.shape[-1], source.shape[1]
+    field, image = source.reshape(-1), out.reshape(-1)
+    first, second, third = axes
+    flip0, flip1, flip2 = flips
     for block in prange(m * m):
         i, j = block // m, block % m
         for l in range(m):
-            for part in range(8):
-                a, b, c = part // 4, part // 2 % 2, part % 2
-                cell = x[2 * i + a] + y[2 * j + b] + z[2 * l + c]
-                row, image = source[cell], out[i, j, l, part]
-                for channel in range(columns.size):
-                    image[channel] = row[columns[channel]] ^ flips[channel]
+            for cell in range(8):
+                a, b, c = 2 * i + cell // 4, 2 * j + cell // 2 % 2, 2 * l + cell % 2
+                o = (x[a] + y[b] + z[c]) * pitch
+                to = ((block * m + l) * 8 + cell) * channels
+                for v in range(0, 3 * vectors, 3):
+                    image[to + v] = field[o + v + first] ^ flip0
+                    image[to + v + 1] = field[o + v + second] ^ flip1
+                    image[to + v + 2] = field[o + v + third] ^ flip2
+                for channel in range(3 * vectors, channels):
+                    image[to + channel] = field[o + channel]
 
 
 @njit(parallel=True, cache=True, fastmath=True)
-def trajectory_errors(outputs, scale, inputs, targets, of_inputs, of_targets, errors, x):
-    """Errors of coefficients, what they amount to, and true and emulated displacements.
+def trajectory_errors(
+    outputs, scale, source, x, y, z, axes, signs, first, of_psi, of_targets, errors, disp
+):
+    """Errors of coefficients, and true and emulated displacements, of a simulation's image.
 
-    Rows are cells of a folded field, N = 8 m^3 of them.
+    Rows of fields are cells of a folded field, N = 8 m^3 of them.
 
     Parameters
     ----------
@@ -50,38 +60,45 @@ def trajectory_errors(outputs, scale, inputs, targets, of_inputs, of_targets, er
         Emulated coefficients of time functions, over their scale.
     scale : array (3 K,) float32
         In Mpc/h.
-    inputs : array (m, m, m, 8, channels) uint16
-        bfloat16 numbers, of which the first six are Psi1 and Psi2.
-    targets : array (m, m, m, 8, 3 J) uint16
-        True coefficients in bfloat16, Mpc/h.
-    of_inputs : array (2,) float32
+    source : array (N, first + 3 J) uint16
+        bfloat16 numbers: from 0, Psi1 and Psi2; from `first`, true coefficients in Mpc/h.
+    x, y, z, axes
+        As for `gather_folded`.
+    signs : array (3,) float32
+        Of the image's components.
+    of_psi : array (2,) float32
         Weights of Psi1 and Psi2 in the displacement.
     of_targets : array (J,) float32
         Weights of coefficients.
     errors : array (m, m, m, 8, 3 K) float32
         Overwritten with the errors of the coefficients.
-    x : array (2, 3, N) float32
+    disp : array (2, 3, N) float32
         Overwritten with true and emulated displacements, in the lattice's order.
     """
-    m, columns = outputs.shape[0], outputs.shape[-1]
-    n, functions = 2 * m, targets.shape[-1] // 3
+    m, K, J = outputs.shape[0], outputs.shape[-1] // 3, of_targets.size
+    n, pitch = 2 * m, source.shape[1]
+    output, error, field = outputs.reshape(-1), errors.reshape(-1), source.reshape(-1)
     for block in prange(m * m):
         i, j = block // m, block % m
         for l in range(m):
             for cell in range(8):
-                e, target = errors[i, j, l, cell], targets[i, j, l, cell]
-                output, psi = outputs[i, j, l, cell], inputs[i, j, l, cell]
-                for q in range(columns):
-                    e[q] = scale[q] * output[q] - _number(target[q])
-                p = ((2 * i + cell // 4) * n + 2 * j + cell // 2 % 2) * n + 2 * l + cell % 2
+                a, b, d = 2 * i + cell // 4, 2 * j + cell // 2 % 2, 2 * l + cell % 2
+                o, p = (x[a] + y[b] + z[d]) * pitch, (a * n + b) * n + d
+                row = ((block * m + l) * 8 + cell) * 3 * K
                 for c in range(3):
-                    true = of_inputs[0] * _number(psi[c]) + of_inputs[1] * _number(psi[3 + c])
+                    psi, target, sign = o + axes[c], o + first + axes[c], signs[c]
+                    true = of_psi[0] * _number(field[psi]) + of_psi[1] * _number(field[psi + 3])
                     change = np.float32(0)
-                    for k in range(functions):
-                        true += of_targets[k] * _number(target[3 * k + c])
-                    for k in range(columns // 3):
-                        change += of_targets[k] * e[3 * k + c]
-                    x[0, c, p], x[1, c, p] = true, true + change
+                    for k in range(K):
+                        value = _number(field[target + 3 * k])
+                        off = scale[3 * k + c] * output[row + 3 * k + c] - sign * value
+                        error[row + 3 * k + c] = off
+                        true += of_targets[k] * value
+                        change += of_targets[k] * off
+                    for k in range(K, J):
+                        true += of_targets[k] * _number(field[target + 3 * k])
+                    true *= sign
+                    disp[0, c, p], disp[1, c, p] = true, true + change
 
 
 @njit(parallel=True, cache=True, fastmath=True)
@@ -99,17 +116,18 @@ def add_force(force, weights, scale, out):
         Derivative in coefficients, overwritten with that in outputs; see `trajectory_errors`.
     """
     m, columns = out.shape[0], out.shape[-1]
-    n = 2 * m
+    n, slopes = 2 * m, out.reshape(-1)
     for block in prange(m * m):
         i, j = block // m, block % m
         for l in range(m):
             for cell in range(8):
-                row = out[i, j, l, cell]
                 p = ((2 * i + cell // 4) * n + 2 * j + cell // 2 % 2) * n + 2 * l + cell % 2
-                for k in range(columns // 3):
+                row = ((block * m + l) * 8 + cell) * columns
+                f = force[0, p], force[1, p], force[2, p]
+                for k in range(0, columns, 3):
                     for c in range(3):
-                        q = 3 * k + c
-                        row[q] = scale[q] * (row[q] + weights[q] * force[c, p])
+                        slope = slopes[row + k + c] + weights[k + c] * f[c]
+                        slopes[row + k + c] = scale[k + c] * slope
 
 
 @njit

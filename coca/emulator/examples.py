@@ -16,9 +16,9 @@ from torch import Tensor
 from coca import kernels
 from coca.atomic_files import whole_file
 from coca.emulator.features import CHANNELS, VECTORS, features
-from coca.emulator.symmetry import Symmetry
+from coca.emulator.symmetry import Symmetry, tiled
 from coca.emulator.time_functions import TimeFunctions, leading_functions
-from coca.emulator.training_set import SimulationSet
+from coca.emulator.training_set import SimulationSet, read_map
 from coca.errors import FileError
 from coca.files.safetensors import read_tensors, write_tensors
 from coca.initial_conditions import lpt
@@ -47,20 +47,24 @@ class Scales(NamedTuple):
 
 
 class Example(NamedTuple):
-    """One simulation, its cells folded as in `coca.emulator.layers`."""
+    """The image of a simulation under a symmetry."""
 
     number: int
     """Index among the planned simulations."""
-    inputs: np.ndarray
-    """Features over their rms, (n/2, n/2, n/2, 8, CHANNELS) uint16: the bits of bfloat16."""
-    targets: np.ndarray
-    """Coefficients (n/2, n/2, n/2, 8, 3 J) of the time functions in Mpc/h, likewise."""
+    fields: np.ndarray
+    """Of the simulation itself, (N, CHANNELS + 3 J) uint16, the bits of bfloat16: features over
+    their rms, then coefficients of the time functions in Mpc/h, components together; tiled."""
+    symmetry: Symmetry
 
-    @property
     def features(self) -> Tensor:
-        """What the network takes, (1, 8 CHANNELS, n/2, n/2, n/2) bfloat16."""
-        cells = torch.from_numpy(self.inputs).view(torch.bfloat16).flatten(3)
-        return cells.permute(3, 0, 1, 2)[None]
+        """Of the image, folded: what the network takes, (1, 8 CHANNELS, n/2, n/2, n/2) bfloat16."""
+        n = round(len(self.fields) ** (1 / 3))
+        out, symmetry = np.empty((*(n // 2,) * 3, 8, CHANNELS), np.uint16), self.symmetry
+        axes, flips = np.array(symmetry.axes), symmetry.flips
+        kernels.training.gather_folded(
+            self.fields, *symmetry.cells(n), axes, flips, VECTORS, out
+        )
+        return torch.from_numpy(out).view(torch.bfloat16).flatten(3).permute(3, 0, 1, 2)[None]
 
 
 def measured_scales(simulations: SimulationSet, domain: Domain) -> Scales:
@@ -104,22 +108,13 @@ class Examples:
 
     def __init__(self, simulations: SimulationSet, domain: Domain, scales: Scales):
         self.simulations, self.domain, self.scales = simulations, domain, scales
-        J = len(simulations.basis)
         self.functions = TimeFunctions(scales.rotation @ simulations.basis.coefficients)
+        self._maps: dict[int, np.ndarray] = {}
         self._ln_sigma: dict[int, float] = {}
-        self._kinds = [(VECTORS, CHANNELS - 3 * VECTORS, 0), (J, 0, CHANNELS)]
 
     def load(self, i: int, symmetry: Symmetry | None = None) -> Example:
         """Simulation `i`, or its image."""
-        symmetry, n = symmetry or Symmetry(), self.domain.n
-        source, cells = self._fields(i), symmetry.cells(n)
-        fields = []
-        for vectors, scalars, first in self._kinds:
-            columns, flips = symmetry.components(vectors, scalars)
-            out = np.empty((*(n // 2,) * 3, 8, len(columns)), np.uint16)
-            kernels.training.gather_folded(source, *cells, columns + first, flips, out)
-            fields.append(out)
-        return Example(i, *fields)
+        return Example(i, self._fields(i), symmetry or Symmetry())
 
     def ln_sigma(self, i: int) -> float:
         """Of simulation `i`, see `coca.emulator.network.style_of`."""
@@ -130,13 +125,12 @@ class Examples:
 
     def _fields(self, i: int) -> np.ndarray:
         """bfloat16 rows (N, CHANNELS + 3 J), as they are on disk."""
-        path = self._path(i)
-        if not path.exists():
-            self._make(i, path)
-        try:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, EOFError, ValueError) as error:
-            raise FileError(f"{path}: cannot read: {error}; remove it to make it anew") from None
+        if i not in self._maps:
+            path = self._path(i)
+            if not path.exists():
+                self._make(i, path)
+            self._maps[i] = read_map(path)
+        return self._maps[i]
 
     def _make(self, i: int, path: Path) -> None:
         psi1, psi2, rows = self.simulations.load(i)
@@ -145,8 +139,9 @@ class Examples:
         inputs /= self.scales.inputs[:, None].astype(np.float32)
         targets = (self.scales.rotation.astype(np.float32) @ rows).reshape(-1, inputs.shape[1])
         fields = torch.from_numpy(np.concatenate([inputs, targets]).T).to(torch.bfloat16)
+        bits, n = fields.contiguous().view(torch.uint16).numpy(), self.domain.n
         with whole_file(path) as temporary, temporary.open("wb") as file:
-            np.save(file, fields.contiguous().view(torch.uint16).numpy())
+            np.save(file, tiled(bits.reshape(n, n, n, -1)))
 
     def _path(self, i: int) -> Path:
         path = self.simulations.path(i)

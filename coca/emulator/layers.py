@@ -70,20 +70,40 @@ def periodic_pad(
     return out
 
 
+class _Fold(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        b, c, nx, ny, nz = x.shape
+        x = x.view(b, c, nx // 2, 2, ny // 2, 2, nz // 2, 2)
+        x = x.permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(b, nx // 2, ny // 2, nz // 2, 8 * c)
+        return x.permute(0, 4, 1, 2, 3)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return unfold(gradient)
+
+
+class _Unfold(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        b, c8, nx, ny, nz = x.shape
+        x = x.permute(0, 2, 3, 4, 1).reshape(b, nx, ny, nz, 2, 2, 2, c8 // 8)
+        x = x.permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(b, 2 * nx, 2 * ny, 2 * nz, c8 // 8)
+        return x.permute(0, 4, 1, 2, 3)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return fold(gradient)
+
+
 def fold(x: Tensor) -> Tensor:
     """(B, C, 2X, 2Y, 2Z) to (B, 8C, X, Y, Z)."""
-    b, c, nx, ny, nz = x.shape
-    x = x.view(b, c, nx // 2, 2, ny // 2, 2, nz // 2, 2)
-    x = x.permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(b, nx // 2, ny // 2, nz // 2, 8 * c)
-    return x.permute(0, 4, 1, 2, 3)
+    return _Fold.apply(x)
 
 
 def unfold(x: Tensor) -> Tensor:
     """The inverse of `fold`."""
-    b, c8, nx, ny, nz = x.shape
-    x = x.permute(0, 2, 3, 4, 1).reshape(b, nx, ny, nz, 2, 2, 2, c8 // 8)
-    x = x.permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(b, 2 * nx, 2 * ny, 2 * nz, c8 // 8)
-    return x.permute(0, 4, 1, 2, 3)
+    return _Unfold.apply(x)
 
 
 class Pointwise(nn.Conv3d):

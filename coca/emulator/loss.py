@@ -22,6 +22,7 @@ from torch import Tensor
 from coca import kernels
 from coca.cosmology.background import Cosmology
 from coca.emulator.examples import Example, Examples
+from coca.emulator.features import CHANNELS
 from coca.emulator.training_set import training_times
 from coca.gravity.mesh import Mesh
 
@@ -114,8 +115,11 @@ class Loss:
         kernels.training.trajectory_errors(
             cells.numpy(),
             self._scale,
-            example.inputs,
-            example.targets,
+            example.fields,
+            *example.symmetry.cells(self.domain.n),
+            np.array(example.symmetry.axes),
+            np.array(example.symmetry.signs, np.float32),
+            CHANNELS,
             np.float32(self.examples.scales.inputs[[0, 3]] * growth),
             np.float32(self.examples.functions(D)),
             errors.numpy(),
@@ -141,9 +145,9 @@ class Loss:
     def variances(self, example: Example) -> tuple[float, float]:
         """Of positions and velocities beyond 2LPT of a simulation, three components together."""
         if example.number not in self._variances:
-            targets = torch.from_numpy(example.targets).view(torch.bfloat16).flatten(0, 3)
-            rows = targets.view(len(targets), -1, 3).permute(1, 0, 2).float().flatten(1)
-            moments = (rows @ rows.T / len(targets)).double().numpy()
+            targets = torch.from_numpy(example.fields[:, CHANNELS:].T).view(torch.bfloat16)
+            rows = targets.float().reshape(len(self._metric), -1)
+            moments = (rows @ rows.T / targets.shape[1]).double().numpy()
             variances = np.trace(moments), np.sum(moments * self._metric)
             self._variances[example.number] = float(variances[0]), float(variances[1])
         return self._variances[example.number]

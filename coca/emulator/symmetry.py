@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+TILE = 8
+"""Cells along a side of the tiles in which fields are kept."""
 SIGN = np.uint16(0x8000)
 """The bit of a bfloat16 number that holds its sign."""
 
@@ -29,22 +32,27 @@ class Symmetry(NamedTuple):
 
     def cells(self, n: int) -> list[np.ndarray]:
         """Three arrays (n,): cell (i, j, l) of the image is cell x[i] + y[j] + z[l] of the field,
-        counted in its order in memory."""
-        strides = (n * n, n, 1)
-        places = [(np.arange(n) - shift) % n for shift in self.shift]
-        return [
-            strides[axis] * (place if sign > 0 else n - 1 - place)
-            for axis, sign, place in zip(self.axes, self.signs, places, strict=True)
-        ]
+        counted in the order of `tiled`."""
+        tile = math.gcd(n, TILE)
+        across, within = (n // tile) ** np.arange(2, -1, -1), tile ** np.arange(2, -1, -1)
+        tables = []
+        for axis, sign, shift in zip(self.axes, self.signs, self.shift, strict=True):
+            place = (np.arange(n) - shift) % n
+            place = place if sign > 0 else n - 1 - place
+            tables.append(place // tile * across[axis] * tile**3 + place % tile * within[axis])
+        return tables
 
-    def components(self, vectors: int, scalars: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Where the image's channels are among the field's, and the bits that change their sign.
+    @property
+    def flips(self) -> np.ndarray:
+        """The bits that change the sign of each component of the image, (3,)."""
+        return np.where(np.array(self.signs) < 0, SIGN, np.uint16(0))
 
-        Channels are the components of some vectors, then scalars.
-        """
-        columns = 3 * np.arange(vectors)[:, None] + np.array(self.axes)
-        flips = np.where(np.array(self.signs) < 0, SIGN, np.uint16(0))
-        return (
-            np.concatenate([columns.reshape(-1), 3 * vectors + np.arange(scalars)]),
-            np.concatenate([np.tile(flips, vectors), np.zeros(scalars, np.uint16)]),
-        )
+
+def tiled(field: np.ndarray) -> np.ndarray:
+    """Cells (n, n, n, ...) in one row, tile by tile: what is close in the box, in whatever order it
+    is visited, is close in memory."""
+    n, rest = len(field), field.shape[3:]
+    tile = math.gcd(n, TILE)
+    m = n // tile
+    parts = field.reshape(m, tile, m, tile, m, tile, *rest)
+    return np.moveaxis(parts, (2, 4), (1, 2)).reshape(n**3, *rest)

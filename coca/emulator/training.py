@@ -226,7 +226,7 @@ class Trainer:
         Omega_m = self.simulations.planned[example.number].cosmology.Omega_m
         sigma = self.examples.ln_sigma(example.number)
         style = style_of(network.architecture.styles, Omega_m, sigma, self.domain.cell)
-        features = example.features.to(self.device, self.precision)
+        features = example.features().to(self.device, self.precision)
         return network.folded(features, style.to(self.device))
 
 

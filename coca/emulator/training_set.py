@@ -126,14 +126,24 @@ class SimulationSet:
 
     def load(self, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Psi1 (3, N), Psi2 (3, N) and coefficients (J, 3 N) of simulation `i`."""
-        path = self.path(i)
-        try:
-            fields = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, EOFError, ValueError) as error:
-            raise FileError(f"{path}: cannot read: {error}; remove it to make it anew") from None
+        fields = read_map(self.path(i))
         rows = fields[6:].reshape(len(self.basis), -1)
         return np.array(fields[0:3]), np.array(fields[3:6]), rows
 
     def path(self, i: int) -> Path:
         """The file of simulation `i`."""
         return self.config.directory / f"simulation-{self.key}-{i:04d}.npy"
+
+
+def read_map(path: Path) -> np.ndarray:
+    """The array of an npy file, mapped from disk.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read.
+    """
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise FileError(f"{path}: cannot read: {error}; remove it to make it anew") from None
