@@ -36,7 +36,7 @@ class Scales(NamedTuple):
     """(J, J): turns coefficients of the training's polynomials into those of time functions, the
     leading first."""
     inputs: np.ndarray
-    """(CHANNELS,) rms of features."""
+    """(CHANNELS,) rms of features, the same for a vector's components."""
     outputs: np.ndarray
     """(J,) rms of coefficients of the time functions, Mpc/h."""
 
@@ -88,6 +88,8 @@ def _measure(simulations: SimulationSet, domain: Domain) -> Scales:
         covariance = covariance + rows @ rows.T / (rows.shape[1] * count)
         inputs = features(domain, lpt.density_of_displacement(domain, psi1), psi1, psi2)
         squares = squares + (inputs**2).mean(axis=(1, 2, 3)) / count
+    vectors = squares[: 3 * VECTORS].reshape(VECTORS, 3)
+    vectors[:] = vectors.mean(axis=1, keepdims=True)
     _, rotation = leading_functions(simulations.basis, covariance, J)
     variance = np.diag(rotation @ covariance @ rotation.T)
     return Scales(np.ascontiguousarray(rotation), np.sqrt(squares), np.sqrt(variance))

@@ -13,6 +13,7 @@ factor.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +40,9 @@ class Losses(NamedTuple):
     density: float
     """Of the density contrast."""
 
+    def __str__(self) -> str:
+        return " ".join(f"{value:.4f}" for value in self)
+
     @property
     def lagrangian(self) -> float:
         """Mean of positions and velocities."""
@@ -48,6 +52,11 @@ class Losses(NamedTuple):
     def total(self) -> float:
         """What is minimised."""
         return LAGRANGIAN_WEIGHT * float(np.log(self.lagrangian)) + float(np.log(self.density))
+
+
+def mean_losses(losses: Sequence[Losses]) -> Losses:
+    """Their means."""
+    return Losses(*map(float, np.mean(losses, axis=0)))
 
 
 class Loss:
@@ -145,8 +154,9 @@ class Loss:
     def variances(self, example: Example) -> tuple[float, float]:
         """Of positions and velocities beyond 2LPT of a simulation, three components together."""
         if example.number not in self._variances:
-            targets = torch.from_numpy(example.fields[:, CHANNELS:].T).view(torch.bfloat16)
-            rows = targets.float().reshape(len(self._metric), -1)
+            targets = np.ascontiguousarray(example.fields[:, CHANNELS:].T)
+            rows = torch.from_numpy(targets).view(torch.bfloat16).float()
+            rows = rows.view(len(self._metric), -1)
             moments = (rows @ rows.T / targets.shape[1]).double().numpy()
             variances = np.trace(moments), np.sum(moments * self._metric)
             self._variances[example.number] = float(variances[0]), float(variances[1])

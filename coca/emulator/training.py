@@ -18,7 +18,7 @@ from coca.emulator.device import choose_precision
 from coca.emulator.emulator import Emulator, TrainedRange
 from coca.emulator.examples import Example, Examples, measured_scales
 from coca.emulator.features import CHANNELS
-from coca.emulator.loss import Loss, Losses
+from coca.emulator.loss import Loss, Losses, mean_losses
 from coca.emulator.network import Architecture, UNet, style_of
 from coca.emulator.optimiser import Optimiser
 from coca.emulator.symmetry import Symmetry
@@ -44,6 +44,12 @@ class Validation(NamedTuple):
     """Its standard deviation from box to box."""
     decorrelation: float
     """1 - r there."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.losses}  P {self.power:+.2%} (scatter {self.scatter:.2%}) "
+            f"1-r {self.decorrelation:.3%} at k = {VALIDATION_K:g} h/Mpc"
+        )
 
 
 class Trainer:
@@ -124,7 +130,7 @@ class Trainer:
             spectra.append(shells.at(VALIDATION_K))
         power = [float(s.ratio) - 1.0 for s in spectra]
         return Validation(
-            Losses(*map(float, np.mean(losses, axis=0))),
+            mean_losses(losses),
             float(np.mean(power)),
             float(np.std(power)),
             float(np.mean([1.0 - s.r for s in spectra])),

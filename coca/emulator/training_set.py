@@ -108,15 +108,16 @@ class SimulationSet:
         return [i for i in indices if self.path(i).exists()]
 
     def make_missing(self) -> Iterator[int]:
-        """Make what is missing, yielding the index of each simulation as it is there."""
+        """Make what is missing, the validation set first, yielding the index of each simulation as
+        it is there."""
         force = None
-        for i, simulation in enumerate(self.planned):
+        for i in (*self.validation, *self.training):
             path = self.path(i)
             if not path.exists():
                 force = force or ParticleMesh(
                     self.domain, self.config.mesh, **self.config.force.solver
                 )
-                conditions, rows = make_simulation(self.config, self.domain, force, simulation)
+                conditions, rows = make_simulation(self.config, self.domain, force, self.planned[i])
                 fields = np.concatenate(
                     [conditions.psi1, conditions.psi2, rows.reshape(-1, rows.shape[1] // 3)]
                 )
