@@ -61,7 +61,8 @@ def trajectory_errors(
     scale : array (3 K,) float32
         In Mpc/h.
     source : array (N, first + 3 J) uint16
-        bfloat16 numbers: from 0, Psi1 and Psi2; from `first`, true coefficients in Mpc/h.
+        bfloat16 numbers: from 0, Psi1 and Psi2; from `first`, true coefficients
+        in Mpc/h, those of each component together.
     x, y, z, axes
         As for `gather_folded`.
     signs : array (3,) float32
@@ -86,17 +87,18 @@ def trajectory_errors(
                 o, p = (x[a] + y[b] + z[d]) * pitch, (a * n + b) * n + d
                 row = ((block * m + l) * 8 + cell) * 3 * K
                 for c in range(3):
-                    psi, target, sign = o + axes[c], o + first + axes[c], signs[c]
-                    true = of_psi[0] * _number(field[psi]) + of_psi[1] * _number(field[psi + 3])
+                    component = o + first + axes[c] * J
+                    target = field[component : component + J]
+                    psi, sign = field[o + axes[c] : o + axes[c] + 4], signs[c]
+                    true = of_psi[0] * _number(psi[0]) + of_psi[1] * _number(psi[3])
+                    for k in range(J):
+                        true += of_targets[k] * _number(target[k])
                     change = np.float32(0)
                     for k in range(K):
-                        value = _number(field[target + 3 * k])
-                        off = scale[3 * k + c] * output[row + 3 * k + c] - sign * value
-                        error[row + 3 * k + c] = off
-                        true += of_targets[k] * value
+                        q, i_q = 3 * k + c, np.uint64(row + 3 * k + c)  # unsigned: not from the end
+                        off = scale[q] * output[i_q] - sign * _number(target[k])
+                        error[i_q] = off
                         change += of_targets[k] * off
-                    for k in range(K, J):
-                        true += of_targets[k] * _number(field[target + 3 * k])
                     true *= sign
                     disp[0, c, p], disp[1, c, p] = true, true + change
 

@@ -53,7 +53,7 @@ class Example(NamedTuple):
     """Index among the planned simulations."""
     fields: np.ndarray
     """Of the simulation itself, (N, CHANNELS + 3 J) uint16, the bits of bfloat16: features over
-    their rms, then coefficients of the time functions in Mpc/h, components together; tiled."""
+    their rms, then coefficients of the time functions in Mpc/h, component by component; tiled."""
     symmetry: Symmetry
 
     def features(self) -> Tensor:
@@ -139,7 +139,8 @@ class Examples:
         delta_k = lpt.density_of_displacement(self.domain, psi1)
         inputs = features(self.domain, delta_k, psi1, psi2).reshape(CHANNELS, -1)
         inputs /= self.scales.inputs[:, None].astype(np.float32)
-        targets = (self.scales.rotation.astype(np.float32) @ rows).reshape(-1, inputs.shape[1])
+        targets = (self.scales.rotation.astype(np.float32) @ rows).reshape(len(rows), 3, -1)
+        targets = targets.swapaxes(0, 1).reshape(3 * len(rows), -1)
         fields = torch.from_numpy(np.concatenate([inputs, targets]).T).to(torch.bfloat16)
         bits, n = fields.contiguous().view(torch.uint16).numpy(), self.domain.n
         with whole_file(path) as temporary, temporary.open("wb") as file:

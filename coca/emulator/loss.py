@@ -156,7 +156,7 @@ class Loss:
         if example.number not in self._variances:
             targets = np.ascontiguousarray(example.fields[:, CHANNELS:].T)
             rows = torch.from_numpy(targets).view(torch.bfloat16).float()
-            rows = rows.view(len(self._metric), -1)
+            rows = rows.view(3, len(self._metric), -1).swapaxes(0, 1).flatten(1)
             moments = (rows @ rows.T / targets.shape[1]).double().numpy()
             variances = np.trace(moments), np.sum(moments * self._metric)
             self._variances[example.number] = float(variances[0]), float(variances[1])
