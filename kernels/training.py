@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
-
 from coca.kernels.assignment import CIC, _cell, _wrap
+from numba import njit, prange
 
 
 @njit(parallel=True, cache=True)

@@ -274,7 +274,9 @@ def test_derivatives_of_the_loss_are_differences(values):
     _, gradient = trainer.loss(outputs, example, 0.9, shift)
     direction = gradient / gradient.norm()
     h = 0.3
-    ends = [trainer.loss(outputs + s * h * direction, example, 0.9, shift)[0].total for s in (1, -1)]
+    ends = [
+        trainer.loss(outputs + s * h * direction, example, 0.9, shift)[0].total for s in (1, -1)
+    ]
     # 2 %: CIC has kinks where particles cross from cell to cell
     assert (ends[0] - ends[1]) / (2 * h) == pytest.approx(float(gradient.norm()), rel=0.02)
 
@@ -286,7 +288,7 @@ def test_true_outputs_leave_what_the_functions_do_not_hold(values):
     errors, _ = trainer.loss.errors(zero, example, 1.0)
     n, scale = trainer.domain.n // 2, np.repeat(trainer.examples.scales.outputs[:3], 3)
     true = -(errors / torch.from_numpy(scale).float()).reshape(n, n, n, -1)
-    losses, gradient = trainer.loss(true.permute(3, 0, 1, 2)[None], example, 1.0, np.zeros(3))
+    losses, _ = trainer.loss(true.permute(3, 0, 1, 2)[None], example, 1.0, np.zeros(3))
     assert losses.positions < 1e-6 and losses.velocities < 1e-6
     # of the ten functions seven are left out at D = 1
     assert 0 < losses.density < 0.05

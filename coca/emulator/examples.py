@@ -61,9 +61,7 @@ class Example(NamedTuple):
         n = round(len(self.fields) ** (1 / 3))
         out, symmetry = np.empty((*(n // 2,) * 3, 8, CHANNELS), np.uint16), self.symmetry
         axes, flips = np.array(symmetry.axes), symmetry.flips
-        kernels.training.gather_folded(
-            self.fields, *symmetry.cells(n), axes, flips, VECTORS, out
-        )
+        kernels.training.gather_folded(self.fields, *symmetry.cells(n), axes, flips, VECTORS, out)
         return torch.from_numpy(out).view(torch.bfloat16).flatten(3).permute(3, 0, 1, 2)[None]
 
 

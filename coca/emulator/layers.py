@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv3d_weight
 
 LAYOUT = torch.channels_last_3d
@@ -80,7 +80,7 @@ class _Fold(torch.autograd.Function):
         return x.permute(0, 4, 1, 2, 3)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return unfold(gradient)
 
 
@@ -93,7 +93,7 @@ class _Unfold(torch.autograd.Function):
         return x.permute(0, 4, 1, 2, 3)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return fold(gradient)
 
 
@@ -112,6 +112,7 @@ class Pointwise(nn.Conv3d):
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__(inputs, outputs, 1)
+        self.bias: nn.Parameter  # there always is one
 
     def forward(self, *fields: Tensor) -> Tensor:
         """Of fields that follow each other in the channels."""
@@ -166,7 +167,7 @@ class _Residual(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         x: Tensor,
         weight0: Tensor,
@@ -186,7 +187,7 @@ class _Residual(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         padded0, y0, padded1, weight0, weight1 = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=LAYOUT)
         of_kernel1 = _kernel_gradient(padded1, gradient, weight1)

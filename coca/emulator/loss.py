@@ -99,7 +99,7 @@ class Loss:
         """
         errors, x = self.errors(outputs, example, D)
         positions, velocities, gradient = self._trajectories(errors, example)
-        x += np.float32(self.domain.cell * shift)[:, None]
+        x += (self.domain.cell * shift).astype(np.float32)[:, None]
         density, force = self._density(x)
         losses = Losses(positions, velocities, density)
         force *= np.float32(1.0 / density)

@@ -70,7 +70,7 @@ class Optimiser:
             if p.grad is not None:  # as for torch's optimisers
                 alike[tuple(p.shape) if self._is_hidden(name) else None].append(name)
         for shape, names in alike.items():
-            parameters = [self.parameters[name] for name in names]
+            parameters: list[Tensor] = [self.parameters[name] for name in names]
             if shape:
                 rate, updates = muon_rate, self._muon(names)
             else:
