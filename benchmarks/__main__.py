@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 from pathlib import Path
 
+from benchmarks.rows import read_rows, write_rows
 from coca.atomic_files import whole_file
 
 NAMES = (
@@ -65,13 +65,12 @@ def main() -> None:
 
 def run(name: str, module, options: argparse.Namespace) -> None:
     """Measure, print and write one benchmark."""
-    rows = json.loads(options.rows.read_text()) if options.rows else module.measure(options)
+    rows = read_rows(options.rows) if options.rows else module.measure(options)
     print(f"\n{name}: {module.__doc__.splitlines()[0]}\n\n{module.table(rows)}", flush=True)
     if not options.out:
         return
     options.out.mkdir(parents=True, exist_ok=True)
-    with whole_file(options.out / f"{name}.json") as temporary:
-        temporary.write_text(json.dumps(rows, indent=1) + "\n")
+    write_rows(options.out / f"{name}.json", rows)
     if hasattr(module, "draw"):
         with whole_file(options.out / f"{name}.png") as temporary:
             module.draw(rows, temporary)

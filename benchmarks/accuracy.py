@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,26 +33,27 @@ from benchmarks.timing import machine_record
 from coca.configuration.loading import make_config
 from coca.configuration.run import Config
 from coca.cosmology.latin_hypercube import latin_hypercube
+from coca.integration.fitted_table import FittedSteps, shipped
 from coca.parallel.machine import keep_freed_memory
+from coca.run.method import GAIN
 from coca.run.plan import Plan, make_plan
-from coca.run.simulation import Simulation, simulate
+from coca.run.simulation import Simulation, run_plan
 from coca.statistics.spectra import particle_spectra
 
-METHODS = {
-    "pm": {"frame": "rest"},
-    "fastpm": {"frame": "rest", "integrator": {"method": "fastpm"}},
-    "bullfrog": {"frame": "rest", "integrator": {"method": "bullfrog"}},
-    "bullfrog-late": {
-        "frame": "rest",
-        "integrator": {"method": "bullfrog", "step_exponent": 0.7},
-    },
-    "cola": {"frame": "lpt", "integrator": {"kick": "explicit"}},
-    "fitted": {"frame": "lpt"},
-    "emulator": {"frame": "emulator"},
-    "coca": {"frame": "emulator"},
-    "coca-gain": {"frame": "emulator", "integrator": {"kick": "gain"}},
-    "coca-explicit": {"frame": "emulator", "integrator": {"kick": "explicit"}},
-}
+METHODS = (
+    "pm",
+    "fastpm",
+    "bullfrog",
+    "cola",
+    "fitted",
+    "emulator",
+    "coca",
+    "coca-gain",
+    "coca-explicit",
+)
+"""Methods of the configuration; the emulator alone; COCA without fitted steps, with the resolved
+gain and without."""
+GAINS = {"coca-gain": GAIN, "coca-explicit": 0.0}
 DEFAULT_METHODS = [name for name in METHODS if name != "coca-explicit"]
 WAVENUMBERS = (0.2, 0.5, 1.0, 1.5)
 FIDUCIAL = {"Omega_b": 0.049, "h": 0.6711, "n_s": 0.9624, "sigma_8": 0.834}
@@ -70,7 +72,6 @@ STYLES = {
     "pm": ("#999999", "v:"),
     "fastpm": ("#56B4E9", "s--"),
     "bullfrog": ("#000000", "o-"),
-    "bullfrog-late": ("#000000", "o:"),
     "cola": ("#E69F00", "^--"),
     "fitted": ("#009E73", "s-"),
     "emulator": ("#D55E00", "*"),
@@ -78,7 +79,7 @@ STYLES = {
     "coca-gain": ("#CC79A7", "P:"),
     "coca-explicit": ("#CC79A7", "x:"),
 }
-NOT_DRAWN = ("bullfrog-late", "coca-gain", "coca-explicit")
+NOT_DRAWN = tuple(GAINS)
 """Variants, in the table only."""
 
 
@@ -106,11 +107,16 @@ def cosmologies(options: argparse.Namespace) -> list[tuple[str, dict]]:
 
 
 def runs(options: argparse.Namespace) -> list[tuple[str, int]]:
-    """Every method with every number of force evaluations; the emulator alone needs none."""
+    """Every method with every number of force evaluations that it takes."""
+    fitted = FittedSteps.load(shipped("lpt")).counts
+    counts = {
+        "emulator": [0],
+        "fitted": [count for count in options.force_evaluations if count in fitted],
+    }
     return [
         (method, count)
         for method in options.methods
-        for count in ([0] if method == "emulator" else options.force_evaluations)
+        for count in counts.get(method, options.force_evaluations)
     ]
 
 
@@ -127,17 +133,24 @@ def plan_of(
         "force_evaluations": count,
         "output": {"directory": "."},
         "threads": options.threads or "auto",
-        **METHODS[method],
+        "method": "coca" if method == "emulator" else method.partition("-")[0],
         **changes,
     }
-    return make_plan(make_config(values, Config))
+    plan = make_plan(make_config(values, Config))
+    return with_gain(plan, GAINS[method]) if method in GAINS else plan
+
+
+def with_gain(plan: Plan, gain: float) -> Plan:
+    """The same plan without fitted steps, with a resolved gain."""
+    method = replace(plan.methods[0], table=None, lpt_table=None, gain=gain)
+    return replace(plan, methods=(method,))
 
 
 def warm_up(options: argparse.Namespace) -> None:
     """Compile everything that will be timed."""
     for method in options.methods:
         count = 0 if method == "emulator" else 1
-        simulate(plan_of(options, method, count, options.seeds[0], cosmologies(options)[0][1]))
+        run_plan(plan_of(options, method, count, options.seeds[0], cosmologies(options)[0][1]))
 
 
 def measure(options: argparse.Namespace) -> list[dict]:
@@ -157,10 +170,10 @@ def measure(options: argparse.Namespace) -> list[dict]:
 
 def measure_seed(options: argparse.Namespace, seed: int, name: str, cosmology: dict) -> list[dict]:
     """Rows of all methods for one realisation."""
-    truth = simulate(plan_of(options, "bullfrog", REFERENCE_STEPS, seed, cosmology))
+    truth = run_plan(plan_of(options, "bullfrog", REFERENCE_STEPS, seed, cosmology))
     rows = []
     for method, count in runs(options):
-        simulation = simulate(plan_of(options, method, count, seed, cosmology))
+        simulation = run_plan(plan_of(options, method, count, seed, cosmology))
         labels = {"set": name, "method": method, "force_evaluations": count}
         rows += compare(simulation, truth, labels)
     print(f"{name} seed {seed}", flush=True)

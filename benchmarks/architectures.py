@@ -138,7 +138,7 @@ def _seconds_per_iteration(trainer: Trainer) -> float:
 def _passes(trainer: Trainer) -> dict[str, np.ndarray]:
     """Seconds of a force of mesh 2x, and of the network alone in both precisions."""
     domain: Domain = trainer.domain
-    force, out = ParticleMesh(domain, 2 * domain.n), domain.empty_particles()
+    force, out = ParticleMesh(domain, 2 * domain.n_side), domain.empty_particles()
     example = trainer.examples.load(0, Symmetry())
     x = domain.add_lattice(np.ascontiguousarray(trainer.simulations.load(0)[0]))
     style = torch.zeros(1, len(trainer.network.architecture.styles))

@@ -11,7 +11,7 @@ import pyfftw
 import scipy.fft
 
 from benchmarks.timing import in_turns, machine_record, ratio, show, timing
-from coca.parallel.domain import Domain
+from coca.parallel.domain import Box
 from coca.parallel.machine import choose_threads
 
 Pair = tuple[Callable[[], object], Callable[[], object]]
@@ -57,7 +57,7 @@ def measure(options: argparse.Namespace) -> list[dict]:
 
 def ours(field: np.ndarray, modes: np.ndarray, threads: int) -> Pair:
     """`coca.parallel.fft.Transform`."""
-    fft = Domain(1.0, 2, threads).transform(len(field))
+    fft = Box(1.0, threads).transform(len(field))
     there, back, out = fft.empty_k(), fft.empty_k(), fft.empty()
     back[:] = 0
     return lambda: fft.forward(field, there), lambda: fft.backward(back, out)

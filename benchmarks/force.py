@@ -42,28 +42,28 @@ def measure(options: argparse.Namespace) -> list[dict]:
     domain = Domain(
         SPACING * options.particles, options.particles, choose_threads(options.threads or "auto")
     )
-    forces = {name: ParticleMesh(domain, 2 * domain.n, **o) for name, o in OURS.items()}
-    coarse = ParticleMesh(domain, domain.n)
+    forces = {name: ParticleMesh(domain, 2 * domain.n_side, **o) for name, o in OURS.items()}
+    coarse = ParticleMesh(domain, domain.n_side)
     x, out = evolved_positions(domain, forces["coca"]), domain.empty_particles()
     calls = {name: lambda f=force: f(x, False, out) for name, force in forces.items()}
     calls["coca, with density"] = lambda: forces["coca"](x, True, out)
     calls["coca, mesh 1x"] = lambda: coarse(x, False, out)
-    calls["four transforms"] = fftw_transforms(domain, 2 * domain.n)
-    calls["four of ours"] = our_transforms(domain, 2 * domain.n)
+    calls["four transforms"] = fftw_transforms(domain, 2 * domain.n_side)
+    calls["four of ours"] = our_transforms(domain, 2 * domain.n_side)
     checks = {}
     for peer in PEERS:
         try:
-            call = peer.make(domain, x, peer.factor * domain.n, options.pmwd)
+            call = peer.make(domain, x, peer.factor * domain.n_side, options.pmwd)
         except ImportError as error:
             checks[peer.name] = {"skipped": str(error)}
             continue
-        ours = ParticleMesh(domain, peer.factor * domain.n, gradient=peer.gradient)(x).g
+        ours = ParticleMesh(domain, peer.factor * domain.n_side, gradient=peer.gradient)(x).g
         checks[peer.name] = agreement(call(), ours)
         if checks[peer.name]["relative_rms"] > 1e-3:
             raise RuntimeError(f"{peer.name} does not agree with our force: {checks[peer.name]}")
         calls[peer.name] = call
     seconds = in_turns(calls, options.rounds)
-    common = {"particles": domain.n} | machine_record(domain.threads)
+    common = {"particles": domain.n_side} | machine_record(domain.threads)
     rows = [row_of(name, seconds, checks) | common for name in seconds]
     skipped = [{"name": n, **c} | common for n, c in checks.items() if "skipped" in c]
     return rows + skipped

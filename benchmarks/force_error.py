@@ -44,7 +44,7 @@ class Variant(NamedTuple):
 
     def build(self, domain: Domain):
         """The force on a domain."""
-        force = ParticleMesh(domain, self.factor * domain.n, **self.options)
+        force = ParticleMesh(domain, self.factor * domain.n_side, **self.options)
         return Shifted(force) if self.shifted else force
 
 
@@ -114,7 +114,7 @@ def measure(options: argparse.Namespace) -> list[dict]:
             }
         )
     costs = measure_costs(domain, options.rounds)
-    common = {"particles": domain.n} | machine_record(threads)
+    common = {"particles": domain.n_side} | machine_record(threads)
     return [row | {"cost": costs[row["name"]]} | common for row in rows]
 
 
@@ -131,7 +131,7 @@ def measure_costs(domain: Domain, rounds: int) -> dict:
 
 def wave_amplitude(domain: Domain, force, mode: int) -> float:
     """Projection of the force on the displacement of a plane wave."""
-    n = domain.n
+    n = domain.n_side
     wave = np.sin(mode * domain.kf * domain.cell * np.arange(n))
     disp = np.zeros((3, n, n, n), np.float32)
     disp[0] = 0.1 * domain.cell * wave[:, None, None]
@@ -142,7 +142,7 @@ def wave_amplitude(domain: Domain, force, mode: int) -> float:
 def power_modes(domain: Domain, force) -> list[np.ndarray]:
     """Density modes at D = 0.3 and 1 of a BullFrog run."""
     snapshots = bullfrog_run(domain, conditions_of(domain, SEED), force, 32, (0.3, 1.0))
-    return [density_modes(domain, domain.add_lattice(s.disp), 2 * domain.n) for s in snapshots]
+    return [density_modes(domain, domain.add_lattice(s.disp), 2 * domain.n_side) for s in snapshots]
 
 
 def table(rows: list[dict]) -> str:

@@ -1,20 +1,18 @@
 """Choice of the resolved gain: error against its strength at each number of force evaluations.
 
 Compares x = alpha kappa (H/2)^2 with constant alpha against x = gain H kappa (H/2)^2, which
-`coca.integration.integrate.ResidualKick` uses, at k = 1 h/Mpc; setting as in benchmarks/accuracy.py.
+`coca.integration.kicks.ResidualKick` uses, at k = 1 h/Mpc; setting as in benchmarks/accuracy.py.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.accuracy import FIDUCIAL, REFERENCE_STEPS, compare, plan_of
+from benchmarks.accuracy import FIDUCIAL, REFERENCE_STEPS, compare, plan_of, with_gain
 from coca.configuration.run import Config
-from coca.run.plan import Plan
-from coca.run.simulation import growth_factors, simulate
+from coca.run.simulation import growth_factors, run_plan
 
 ALPHAS = (1.0, 2.0, 3.0)
 GAINS = (4.0, 6.0, 8.0, 10.0)
@@ -37,12 +35,12 @@ def measure(options: argparse.Namespace) -> list[dict]:
     """A row for each strength, number of force evaluations and seed, at k = 1 h/Mpc."""
     rows = []
     for seed in options.seeds:
-        truth = simulate(plan_of(options, "bullfrog", REFERENCE_STEPS, seed, COSMOLOGY))
+        truth = run_plan(plan_of(options, "bullfrog", REFERENCE_STEPS, seed, COSMOLOGY))
         for count in FORCES:
             plan = plan_of(options, "coca", count, seed, COSMOLOGY)
             for name, gain in strengths(plan.config).items():
                 labels = {"strength": name, "force_evaluations": count}
-                measured = compare(simulate(with_gain(plan, gain)), truth, labels)
+                measured = compare(run_plan(with_gain(plan, gain)), truth, labels)
                 rows += [row for row in measured if row["k"] == 1.0]
     return rows
 
@@ -77,9 +75,3 @@ def strengths(config: Config) -> dict[str, float]:
     H = (outputs[-1] - D_start) / config.force_evaluations
     constant = {f"alpha = {alpha:g}": alpha / H for alpha in ALPHAS}
     return constant | {f"gain = {gain:g}": gain for gain in GAINS}
-
-
-def with_gain(plan: Plan, gain: float) -> Plan:
-    """The same plan with a gain."""
-    method = replace(plan.methods[0], table=None, yardstick=None, gain=gain)
-    return replace(plan, methods=(method,))

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from coca.parallel.domain import Domain
+from coca.parallel.domain import Box
 from coca.parallel.mpi import world
 from coca.parallel.ranks import Ranks
 
@@ -41,7 +41,7 @@ def main() -> None:
 
 def ours(ranks: Ranks, n: int) -> Callable[[], None]:
     """In place, as the force does it."""
-    fft = Domain(1.0, n // 2, 1, "measure", ranks).transform(n)
+    fft = Box(1.0, 1, ranks).transform(n)
     modes = fft.empty_k()
     modes[:] = 0
 

@@ -95,7 +95,9 @@ def pmwd(domain: Domain, x: np.ndarray, mesh: int, checkout: Path | None) -> Cal
     import jax
     import pmwd
 
-    configuration = pmwd.Configuration(domain.cell, (domain.n,) * 3, mesh_shape=mesh // domain.n)
+    configuration = pmwd.Configuration(
+        domain.cell, (domain.n_side,) * 3, mesh_shape=mesh // domain.n_side
+    )
     cosmology = pmwd.Cosmology(
         configuration, A_s_1e9=2.0, n_s=0.96, Omega_m=1 / 1.5, Omega_b=0.05, h=0.7
     )

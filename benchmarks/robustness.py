@@ -15,13 +15,13 @@ import h5py
 import numpy as np
 from safetensors.torch import save_file
 
-from benchmarks.accuracy import FIDUCIAL, METHODS, REFERENCE_STEPS, compare, plan_of
+from benchmarks.accuracy import FIDUCIAL, REFERENCE_STEPS, compare, plan_of
 from coca.emulator.emulator import SHIPPED_WEIGHTS
 from coca.files.safetensors import read_tensors, write_tensors
 from coca.initial_conditions.gaussian_modes import white_noise_modes
 from coca.parallel.domain import Domain
 from coca.run.plan import Plan
-from coca.run.simulation import simulate
+from coca.run.simulation import run_plan
 
 PARTICLES, BOX_SIZE, SEED = 64, 128.0, 31
 FORCES = (4, 8)
@@ -43,10 +43,10 @@ def measure(options: argparse.Namespace) -> list[dict]:
     rows = []
     with tempfile.TemporaryDirectory() as directory:
         for case, values in cases(Path(directory)).items():
-            truth = simulate(_plan(options, values, "bullfrog", REFERENCE_STEPS))
+            truth = run_plan(_plan(options, values, "bullfrog", REFERENCE_STEPS))
             for method in RUNS:
                 for count in FORCES:
-                    simulation = simulate(_plan(options, values, method, count))
+                    simulation = run_plan(_plan(options, values, method, count))
                     labels = {"case": case, "method": method, "force_evaluations": count}
                     labels["warnings"] = simulation.warnings
                     measured = compare(simulation, truth, labels)
@@ -116,7 +116,7 @@ def scramble_weights(path: Path) -> None:
 
 def _plan(options: argparse.Namespace, values: dict, method: str, count: int) -> Plan:
     values = {"linear_power": {"source": "eisenstein_hu"}, **values}
-    if METHODS[method]["frame"] != "emulator":
+    if method != "coca":
         values.pop("emulator", None)
     cosmology = values.pop("cosmology", {"Omega_m": 0.3175, **FIDUCIAL})
     return plan_of(options, method, count, SEED, cosmology, **values)

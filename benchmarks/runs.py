@@ -18,12 +18,7 @@ from pathlib import Path
 from benchmarks.timing import machine_record
 
 ROOT = Path(__file__).parent.parent
-METHODS = {
-    "bullfrog": {"frame": "rest", "integrator.method": "bullfrog"},
-    "cola": {"frame": "lpt", "integrator.kick": "explicit"},
-    "fitted": {"frame": "lpt"},
-    "coca": {"frame": "emulator"},
-}
+METHODS = "bullfrog", "cola", "fitted", "coca"
 STAGES = ("initial conditions", "network", "frame", "force", "integration", "analysis", "output")
 
 
@@ -64,7 +59,8 @@ def run(options: argparse.Namespace, method: str, n: int) -> dict:
 
 def launch(options: argparse.Namespace, method: str, n: int, directory: str) -> None:
     """run_sim.py with its output in a directory."""
-    values = METHODS[method] | {
+    values = {
+        "method": method,
         "particles": n,
         "mesh": 2 * n,
         "box_size": 2.0 * n,

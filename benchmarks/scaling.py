@@ -2,9 +2,9 @@
 
 Every run is `mpiexec -n RANKS python run_sim.py`, 2 Mpc/h between particles, a mesh of twice the
 lattice, z = 19 to 0, without report. A first small run fills the caches of numba and FFTW. What
-ranks sent is counted by `coca.parallel.ranks`, and compared with `benchmarks.scaling_model`. More ranks
-than cores show that it works, not how fast. Transforms are timed beside mpi4py-fft's where it is
-installed.
+ranks sent is counted by `coca.parallel.ranks`, and compared with `benchmarks.scaling_model`. More
+ranks than cores show that it works, not how fast. Transforms are timed beside mpi4py-fft's where it
+is installed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.runs import METHODS, ROOT
+from benchmarks.runs import ROOT
 from benchmarks.scaling_model import sent_bytes
 from benchmarks.timing import machine_record, show, timing
 
@@ -65,7 +65,8 @@ def measure(options: argparse.Namespace) -> list[dict]:
 def run(method: str, n: int, ranks: int, threads: int, forces: int) -> dict:
     """The record of a run."""
     with tempfile.TemporaryDirectory() as directory:
-        values = METHODS[method] | {
+        values = {
+            "method": method,
             "particles": n,
             "mesh": 2 * n,
             "box_size": 2.0 * n,

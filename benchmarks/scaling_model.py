@@ -1,23 +1,24 @@
 """What a force would take on 64 to 16384 ranks, in slabs as they are and in pencils that might be.
 
-Bytes are those that `coca.parallel.ranks` counts (`benchmarks.scaling` compares them), the machine is the
-CPU partition of Perlmutter: nodes of two 64-core EPYC 7763 with 512 GB and 204.8 GB/s of memory a
-socket, and one Slingshot 11 port of 200 Gb/s (docs.nersc.gov/systems/perlmutter/architecture).
-A rank has 8 cores, those of one level-3 cache. Compute is the larger of what docs/scaling.json
-says of one core here and of what memory allows. All-to-all traffic gets `SUSTAINED` of the port,
-shared by the ranks of a node, and each message takes `LATENCY`: assumptions, on the careful side of
-what De Sensi et al. 2020 (arXiv:2008.08886) measured.
+Bytes are those that `coca.parallel.ranks` counts (`benchmarks.scaling` compares them), the machine
+is the CPU partition of Perlmutter: nodes of two 64-core EPYC 7763 with 512 GB and 204.8 GB/s of
+memory a socket, and one Slingshot 11 port of 200 Gb/s
+(docs.nersc.gov/systems/perlmutter/architecture). A rank has 8 cores, those of one level-3 cache.
+Compute is the larger of what docs/scaling.json says of one core here and of what memory allows.
+All-to-all traffic gets `SUSTAINED` of the port, shared by the ranks of a node, and each message
+takes `LATENCY`: assumptions, on the careful side of what De Sensi et al. 2020 (arXiv:2008.08886)
+measured.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from benchmarks.rows import read_rows
 from coca.configuration.loading import load_config
 from coca.configuration.run import Config
 from coca.errors import CocaError
@@ -123,7 +124,7 @@ def force_seconds(
 
 def memory_of_a_rank(n: int, ranks: int, method: str) -> float:
     """Estimated peak memory in bytes, see `coca.run.plan`."""
-    options = {"bullfrog": ["frame=rest", "integrator.method=bullfrog"], "fitted": ["frame=lpt"]}
+    options = {name: [f"method={name}"] for name in ("bullfrog", "fitted")}
     sizes = [f"particles={n}", f"mesh={2 * n}", f"box_size={SPACING * n}", "reference=null"]
     quickstart = ROOT / "configs" / "quickstart.yaml"
     config = load_config(quickstart, [*options[method], *sizes], Config)
@@ -133,7 +134,7 @@ def memory_of_a_rank(n: int, ranks: int, method: str) -> float:
 
 def measure(options: argparse.Namespace) -> list[dict]:
     """A row for each size and number of ranks."""
-    core_seconds = measured_core_seconds(json.loads(options.measured.read_text()))
+    core_seconds = measured_core_seconds(read_rows(options.measured))
     return [row_of(n, ranks, core_seconds) for n in options.particles for ranks in options.ranks]
 
 

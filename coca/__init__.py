@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "simulate": "coca.api",
-    "initial_conditions": "coca.api",
+    "make_initial_conditions": "coca.api",
     "OwnEmulator": "coca.emulator.user_emulator",
     "load_config": "coca.configuration.loading",
     "make_config": "coca.configuration.loading",

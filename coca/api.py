@@ -49,9 +49,9 @@ class Output:
     velocities: np.ndarray
     """Peculiar velocities, array (3, N) float32, km/s."""
     spectra: Spectra
-    """Of the density, with the reference as b where there is one."""
+    """Power of the density, with the reference as b where there is one."""
     frame_spectra: Spectra | None
-    """Likewise, of particles that follow the frame alone; None for a frame at rest."""
+    """The same for particles that follow the frame alone; None for a frame at rest."""
     linear_power: np.ndarray
     """Linear theory at spectra.k, (Mpc/h)^3."""
     reference: np.ndarray | None
@@ -87,7 +87,7 @@ class Result:
 
     @property
     def redshift(self) -> float:
-        """Of the last output."""
+        """Redshift of the last output."""
         return self.last.redshift
 
     @property
@@ -97,7 +97,7 @@ class Result:
 
     @property
     def positions(self) -> np.ndarray:
-        """Of the last output, array (3, N) float32 in [0, box_size), Mpc/h."""
+        """Positions at the last output, array (3, N) float32 in [0, box_size), Mpc/h."""
         return self.last.positions
 
     @property
@@ -112,7 +112,7 @@ class Result:
 
     @property
     def spectra(self) -> Spectra:
-        """Of the density at the last output, with the reference as b where there is one."""
+        """Power of the density at the last output, with the reference as b where there is one."""
         return self.last.spectra
 
 
@@ -127,7 +127,7 @@ def simulate(config: Config | None = None, *, quiet: bool = True, **values: Any)
         Print nothing.
     **values
         Keys of the configuration, which replace its values or the defaults; sections are
-        dictionaries, of which only the keys that are given are replaced. `frame` may also be a
+        dictionaries, of which only the keys that are given are replaced. `emulator` may also be a
         `coca.OwnEmulator`.
 
     Returns
@@ -139,11 +139,11 @@ def simulate(config: Config | None = None, *, quiet: bool = True, **values: Any)
     CocaError
         Names the key or file, what was found and what is wanted.
     """
-    own = values.get("frame") if isinstance(values.get("frame"), OwnEmulator) else None
-    config = complete(config, values | {"frame": "emulator"} if own else values)
+    own = values.get("emulator") if isinstance(values.get("emulator"), OwnEmulator) else None
+    config = complete(config, values | {"emulator": {}} if own else values)
     plan = make_plan(config, own=own)
     with own_threads():
-        done = simulation.simulate(plan, Progress(quiet))
+        done = simulation.run_plan(plan, Progress(quiet))
         outputs = tuple(_output(done, i, measured) for i, measured in enumerate(measure(done)))
     return Result(
         config,
@@ -156,15 +156,15 @@ def simulate(config: Config | None = None, *, quiet: bool = True, **values: Any)
     )
 
 
-def initial_conditions(config: Config | None = None, **values: Any) -> InitialConditions:
+def make_initial_conditions(config: Config | None = None, **values: Any) -> InitialConditions:
     """The linear modes and displacements that `simulate` starts from, given the same arguments."""
     config = complete(config, values)
     plan, source, cosmology = make_plan(config), config.linear_power, config.cosmology.build()
     D_start, _ = simulation.growth_factors(cosmology, plan.redshift, ())
     with own_threads():
-        domain = Domain(config.box_size, config.particles, plan.threads, config.force.fft_planning)
+        domain = Domain(config.box_size, config.particles, plan.threads)
         power = linear_power(cosmology, source.source, source.file)
-        return simulation.initial_conditions(config, domain, power, D_start)
+        return simulation.make_initial_conditions(config, domain, power, D_start)
 
 
 def complete(config: Config | None, values: dict[str, Any]) -> Config:
@@ -192,7 +192,6 @@ def _defaults(values: dict[str, Any]) -> dict[str, Any]:
         "mesh": 2 * whole,
         "seed": 0,
         "force_evaluations": "auto" if "tolerance" in values else 4,
-        "force": {"fft_planning": "estimate"},
     }
 
 

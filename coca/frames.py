@@ -39,7 +39,8 @@ class Frame(ABC):
 
     @abstractmethod
     def weights(self, D: float, derivatives: Derivatives) -> np.ndarray:
-        """Of the fields in the displacement, velocity and acceleration, each times its factor."""
+        """Weights of the fields in the sum of displacement, velocity and acceleration, each times
+        its factor."""
 
     def add(self, D: float, derivatives: Derivatives, out: np.ndarray) -> None:
         """Add to `out` the displacement, velocity and acceleration, each times its factor."""
@@ -47,20 +48,20 @@ class Frame(ABC):
             weights = self.weights(D, derivatives).astype(np.float32)
             kernels.particles.add_terms(self._fields, weights, out)
 
-    def gather(self, weights: Sequence[np.ndarray], who: np.ndarray, rows: np.ndarray) -> None:
+    def gather(self, weights: Sequence[np.ndarray], indices: np.ndarray, rows: np.ndarray) -> None:
         """Sums of the fields of some particles.
 
         Parameters
         ----------
         weights : sequence of R arrays
             See `weights`.
-        who : array (M,) int64
+        indices : array (M,) int64
         rows : array (M, 3 R or more) float32
             Gets the sums of each particle one after the other.
         """
         if self._fields:
             all_weights = np.array(weights, np.float32)
-            kernels.orbits.gather_terms(self._fields, all_weights, who, rows)
+            kernels.substeps.gather_terms(self._fields, all_weights, indices, rows)
         else:
             rows[:, : 3 * len(weights)] = 0.0
 
@@ -106,11 +107,11 @@ class SeparableFrame(Frame):
         self._growths = [lru_cache(GROWTHS)(term.growth) for term in terms]
 
     def weights(self, D: float, derivatives: Derivatives) -> np.ndarray:
-        """See `Frame`."""
+        """Weights t_j(D) and its derivatives, each times its factor."""
         return np.array([np.dot(derivatives, growth(D)) for growth in self._growths])
 
 
-class HeldFrame(Frame):
+class SnapshotFrame(Frame):
     """Particles with displacements and velocities known at one growth factor alone.
 
     Parameters
@@ -125,7 +126,7 @@ class HeldFrame(Frame):
         self.D = D
 
     def weights(self, D: float, derivatives: Derivatives) -> np.ndarray:
-        """See `Frame`."""
+        """Weights of the displacement and the velocity, at the one growth factor."""
         *weights, acceleration = derivatives
         if D != self.D or acceleration:
             raise ValueError(f"found D = {D}, wanted displacement or velocity at D = {self.D}")

@@ -21,7 +21,7 @@ FORCES = [2, 4, 8, 16, 32, 64]
 
 def main(directory: Path) -> None:
     """Position error against the number of force evaluations, with the bad frame and without."""
-    bullfrog = {"frame": "rest", "integrator": {"method": "bullfrog"}, "force_evaluations": 128}
+    bullfrog = {"method": "bullfrog", "force_evaluations": 128}
     truth = coca.simulate(**BOX, **bullfrog, output={"redshifts": REDSHIFTS})
     wrong = {output.D: 1.03 * output.displacement for output in truth.outputs}
     emulator = coca.OwnEmulator.from_snapshots(wrong)
@@ -30,9 +30,9 @@ def main(directory: Path) -> None:
         run = coca.simulate(**BOX, **options)
         return float(np.std(run.displacement - truth.displacement))
 
-    corrected = [error(frame=emulator, force_evaluations=n) for n in FORCES]
+    corrected = [error(emulator=emulator, force_evaluations=n) for n in FORCES]
     plain = [error(**bullfrog | {"force_evaluations": n}) for n in FORCES]
-    alone = error(frame=emulator, force_evaluations=0)
+    alone = error(emulator=emulator, force_evaluations=0)
     figure, axes = plt.subplots(figsize=(5, 4), layout="constrained")
     axes.loglog(FORCES, plain, "s--", color="#D55E00", label="BullFrog")
     axes.loglog(FORCES, corrected, "o-", color="#0072B2", label="in the bad emulator's frame")

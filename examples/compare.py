@@ -15,9 +15,9 @@ import numpy as np
 import coca
 
 METHODS = {
-    "COCA": {"frame": "emulator"},
-    "COLA": {"frame": "lpt", "integrator": {"kick": "explicit"}},
-    "BullFrog": {"frame": "rest", "integrator": {"method": "bullfrog"}},
+    "COCA": {"method": "coca"},
+    "COLA": {"method": "cola"},
+    "BullFrog": {"method": "bullfrog"},
 }
 FORCES = (2, 3, 4, 6, 8, 12)
 

@@ -27,9 +27,9 @@ from coca.statistics.spectra import particle_spectra
 BOX, N, START = 128.0, 64, 19.0
 RUNS = {
     "64 BullFrog steps": {
-        "frame": "rest", "integrator": {"method": "bullfrog"}, "force_evaluations": 64
+        "method": "bullfrog", "force_evaluations": 64
     },
-    "12 forces, 2LPT frame": {"frame": "lpt", "force_evaluations": 12},
+    "12 forces, 2LPT frame": {"method": "fitted", "force_evaluations": 12},
 }  # fmt: skip
 
 

@@ -50,7 +50,10 @@ def main(directory: Path, iterations: int = 400) -> None:
     weights = train_small(directory, iterations)
     box = {"particles": 32, "box_size": 64.0, "seed": 7, "force_evaluations": 0}
     own = coca.simulate(**box, emulator={"weights": weights}, reference={"force_evaluations": 32})
-    runs = {"2LPT": coca.simulate(**box, frame="lpt"), f"emulator, {iterations} iterations": own}
+    runs = {
+        "2LPT": coca.simulate(**box, method="fitted"),
+        f"emulator, {iterations} iterations": own,
+    }
     reference = own.outputs[-1].reference
     figure, (power, distance) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
     for (name, run), style in zip(runs.items(), ("s--", "o-"), strict=True):

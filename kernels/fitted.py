@@ -41,7 +41,7 @@ def place(delta, edges):
 
 @njit(fastmath=True)
 def _place(delta, edges, out):
-    """See `place`."""
+    """Fill `out` with what `place` gives."""
     out[:] = np.float32(0)
     for edge in edges:
         slope = np.float32(0.5 / (RAMP * edge))

@@ -1,11 +1,15 @@
 """Shared small boxes, on one thread; tests of threads say so."""
 
+import numpy as np
 import pytest
 
 from coca.cosmology.background import Cosmology
 from coca.cosmology.linear_power import linear_power
-from coca.initial_conditions.linear_fields import from_seed
+from coca.gravity.particle_mesh import ParticleMesh
+from coca.initial_conditions import lpt
+from coca.initial_conditions.linear_fields import InitialConditions, from_seed
 from coca.parallel.domain import Domain
+from tests.problem import Problem
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +49,28 @@ def config_values(tmp_path):
         "particles": 32,
         "mesh": 64,
         "seed": 3,
-        "frame": "lpt",
+        "method": "fitted",
         "force_evaluations": 3,
         "output": {"directory": str(tmp_path / "run")},
         "threads": 1,
     }
+
+
+@pytest.fixture(scope="module")
+def smooth(cosmology):
+    """Waves well before shell crossing until D = 1, on a periodic mesh."""
+    domain = Domain(64.0, 16)
+    n, rng = domain.n_side, np.random.default_rng(2)
+    delta_k = np.fft.rfftn(rng.normal(size=(n, n, n))).astype(np.complex64) / n**3
+    i = np.fft.fftfreq(n, 1 / n)
+    k = np.sqrt(i[:, None, None] ** 2 + i[None, :, None] ** 2 + np.arange(n // 2 + 1) ** 2)
+    delta_k[(k > 1.5) | (k == 0)] = 0
+    delta_k *= np.float32(0.35 / np.sqrt(2 * np.sum(np.abs(delta_k) ** 2)))
+    psi1 = lpt.first_order(domain, delta_k)
+    conditions = InitialConditions(delta_k, psi1, lpt.second_order(domain, delta_k))
+    return Problem(domain, cosmology, conditions, ParticleMesh(domain, 16))
+
+
+@pytest.fixture(scope="module")
+def nonlinear(domain, cosmology, conditions):
+    return Problem(domain, cosmology, conditions, ParticleMesh(domain, 64))

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numba
 import numpy as np
@@ -10,12 +9,11 @@ import pytest
 import torch
 
 import coca
-import run_sim
 from coca.run.plan import make_plan
-from coca.run.simulation import simulate
+from coca.run.simulation import run_plan
+from tests import ROOT
 
-ROOT = Path(__file__).parent.parent
-SMALL = {"particles": 32, "frame": "lpt", "force_evaluations": 2, "threads": 1}
+SMALL = {"particles": 32, "method": "fitted", "force_evaluations": 2, "threads": 1}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +39,7 @@ def test_defaults_are_documented(result):
 
 def test_shapes_and_units(result):
     """The same particles as inside, whose files the readers' tests know."""
-    inside = simulate(make_plan(result.config))
+    inside = run_plan(make_plan(result.config))
     assert [output.redshift for output in result.outputs] == pytest.approx([1.0, 0.0], abs=1e-6)
     for output, snapshot in zip(result.outputs, inside.snapshots, strict=True):
         assert output.positions.shape == output.velocities.shape == (3, 32**3)
@@ -102,7 +100,7 @@ def test_runs_are_independent_and_leave_threads_alone(result):
     """Other runs before, also on other threads and with the network, change nothing."""
     numba.set_num_threads(2)
     torch.set_num_threads(2)
-    coca.simulate(**SMALL | {"frame": "emulator", "seed": 5})
+    coca.simulate(**SMALL | {"method": "coca", "seed": 5})
     two = coca.simulate(**SMALL | {"threads": 2}, output={"redshifts": [1.0, 0.0]})
     one = coca.simulate(**SMALL, output={"redshifts": [1.0, 0.0]})
     assert (numba.get_num_threads(), torch.get_num_threads()) == (2, 2)
@@ -114,16 +112,6 @@ def test_runs_are_independent_and_leave_threads_alone(result):
 def test_initial_conditions_are_those_of_the_run():
     """No force moves particles from the 2LPT frame."""
     values = SMALL | {"force_evaluations": 0}
-    conditions, result = coca.initial_conditions(**values), coca.simulate(**values)
+    conditions, result = coca.make_initial_conditions(**values), coca.simulate(**values)
     lpt = conditions.lpt_frame(result.config.cosmology.build())
     np.testing.assert_array_equal(lpt.displacement(result.last.D), result.displacement)
-
-
-def test_command_line_wants_a_directory(tmp_path, capsys):
-    path = tmp_path / "config.yaml"
-    path.write_text(
-        "cosmology: {Omega_m: 0.3, Omega_b: 0.05, h: 0.7, n_s: 0.96, sigma_8: 0.8}\n"
-        "box_size: 64.0\nparticles: 32\nmesh: 64\nseed: 1\nforce_evaluations: 2\n"
-    )
-    assert run_sim.main([str(path)]) == 2
-    assert "output.directory: missing, wanted a directory" in capsys.readouterr().err

@@ -14,19 +14,20 @@ from coca.files.snapshot_reader import read_header
 from coca.parallel.machine import check_memory, choose_threads
 from coca.parallel.ranks import Ranks
 from coca.run.memory import statistics_memory
-from coca.statistics.snapshot_tables import analyse
+from coca.statistics.snapshot_tables import Written, analyse
 
 
 def main(options: argparse.Namespace, ranks: Ranks) -> int:
     """Write the statistics on the first rank; the exit status."""
-    for line in ranks.once(lambda: analyse_files(options)):
-        if ranks.rank == 0:
+    written = ranks.once(lambda: analyse_files(options))
+    if ranks.rank == 0:
+        for line in (*(f"wrote {path}" for path in written.paths), *written.remarks):
             print(line)
     return 0
 
 
-def analyse_files(options: argparse.Namespace) -> list[str]:
-    """Check everything, then do what a command line says; what to say of it."""
+def analyse_files(options: argparse.Namespace) -> Written:
+    """Check everything, then do what a command line says."""
     wanted = _wanted(options)
     if options.mesh is not None and (options.mesh < 16 or options.mesh % 2):
         raise ConfigError(f"--mesh: found {options.mesh}, wanted an even number from 16 on")

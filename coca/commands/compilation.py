@@ -14,13 +14,13 @@ import numpy as np
 from coca import kernels
 from coca.configuration.run import START_REDSHIFT, Config, InitialConditionsConfig
 from coca.errors import CocaError
-from coca.gravity.mesh import CLOUDS
 from coca.initial_conditions import lpt
+from coca.kernels.assignment import CIC
 from coca.parallel.ranks import Ranks
 from coca.results.run_spectra import measure
 from coca.run.plan import make_plan
 from coca.run.progress import Progress
-from coca.run.simulation import simulate
+from coca.run.simulation import run_plan
 
 PARTICLES = 16
 
@@ -52,19 +52,18 @@ def _rehearse(config: Config) -> None:
         if config.force_evaluations != "auto"
         else "auto",
         "initial_conditions": _from_the_seed(config),
-        "emulator": config.emulator.model_copy(update={"slabs": "auto"}),
     }
     small = config.model_copy(update=changes)
-    simulation = simulate(make_plan(small), Progress(quiet=True))
+    simulation = run_plan(make_plan(small), Progress(quiet=True))
     measure(simulation)
     domain, psi1 = simulation.domain, simulation.snapshots[-1].disp
     lpt.density_of_displacement(domain, psi1)
     x = domain.add_lattice(psi1)
-    where = (1.0, PARTICLES, PARTICLES // 2, CLOUDS[config.force.assignment])
-    counts, _ = kernels.travel.destinations(x, *where)
+    where = (1.0, PARTICLES, PARTICLES // 2, CIC)
+    counts, _ = kernels.particle_exchange.destinations(x, *where)
     total = int(counts[:, 1].sum())
     rows, indices = np.empty((total, 3), np.float32), np.empty(total, np.int64)
     counts[:, 0] = 0
     starts = np.cumsum(counts, axis=0) - counts
-    kernels.travel.depart(x, *where, 0, starts, rows, indices)
-    kernels.travel.come_home(rows, indices, 0, x[0])
+    kernels.particle_exchange.depart(x, *where, 0, starts, rows, indices)
+    kernels.particle_exchange.return_values(rows, indices, 0, x[0])

@@ -19,7 +19,7 @@ from coca.parallel.machine import check_memory, choose_threads
 from coca.parallel.ranks import Ranks
 
 if TYPE_CHECKING:
-    from coca.step_fitting.runs import Truth
+    from coca.step_fitting.runs import ReferenceRun
 
 
 def main(options: argparse.Namespace, ranks: Ranks) -> int:
@@ -85,7 +85,7 @@ def _check_times(config: FitConfig) -> None:
         )
 
 
-def _frame_builder(config: FitConfig) -> Callable[[Truth], Frame]:
+def _frame_builder(config: FitConfig) -> Callable[[ReferenceRun], Frame]:
     if config.frame == "lpt":
         return lambda truth: truth.conditions.lpt_frame(truth.cosmology)
     from coca.emulator.loaded import load_network
@@ -94,7 +94,7 @@ def _frame_builder(config: FitConfig) -> Callable[[Truth], Frame]:
     for cell in config.spacing:
         network.emulator.check(n, cell * n)
 
-    def frame(truth: Truth) -> Frame:
+    def frame(truth: ReferenceRun) -> Frame:
         return network.frame(truth.domain, truth.cosmology, truth.conditions)
 
     return frame

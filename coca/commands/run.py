@@ -14,7 +14,7 @@ from coca.run.checkpoint import CheckpointFiles
 from coca.run.ensemble import finished, members, prepare, run_ensemble
 from coca.run.plan import Plan, make_plan
 from coca.run.progress import Progress
-from coca.run.simulation import Simulation, simulate
+from coca.run.simulation import Simulation, run_plan
 
 
 def main(options: argparse.Namespace, ranks: Ranks) -> int:
@@ -63,7 +63,7 @@ def one_member(config: Config, ranks: Ranks, options: argparse.Namespace) -> str
 def simulate_and_write(plan: Plan, progress: Progress, resume: bool) -> Simulation:
     """The run, with checkpoints until it is written."""
     checkpoints = CheckpointFiles(plan.config, resume)
-    simulation = simulate(plan, progress, checkpoints)
+    simulation = run_plan(plan, progress, checkpoints)
     write_results(plan, simulation, progress)
     checkpoints.remove()
     return simulation

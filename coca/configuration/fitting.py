@@ -11,7 +11,6 @@ from coca.configuration.run import (
     Count,
     EmulatorConfig,
     FilePath,
-    ForceConfig,
     Integer,
     Number,
     Section,
@@ -35,7 +34,7 @@ class FitConfig(Section):
     """Realisations, on a Latin hypercube of cosmologies and spacings."""
     cosmology: CosmologyRange
     spacing: Range
-    """Of the particles, Mpc/h; drawn uniformly in the logarithm."""
+    """Range of the particle spacing in Mpc/h; drawn uniformly in the logarithm."""
     particles: Integer = Field(ge=8, le=512)
     redshift: Number = Field(19.0, gt=0, le=1000)
     growth_factors: tuple[Number, ...] = (1.0, 0.7, 0.45)
@@ -49,18 +48,20 @@ class FitConfig(Section):
     counts: tuple[Integer, ...] = ()
     """Numbers of steps to fit; all others stay as they are in the table, which has to be there, of
     the same frame and ranges. Empty for all of them and a new table."""
-    edges: dict[Integer, tuple[Number, ...]] = Field(default_factory=dict)
-    """Inner edges of steps for some numbers of them, rising from 0 at the start to 1 at the end in
-    D; for others see `coca.step_fitting.fit.edge_fractions`."""
-    phase: Number | None = Field(0.25, gt=0)
-    """Squared phase beyond which particles have sub-steps, see `coca.integration.substeps`, with two to six
-    force evaluations; none for no sub-steps."""
-    phases: dict[Integer, Annotated[Number, Field(gt=0)] | None] = Field(default_factory=dict)
+    boundaries: dict[Integer, tuple[Number, ...]] = Field(default_factory=dict)
+    """Inner boundaries of steps for some numbers of them, rising from 0 at the start to 1 at the
+    end in D; for others see `coca.step_fitting.fit.boundary_fractions`."""
+    substep_threshold: Number | None = Field(0.25, gt=0)
+    """Squared phase beyond which particles have sub-steps, see `coca.integration.substeps`, with
+    two to six force evaluations; none for no sub-steps."""
+    substep_thresholds: dict[Integer, Annotated[Number, Field(gt=0)] | None] = Field(
+        default_factory=dict
+    )
     """The same for some numbers of them; null for no sub-steps with these."""
     nodes: Integer = Field(7, ge=2)
-    """Nodes of nonlinearity."""
+    """Nodes of log_rms_density."""
     iterations: Integer = Field(120, ge=1)
-    """Of the fit of the last step to the density."""
+    """Iterations of the fit of the last step to the density."""
     batch: Integer = Field(4, ge=1)
     """Simulations to each iteration, at one final growth factor each."""
     learning_rate: Number = Field(0.1, gt=0)
@@ -71,7 +72,7 @@ class FitConfig(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        check_mesh(self.particles, 2 * self.particles, ForceConfig())
+        check_mesh(self.particles, 2 * self.particles)
         if not 0 < self.spacing[0] <= self.spacing[1]:
             raise ValueError(
                 f"spacing: found {self.spacing}, wanted two positive numbers, the lower first"
@@ -80,7 +81,7 @@ class FitConfig(Section):
             raise ValueError(
                 f"growth_factors: found {self.growth_factors}, wanted values from 0.2 to 1"
             )
-        for key, counts in (("counts", self.counts), ("edges", self.edges)):
+        for key, counts in (("counts", self.counts), ("boundaries", self.boundaries)):
             for count in counts:
                 if not 1 <= count <= self.force_evaluations:
                     raise ValueError(
@@ -88,15 +89,15 @@ class FitConfig(Section):
                         f"{self.force_evaluations}"
                     )
         few = [count for count in SUB_STEPPED if count <= self.force_evaluations]
-        for count in self.phases:
+        for count in self.substep_thresholds:
             if count not in few:
-                raise ValueError(f"phases: found {count}, wanted some of {few}")
-        for count, edges in self.edges.items():
-            whole = (0.0, *edges, 1.0)
-            if len(edges) != count - 1 or any(a >= b for a, b in itertools.pairwise(whole)):
+                raise ValueError(f"substep_thresholds: found {count}, wanted some of {few}")
+        for count, inner in self.boundaries.items():
+            whole = (0.0, *inner, 1.0)
+            if len(inner) != count - 1 or any(a >= b for a, b in itertools.pairwise(whole)):
                 raise ValueError(
-                    f"edges.{count}: found {edges}, wanted {count - 1} values between 0 and 1, "
-                    "increasing"
+                    f"boundaries.{count}: found {inner}, wanted {count - 1} values between 0 and "
+                    "1, increasing"
                 )
         runs = self.simulations * len(self.growth_factors)
         if self.batch > runs:

@@ -15,7 +15,7 @@ from coca.configuration.run import Config
 from coca.errors import ConfigError, short
 
 MOST_BYTES, MOST_LEVELS = 2**20, 16
-"""Of a file that can be a configuration, and of the nesting in it."""
+"""Most bytes of a file that can be a configuration, and deepest nesting in it."""
 
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
 

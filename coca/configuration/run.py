@@ -53,6 +53,8 @@ START_REDSHIFT = 19.0
 START_RANGE = 0.01, 1000.0
 LEAST_STEP = 1e-6
 """Relative difference in 1 + z of a run's start and end."""
+LEAST_MESH = 5
+"""Cells per dimension, as many as the central differences of the potential span."""
 Auto = Literal["auto"]
 Count = Annotated[int | Auto, _auto_or_count(1, 1024)]
 Evaluations = Annotated[int | Auto, _auto_or_count(0, MOST_EVALUATIONS)]
@@ -102,7 +104,7 @@ class InitialConditionsConfig(Section):
     """Where the linear modes come from and when the integration starts."""
 
     redshift: Number | None = Field(None, ge=START_RANGE[0], le=START_RANGE[1])
-    """Of the start; none: that of the snapshot, and 19 without one."""
+    """Redshift of the start; none: that of the snapshot, and 19 without one."""
     fixed_amplitude: Boolean = False
     paired: Boolean = False
     file: FilePath | None = None
@@ -137,55 +139,30 @@ class InitialConditionsConfig(Section):
 
 
 class ForceConfig(Section):
-    """Particle-mesh options; docs/force.md has the error and the cost of each."""
+    """Options of the particle-mesh force; docs/force.md has the error and the cost of each."""
 
-    assignment: Literal["cic", "tsc"] = "cic"
-    """Cloud shape of assignment and interpolation."""
-    gradient: Literal[4, 6, "spectral"] = 4
-    """Order of the central differences of the potential, two transforms; or ik, four."""
     deconvolve: Boolean = False
     """Divide out the windows of assignment and interpolation."""
-    fft_planning: Literal["estimate", "measure"] = "measure"
-    """FFTW plans chosen at once; or timed, and kept in the user's cache for later runs."""
-
-    @property
-    def solver(self) -> dict[str, Any]:
-        """The options of `coca.gravity.particle_mesh.ParticleMesh`."""
-        return self.model_dump(exclude={"fft_planning"})
-
-
-class IntegratorConfig(Section):
-    """How the motion is integrated; see docs of coca.integration.integrate and coca.integration.schemes."""
-
-    method: Literal["residual", "bullfrog", "fastpm"] = "residual"
-    kick: Literal["auto", "fitted", "gain", "explicit"] = "auto"
-    """Residual kicks: fitted steps (`coca.integration.fitted_kick`), the resolved gain, or neither. auto: fitted
-    where the table serves, else the gain in an emulated frame and explicit in others. A frame
-    that a force refutes gives way as `coca.run.method` says, whatever the kicks."""
-    table: FilePath | None = None
-    """A safetensors file of coca.commands.fit; none: the one shipped for the frame."""
-    step_exponent: Number | None = Field(None, gt=0.2, le=2)
-    """Edges of the steps at D_start + (D_end - D_start) (i/n)^exponent: 1 is uniform in D, less
-    is shorter late. None: 1, and what was fitted with fitted steps."""
-    gain: Number = Field(6.0, gt=0, le=100)
-    """Strength of the gain, see `coca.integration.integrate.ResidualKick`."""
 
 
 class EmulatorConfig(Section):
-    """The emulator's weights and arithmetic."""
+    """The emulator of method: coca."""
 
     weights: FilePath | None = None
-    """A safetensors file of coca.commands.train; none: the weights shipped with the package."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto: bfloat16 where the hardware multiplies it, else float32."""
-    slabs: Count = "auto"
-    """Pieces in which the network is done, with the same result; auto: as few as fit a GPU."""
+    """A safetensors file of coca train; none: the weights shipped with the package."""
+
+
+MethodName = Literal["coca", "fitted", "cola", "bullfrog", "fastpm", "pm"]
+FRAMES = {"coca": "emulator", "fitted": "lpt", "cola": "lpt"}
+"""Frames of reference of methods; the others have none."""
+WITHOUT_ESTIMATE = "bullfrog", "fastpm"
+"""Methods that do not measure how wrong a frame is."""
 
 
 Statistic = Literal[
     "power", "momentum", "displacement", "multipoles", "bispectrum", "pdf", "haloes"
 ]
-"""See docs/statistics.md."""
+"""Statistics of a snapshot; docs/statistics.md defines them."""
 
 
 class PDFConfig(Section):
@@ -214,9 +191,10 @@ class OutputConfig(Section):
     spectra: Boolean = True
     report: Boolean = True
     checkpoint_minutes: Number = Field(10.0, ge=0)
-    """Minutes between checkpoints of a run under way, see `coca.run.checkpoint`; 0 for every step."""
+    """Minutes between checkpoints of a run under way, see `coca.run.checkpoint`; 0 for every
+    step."""
     statistics: tuple[Statistic, ...] = ()
-    """Of every snapshot, on the first rank, see `coca.statistics.snapshot_tables`."""
+    """Statistics to write of every snapshot, on the first rank."""
     pdf: PDFConfig = PDFConfig()
     halo_particles: Boolean = False
     """Halo catalogues have their particles' ids too."""
@@ -280,16 +258,16 @@ def first_output(start: float) -> float:
     return start - LEAST_STEP * (1.0 + start)
 
 
-def check_mesh(particles: int, mesh: int, force: ForceConfig) -> None:
-    """Raise ValueError if a mesh, both per dimension, does not suit the particles or the force."""
+def check_mesh(particles: int, mesh: int) -> None:
+    """Raise ValueError if a mesh, both per dimension, does not suit the particles."""
     if particles % 2:
         raise ValueError(f"particles: found {particles}, wanted an even number")
     if mesh not in (particles, 2 * particles, 3 * particles):
         raise ValueError(f"mesh: found {mesh}, wanted 1, 2 or 3 times particles = {particles}")
-    if force.gradient != "spectral" and mesh <= force.gradient:
+    if mesh < LEAST_MESH:
         raise ValueError(
-            f"mesh: found {mesh}, wanted more than {force.gradient} cells for the central "
-            f"differences of force.gradient: {force.gradient}"
+            f"mesh: found {mesh}, wanted {LEAST_MESH} cells or more for the central differences "
+            "of the potential"
         )
 
 
@@ -306,9 +284,15 @@ class Config(Section):
     seed: Integer = Field(ge=0, lt=2**63)
     initial_conditions: InitialConditionsConfig = InitialConditionsConfig()
     force: ForceConfig = ForceConfig()
-    frame: Literal["rest", "lpt", "emulator"] = "emulator"
+    method: MethodName = "coca"
+    """coca: fitted steps in the emulator's frame. fitted: fitted steps in the frame of 2LPT,
+    without a network. cola: explicit kicks in the frame of 2LPT (Tassev et al. 2013). bullfrog,
+    fastpm, pm: leapfrogs without a frame, consistent with 2LPT, consistent with Zel'dovich, and
+    plain."""
     emulator: EmulatorConfig = EmulatorConfig()
-    integrator: IntegratorConfig = IntegratorConfig()
+    table: FilePath | None = None
+    """Fitted steps of methods coca and fitted, a safetensors file of coca fit; none: those shipped
+    with the package."""
     force_evaluations: Evaluations
     """Number of force evaluations, or auto: as few as the tolerance lets."""
     tolerance: Number | None = Field(None, gt=0)
@@ -317,13 +301,13 @@ class Config(Section):
     reference: ReferenceConfig | None = None
     ensemble: EnsembleConfig | None = None
     threads: Count = "auto"
-    """Of every rank; auto: the cores that its machine has for it."""
+    """Threads of every rank; auto: the cores that its machine has for it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Of the network; ranks of one machine take turns at its GPUs."""
+    """Where the network runs; ranks of one machine take turns at its GPUs."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        check_mesh(self.particles, self.mesh, self.force)
+        check_mesh(self.particles, self.mesh)
         self.output.pdf.check("output.pdf.radii", self.box_size)
         start = self.initial_conditions.redshift
         if start is not None and self.output.redshifts[0] > first_output(start):
@@ -337,32 +321,41 @@ class Config(Section):
                 f"ensemble: wanted a table, or no seeds with {given}: whatever the seed, runs from "
                 "its modes are the same"
             )
-        if self.integrator.method != "residual" and self.frame != "rest":
-            raise ValueError(
-                f"frame: found {self.frame}, wanted rest with "
-                f"integrator.method: {self.integrator.method}, which needs no frame"
-            )
-        if self.integrator.method != "residual" and self.force_evaluations == 0:
-            raise ValueError(
-                f"force_evaluations: found 0, wanted 1 or more with "
-                f"integrator.method: {self.integrator.method}"
-            )
-        if self.frame == "rest" and self.force_evaluations == 0:
-            raise ValueError(
-                "force_evaluations: found 0, wanted 1 or more with frame: rest, "
-                "where nothing else moves the particles"
-            )
+        self._check_method()
         if (self.force_evaluations == "auto") != (self.tolerance is not None):
             raise ValueError(
                 f"tolerance: found {self.tolerance}, wanted a number of Mpc/h with "
                 "force_evaluations: auto, and none otherwise"
             )
-        if self.tolerance is not None and self.integrator.method != "residual":
-            raise ValueError(
-                f"force_evaluations: found auto, wanted a number with integrator.method: "
-                f"{self.integrator.method}, which has no error estimate"
-            )
         return self
+
+    def _check_method(self) -> None:
+        """Raise ValueError for keys that the method does not know."""
+        if self.method not in FRAMES and self.force_evaluations == 0:
+            raise ValueError(
+                f"force_evaluations: found 0, wanted 1 or more with method: {self.method}, where "
+                "nothing else moves the particles"
+            )
+        if self.method in WITHOUT_ESTIMATE and self.tolerance is not None:
+            raise ValueError(
+                f"force_evaluations: found auto, wanted a number with method: {self.method}, which "
+                "has no error estimate"
+            )
+        if self.method != "coca" and self.emulator.weights is not None:
+            raise ValueError(
+                f"emulator.weights: found {self.emulator.weights}, wanted none with method: "
+                f"{self.method}, which has no network"
+            )
+        if self.method not in ("coca", "fitted") and self.table is not None:
+            raise ValueError(
+                f"table: found {self.table}, wanted none with method: {self.method}, whose steps "
+                "are not fitted"
+            )
+
+    @property
+    def frame(self) -> str:
+        """The method's frame of reference: emulator, lpt or rest."""
+        return FRAMES.get(self.method, "rest")
 
     @property
     def wanted_error(self) -> float:

@@ -13,7 +13,6 @@ from coca.configuration.run import (
     CosmologyConfig,
     Count,
     FilePath,
-    ForceConfig,
     Integer,
     Number,
     Section,
@@ -64,11 +63,10 @@ class SimulationsConfig(Section):
     redshift: Number = Field(19.0, gt=0, le=1000)
     """Start of the simulations; they end at z = 0."""
     force_evaluations: Integer = Field(32, ge=12, le=4096)
-    force: ForceConfig = ForceConfig()
 
     @model_validator(mode="after")
     def _mesh_fits(self) -> Self:
-        check_mesh(self.particles, self.mesh, self.force)
+        check_mesh(self.particles, self.mesh)
         return self
 
 
@@ -116,7 +114,8 @@ class TrainConfig(Section):
     threads: Count = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the network's products, as in `EmulatorConfig`; parameters and loss are float32."""
+    """Arithmetic of the network's products, auto: bfloat16 where the
+    hardware multiplies it; parameters and loss are float32."""
 
     @model_validator(mode="after")
     def _lattice_divides(self) -> Self:

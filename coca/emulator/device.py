@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
 from coca.emulator.layers import HALO
@@ -58,15 +56,11 @@ def bytes_per_particle(device: torch.device, precision: torch.dtype) -> int:
     return 332 if wide else 270
 
 
-def choose_slabs(
-    wanted: int | Literal["auto"], device: torch.device, planes: int, needed: int
-) -> int:
-    """In how many slabs the network is done.
+def choose_slabs(device: torch.device, planes: int, needed: int) -> int:
+    """In how many slabs the network is done: as few as fit the free memory of a GPU; one on a CPU.
 
     Parameters
     ----------
-    wanted : int or "auto"
-        auto: as few as fit the free memory of a GPU; one on a CPU.
     device : torch.device
     planes : int
         Of the network's coarsest level, which the number divides.
@@ -76,15 +70,8 @@ def choose_slabs(
     Raises
     ------
     ConfigError
-        The number does not divide the planes, or no number is enough.
+        No number is enough.
     """
-    if wanted != "auto":
-        if planes % wanted:
-            raise ConfigError(
-                f"emulator.slabs: found {wanted}, wanted a divisor of {planes}, the planes of the "
-                "network's coarsest level"
-            )
-        return wanted
     if device.type != "cuda":
         return 1
     free = torch.cuda.mem_get_info(device)[0]

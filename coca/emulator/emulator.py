@@ -20,7 +20,7 @@ from coca.errors import ConfigError, FileError
 from coca.files.safetensors import read_tensors, write_tensors
 from coca.frames import Frame, SeparableFrame, Term, lpt_terms
 from coca.initial_conditions.linear_fields import InitialConditions
-from coca.integration.fitted_kick import nonlinearity
+from coca.integration.fitted_kick import log_rms_density
 from coca.parallel.domain import Domain, check_ranks
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "quijote-2mpc.safetensors"
@@ -201,7 +201,7 @@ class Emulator:
         network = self.network.on(device).eval()
         inputs = features(domain, conditions.delta_k, conditions.psi1, conditions.psi2)
         inputs /= self.input_scale[:, None, None, None]
-        sigma = nonlinearity(domain, conditions.delta_k, 1.0)
+        sigma = log_rms_density(domain, conditions.delta_k, 1.0)
         style = style_of(self.architecture.styles, Omega_m, sigma, domain.cell).to(device)
         with torch.inference_mode():
             fields, edges = torch.from_numpy(inputs)[None].to(precision), edges_of(domain)
@@ -224,7 +224,7 @@ def edges_of(domain: Domain) -> Edges:
         if x.shape[2] > 2 * planes:  # the rest need not leave the device
             x = torch.cat((x[:, :, :planes], x[:, :, -planes:]), dim=2)
         by_planes = x[0].permute(1, 2, 3, 0).contiguous().cpu()
-        found = domain.edges(by_planes.view(torch.uint8).numpy(), planes, planes, "network")
+        found = domain.ghost_planes(by_planes.view(torch.uint8).numpy(), planes, planes, "network")
         tensors = (torch.from_numpy(edge).view(x.dtype).to(x.device) for edge in found)
         before, after = (tensor.permute(3, 0, 1, 2)[None] for tensor in tensors)
         return before, after

@@ -22,7 +22,7 @@ from coca.emulator.training_set import SimulationSet, read_map
 from coca.errors import FileError
 from coca.files.safetensors import read_tensors, write_tensors
 from coca.initial_conditions import lpt
-from coca.integration.fitted_kick import nonlinearity
+from coca.integration.fitted_kick import log_rms_density
 from coca.parallel.domain import Domain
 
 SCALE_SIMULATIONS = 16
@@ -120,7 +120,7 @@ class Examples:
         """Of simulation `i`, see `coca.emulator.network.style_of`."""
         if i not in self._ln_sigma:
             delta_k = lpt.density_of_displacement(self.domain, self.simulations.load(i)[0])
-            self._ln_sigma[i] = nonlinearity(self.domain, delta_k, 1.0)
+            self._ln_sigma[i] = log_rms_density(self.domain, delta_k, 1.0)
         return self._ln_sigma[i]
 
     def _fields(self, i: int) -> np.ndarray:
@@ -140,7 +140,7 @@ class Examples:
         targets = (self.scales.rotation.astype(np.float32) @ rows).reshape(len(rows), 3, -1)
         targets = targets.swapaxes(0, 1).reshape(3 * len(rows), -1)
         fields = torch.from_numpy(np.concatenate([inputs, targets]).T).to(torch.bfloat16)
-        bits, n = fields.contiguous().view(torch.uint16).numpy(), self.domain.n
+        bits, n = fields.contiguous().view(torch.uint16).numpy(), self.domain.n_side
         with whole_file(path) as temporary, temporary.open("wb") as file:
             np.save(file, tiled(bits.reshape(n, n, n, -1)))
 

@@ -37,7 +37,7 @@ def features(domain: Domain, delta_k: np.ndarray, psi1: np.ndarray, psi2: np.nda
     -------
     array (CHANNELS, planes, n, n) float32
     """
-    fft, kf = domain.transform(domain.n), domain.kf
+    fft, kf = domain.transform(domain.n_side), domain.kf
     out, work, smooth = fft.empty(CHANNELS), fft.empty_k(), fft.empty_k()
     out[0:3], out[3:6] = psi1.reshape(3, *fft.shape), psi2.reshape(3, *fft.shape)
     green = partial(kernels.fourier.inverse_laplacian, kf=kf, scale=-1.0, assignment=0)

@@ -47,9 +47,9 @@ def load_network(
     """The emulator of a configuration, for a lattice of particles; errors as in `make_plan`."""
     ranks = ranks or OneRank()
     where, emulator = choose_device(device, ranks.node.rank), Emulator.load(options.weights)
-    precision = choose_precision(options.precision, where)
+    precision = choose_precision("auto", where)
     planes = max(1, particles // emulator.architecture.divisor // ranks.size)
     each = bytes_per_particle(where, precision)
     needed = each * particles**3 // ranks.size * sharers(where, ranks.node.ranks)
-    slabs = choose_slabs(options.slabs, where, planes, needed)
+    slabs = choose_slabs(where, planes, needed)
     return Network(emulator, where, precision, slabs, each)

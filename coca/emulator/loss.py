@@ -73,7 +73,7 @@ class Loss:
         self.examples, self.domain, self.count = examples, examples.domain, count
         self._scale = np.repeat(examples.scales.outputs[:count], 3).astype(np.float32)
         self._metric = velocity_metric(examples)
-        self._meshes = [Mesh(self.domain, self.domain.n) for _ in range(2)]
+        self._meshes = [Mesh(self.domain, self.domain.n_side) for _ in range(2)]
         self._variances: dict[int, tuple[float, float]] = {}
 
     def __call__(
@@ -125,7 +125,7 @@ class Loss:
             cells.numpy(),
             self._scale,
             example.fields,
-            *example.symmetry.cells(self.domain.n),
+            *example.symmetry.cells(self.domain.n_side),
             np.array(example.symmetry.axes),
             np.array(example.symmetry.signs, np.float32),
             CHANNELS,
@@ -166,7 +166,7 @@ class Loss:
         """Fraction left of the density, and its derivative in the emulated positions (3, N)."""
         for mesh, positions in zip(self._meshes, x, strict=True):
             mesh.paint(positions)
-        true, difference = (mesh.field[..., : self.domain.n] for mesh in self._meshes)
+        true, difference = (mesh.field[..., : self.domain.n_side] for mesh in self._meshes)
         variance = float(np.square(true - np.float32(1)).sum(dtype=np.float64))
         difference -= true
         fraction = float(np.square(difference).sum(dtype=np.float64)) / variance

@@ -78,8 +78,8 @@ class Optimiser:
             matrices = [p for p in parameters if p.ndim > 1]
             torch._foreach_mul_(matrices, 1.0 - rate * decay)
             torch._foreach_add_(parameters, updates, alpha=-rate)
-            for p in parameters:
-                p.grad = None
+            for name in names:
+                self.parameters[name].grad = None
 
     def _gradients(self, names: list[str]) -> list[Tensor]:
         return [g for name in names if (g := self.parameters[name].grad) is not None]

@@ -126,7 +126,7 @@ class Trainer:
             outputs = self._apply(self.average.network, example)
             losses.append(self.loss(outputs, example, 1.0, np.zeros(3))[0])
             true, emulated = self.loss.errors(outputs, example, 1.0)[1]
-            shells = particle_spectra(self.domain, 2 * self.domain.n, emulated, true)
+            shells = particle_spectra(self.domain, 2 * self.domain.n_side, emulated, true)
             spectra.append(shells.at(VALIDATION_K))
         power = [float(s.ratio) - 1.0 for s in spectra]
         return Validation(
@@ -262,7 +262,7 @@ def decay_start(total: int, decay: float) -> int:
 def domain_of(config: TrainConfig, threads: int) -> Domain:
     """The box of the training simulations."""
     sims = config.simulations
-    return Domain(sims.box_size, sims.particles, threads, sims.force.fft_planning)
+    return Domain(sims.box_size, sims.particles, threads)
 
 
 def _architecture(config: TrainConfig) -> Architecture:

@@ -23,7 +23,7 @@ from coca.integration.reference import bullfrog_run
 from coca.parallel.domain import Domain
 
 
-class Simulation(NamedTuple):
+class TrainingSimulation(NamedTuple):
     """What the trainer keeps of one simulation."""
 
     cosmology: Cosmology
@@ -31,7 +31,7 @@ class Simulation(NamedTuple):
     D_start: float
 
 
-def planned_simulations(config: SimulationsConfig) -> list[Simulation]:
+def planned_simulations(config: SimulationsConfig) -> list[TrainingSimulation]:
     """Cosmologies on a Latin hypercube and seeds; the validation set stands last."""
     ranges = config.cosmology.model_dump()
     points = latin_hypercube(ranges, config.training, config.seed)
@@ -39,7 +39,7 @@ def planned_simulations(config: SimulationsConfig) -> list[Simulation]:
     cosmologies = [Cosmology(**point) for point in points]
     a = scale_factor(config.redshift)
     return [
-        Simulation(cosmology, config.seed + i, float(cosmology.D1(a)))
+        TrainingSimulation(cosmology, config.seed + i, float(cosmology.D1(a)))
         for i, cosmology in enumerate(cosmologies)
     ]
 
@@ -51,7 +51,7 @@ def training_times(config: SimulationsConfig) -> np.ndarray:
 
 
 def make_simulation(
-    config: SimulationsConfig, domain: Domain, force: ParticleMesh, simulation: Simulation
+    config: SimulationsConfig, domain: Domain, force: ParticleMesh, simulation: TrainingSimulation
 ) -> tuple[linear_fields.InitialConditions, np.ndarray]:
     """Run one simulation.
 
@@ -89,7 +89,7 @@ class SimulationSet:
         self.config, self.domain = config, domain
         self.planned = planned_simulations(config)
         self.basis: TimeFunctions = orthonormal_polynomials(training_times(config))
-        identity = config.model_dump_json(exclude={"directory": True, "force": {"fft_planning"}})
+        identity = config.model_dump_json(exclude={"directory"})
         self.key = hashlib.sha256(identity.encode()).hexdigest()[:12]
         config.directory.mkdir(parents=True, exist_ok=True)
 
@@ -114,9 +114,7 @@ class SimulationSet:
         for i in (*self.validation, *self.training):
             path = self.path(i)
             if not path.exists():
-                force = force or ParticleMesh(
-                    self.domain, self.config.mesh, **self.config.force.solver
-                )
+                force = force or ParticleMesh(self.domain, self.config.mesh)
                 conditions, rows = make_simulation(self.config, self.domain, force, self.planned[i])
                 fields = np.concatenate(
                     [conditions.psi1, conditions.psi2, rows.reshape(-1, rows.shape[1] // 3)]

@@ -41,8 +41,8 @@ class OwnEmulator:
         steps = np.diff(self.knots, prepend=0.0)
         if self.knots.ndim != 1 or len(self.knots) < 2 or not (steps > 0).all():
             raise ConfigError(
-                f"frame: found knots {list(knots)}, wanted two or more growth factors above 0 in "
-                "increasing order"
+                f"emulator: found knots {list(knots)}, wanted two or more growth factors above "
+                "0 in increasing order"
             )
 
     @classmethod
@@ -72,7 +72,7 @@ class OwnEmulator:
         found = np.asarray(self._displacement(D), np.float32)
         if found.ndim != 2 or len(found) != 3 or not np.isfinite(found).all():
             raise ConfigError(
-                f"frame: found an array {found.shape} at D = {D:g}, wanted (3, N) finite numbers"
+                f"emulator: found an array {found.shape} at D = {D:g}, wanted (3, N) finite numbers"
             )
         return found
 

@@ -37,7 +37,7 @@ class Header(NamedTuple):
     particles: int
     """Number of dark-matter particles in all files."""
     mass: float
-    """Of one particle, Msun/h."""
+    """Mass of one particle, Msun/h."""
 
     @property
     def redshift(self) -> float:

@@ -11,8 +11,8 @@ import numpy as np
 import pyfftw
 
 from coca import kernels
-from coca.parallel.domain import Domain
-from coca.parallel.particle_exchange import Travel
+from coca.parallel.domain import Box
+from coca.parallel.particle_exchange import ParticleExchange
 
 CLOUDS = {"cic": kernels.assignment.CIC, "tsc": kernels.assignment.TSC}
 GHOSTS = "ghost planes"
@@ -23,7 +23,7 @@ class Mesh:
 
     Parameters
     ----------
-    domain : Domain
+    box : Box
     n : int
         Cells per dimension.
     assignment : {"cic", "tsc"}
@@ -39,12 +39,12 @@ class Mesh:
         The same memory, see `coca.parallel.fft`.
     """
 
-    def __init__(self, domain: Domain, n: int, assignment: str = "cic", order: int = 0):
-        self._domain, self._n, self._order = domain, n, order
+    def __init__(self, box: Box, n: int, assignment: str = "cic", order: int = 0):
+        self._box, self._n, self._order = box, n, order
         self._cloud = CLOUDS[assignment]
         self._below, self._above = order // 2 - self._cloud[0], order // 2 + self._cloud[-1]
-        self._inverse_cell = n / domain.box_size
-        fft = domain.transform(n)
+        self._inverse_cell = n / box.box_size
+        fft = box.transform(n)
         planes = fft.shape[0]
         plane = (n, 2 * (n // 2 + 1))
         offset = -(4 * self._below * plane[0] * plane[1]) % pyfftw.simd_alignment // 4
@@ -55,7 +55,7 @@ class Mesh:
         self.modes = fft.modes(self.field)
         self._slab = (fft.first, planes, self._below)
 
-    def paint(self, x: np.ndarray, ordered: bool = True) -> Travel:
+    def paint(self, x: np.ndarray, ordered: bool = True) -> ParticleExchange:
         """Fill the mesh with the number of particles per cell.
 
         Parameters
@@ -67,7 +67,7 @@ class Mesh:
 
         Returns
         -------
-        Travel
+        ParticleExchange
             To read at the same positions.
 
         Raises
@@ -75,73 +75,71 @@ class Mesh:
         FloatingPointError
             Some positions are not finite.
         """
-        travel = self._domain.travel(x, self._n, self._cloud)
+        exchange = self._box.exchange_particles(x, self._n, self._cloud)
         where = (self._inverse_cell, self._padded, self._slab, self._cloud)
-        kernels.assignment.paint(x, *where, self._domain.lattice if ordered else None)
-        if travel.guests.size:
-            kernels.assignment.paint(travel.guests, *where, clear=False)
+        kernels.assignment.paint(x, *where, self._box.lattice if ordered else None)
+        if exchange.received.size:
+            kernels.assignment.paint(exchange.received, *where, clear=False)
         self._hand_on()
-        return travel
+        return exchange
 
-    def read(self, x: np.ndarray, travel: Travel, out: np.ndarray) -> None:
+    def read(self, x: np.ndarray, exchange: ParticleExchange, out: np.ndarray) -> None:
         """Interpolate the mesh at the particles, out (N,); arguments as for `paint`."""
         self._fill_ghosts(-self._cloud[0], self._cloud[-1])
         where = (self._inverse_cell, self._padded, self._slab)
-        values = np.empty(travel.guests.shape[1], np.float32)
+        values = np.empty(exchange.received.shape[1], np.float32)
         if values.size:
-            kernels.assignment.read(travel.guests, *where, values, self._cloud)
-        travel.send_back(values)
-        kernels.assignment.read(x, *where, out, self._cloud, self._domain.lattice)
-        travel.come_home(out)
+            kernels.assignment.read(exchange.received, *where, values, self._cloud)
+        exchange.send_back(values)
+        kernels.assignment.read(x, *where, out, self._cloud, self._box.lattice)
+        exchange.return_values(out)
 
     def read_gradient(
-        self, x: np.ndarray, travel: Travel, out: np.ndarray, laplacian: np.ndarray
+        self, x: np.ndarray, exchange: ParticleExchange, out: np.ndarray, laplacian: np.ndarray
     ) -> None:
         """Interpolate the gradient (3, N) at the particles, and the Laplacian where there is
         room for it, (N,) or (0,); `out` may be `x`. Other arguments as for `paint`."""
         self._fill_ghosts(self._below, self._above)
-        self._read_gradient(x, travel, out, laplacian, self._domain.lattice)
+        self._read_gradient(x, exchange, out, laplacian, self._box.lattice)
 
     def read_gradient_again(self, x: np.ndarray) -> np.ndarray:
         """The gradient (3, M) at any positions (3, M), once `read_gradient` has been called."""
         out = np.empty_like(x)
-        travel = self._domain.travel(x, self._n, self._cloud)
-        self._read_gradient(x, travel, out, np.empty(0, np.float32), None)
+        exchange = self._box.exchange_particles(x, self._n, self._cloud)
+        self._read_gradient(x, exchange, out, np.empty(0, np.float32), None)
         return out
 
     def _read_gradient(
         self,
         x: np.ndarray,
-        travel: Travel,
+        exchange: ParticleExchange,
         out: np.ndarray,
         laplacian: np.ndarray,
         lattice: tuple[int, int, int] | None,
     ) -> None:
         where = (self._inverse_cell, self._padded, self._slab)
         how = {"order": self._order, "cloud": self._cloud}
-        guests = travel.guests
-        values = np.empty((4 if laplacian.size else 3, guests.shape[1]), np.float32)
-        if guests.size:
+        received = exchange.received
+        values = np.empty((4 if laplacian.size else 3, received.shape[1]), np.float32)
+        if received.size:
             kernels.gradient.read_gradient(
-                guests, *where, values[:3], **how, laplacian=values[3:].reshape(-1)
+                received, *where, values[:3], **how, laplacian=values[3:].reshape(-1)
             )
-        travel.send_back(*values)
+        exchange.send_back(*values)
         kernels.gradient.read_gradient(x, *where, out, **how, lattice=lattice, laplacian=laplacian)
-        travel.come_home(*out, *([laplacian] if laplacian.size else []))
+        exchange.return_values(*out, *([laplacian] if laplacian.size else []))
 
     def _hand_on(self) -> None:
         """Add what was assigned to ghost planes where it belongs."""
         first, last = self._below, self._below + len(self.field)
         reach = self._cloud[-1]
-        self.field[:reach] += self._domain.shift(self._padded[last : last + reach], 1, GHOSTS)
+        self.field[:reach] += self._box.shift(self._padded[last : last + reach], 1, GHOSTS)
         reach = -self._cloud[0]
         if reach:
-            self.field[-reach:] += self._domain.shift(
-                self._padded[first - reach : first], -1, GHOSTS
-            )
+            self.field[-reach:] += self._box.shift(self._padded[first - reach : first], -1, GHOSTS)
 
     def _fill_ghosts(self, below: int, above: int) -> None:
         first, last = self._below, self._below + len(self.field)
-        before, after = self._domain.edges(self.field, below, above, GHOSTS)
+        before, after = self._box.ghost_planes(self.field, below, above, GHOSTS)
         self._padded[first - below : first] = before
         self._padded[last : last + above] = after

@@ -11,7 +11,7 @@ import numpy as np
 from coca import kernels
 from coca.gravity.mesh import CLOUDS, Mesh
 from coca.parallel.domain import Domain
-from coca.parallel.particle_exchange import Travel
+from coca.parallel.particle_exchange import ParticleExchange
 
 Gradient = Literal["spectral", 4, 6]
 
@@ -89,24 +89,26 @@ class ParticleMesh:
             Positions are not finite.
         """
         out = np.empty_like(x) if out is None else out
-        travel = self._potential.paint(x)
+        exchange = self._potential.paint(x)
         delta = np.empty(x.shape[1] if density else 0, np.float32)
         if self._component is None:
             self._fft.convolve(self._potential.modes, self._green)
-            self._potential.read_gradient(x, travel, out, delta)
+            self._potential.read_gradient(x, exchange, out, delta)
         else:
             if density:
-                self._read_density(x, travel, delta)
-            self._spectral(x, travel, self._component, out)
+                self._read_density(x, exchange, delta)
+            self._spectral(x, exchange, self._component, out)
             return Acceleration(out, delta)
         return Acceleration(out, delta, self._potential.read_gradient_again)
 
-    def _read_density(self, x: np.ndarray, travel: Travel, delta: np.ndarray) -> None:
-        self._potential.read(x, travel, delta)
+    def _read_density(self, x: np.ndarray, exchange: ParticleExchange, delta: np.ndarray) -> None:
+        self._potential.read(x, exchange, delta)
         delta *= np.float32(self.mesh**3 / self.domain.particles)
         delta -= np.float32(1)
 
-    def _spectral(self, x: np.ndarray, travel: Travel, component: Mesh, out: np.ndarray) -> None:
+    def _spectral(
+        self, x: np.ndarray, exchange: ParticleExchange, component: Mesh, out: np.ndarray
+    ) -> None:
         """Fill `out` with each component of the gradient, transformed and read in turn."""
         phi = self._potential
         self._fft.forward(phi.field, phi.modes, self._green)
@@ -114,4 +116,4 @@ class ParticleMesh:
         for axis in range(3):
             ik = partial(kernels.fourier.gradient, kf=self.domain.kf, axis=axis, scale=1.0)
             self._fft.backward(phi.modes, component.field, ik, component.modes)
-            component.read(x, travel, out[axis])
+            component.read(x, exchange, out[axis])

@@ -17,7 +17,7 @@ from coca.configuration.run import START_RANGE, Config
 from coca.cosmology.background import RHO_CRIT, Cosmology
 from coca.errors import ConfigError, FileError
 from coca.files.snapshot_reader import Files, Header, find_files, read_header, read_ids, read_rows
-from coca.frames import HeldFrame
+from coca.frames import SnapshotFrame
 from coca.initial_conditions import lpt
 from coca.initial_conditions.linear_fields import InitialConditions
 from coca.parallel.domain import Domain
@@ -26,7 +26,7 @@ KEY = "initial_conditions.snapshot"
 EACH, ALL = 2**18, 2**21
 """Most rows that a rank and that all ranks read in a round: nobody is sent more."""
 BYTES = 250 * EACH
-"""Of the arrays of a round."""
+"""Bytes of the arrays of a round."""
 SAME, SAME_REDSHIFT, SAME_MASS = 1e-5, 1e-4, 5e-3
 """Differences to the configuration: relative, of single precision and rounded text; absolute, of
 the redshift; relative, of the mass, for which codes know G to some digits."""
@@ -35,7 +35,8 @@ MOST_CELLS = 8.0
 OFFSET_DIGITS = 3
 """Decimals, in cells, of the lattice's offset; a mean below them is the particles' own."""
 LEAST_CORRELATION, MOST_GROWTH = 0.9, 0.3
-"""Of displacements and velocities: beyond, one of them is not what it should be."""
+"""Least correlation of displacements and velocities, and most that their growth rate may be off:
+beyond, one of them is not what it should be."""
 SAME_GROWTH, SAME_SECOND = 5e-3, 5e-3
 """Relative differences of velocities and of second orders of which nothing is said."""
 
@@ -48,7 +49,7 @@ class Displaced(NamedTuple):
     u: np.ndarray
     """Peculiar velocity, array (3, N) float32, km/s."""
     offset: np.ndarray
-    """Of the snapshot's lattice from ours, array (3,), Mpc/h."""
+    """Offset of the snapshot's lattice from ours, array (3,), Mpc/h."""
 
 
 def check_header(config: Config, path: Path) -> Header:
@@ -124,7 +125,7 @@ def from_snapshot(domain: Domain, cosmology: Cosmology, path: Path, D: float) ->
     found = D * _product(domain, vel, psi2) - _product(domain, disp, psi2)
     second = found / determinant / _product(domain, psi2, psi2)
     return InitialConditions(
-        delta_k, psi1, psi2, HeldFrame(D, disp, vel), _remarks(offset, growth, second)
+        delta_k, psi1, psi2, SnapshotFrame(D, disp, vel), _remarks(offset, growth, second)
     )
 
 
@@ -240,7 +241,7 @@ def _arrivals(domain: Domain, files: Files, path: Path, first: int) -> Iterator[
 
 def _displacements(domain: Domain, x: np.ndarray, index: np.ndarray) -> np.ndarray:
     """x - q to the nearest image of the site, in double precision."""
-    n = domain.n
+    n = domain.n_side
     disp = x - domain.cell * np.stack([index // n**2, index // n % n, index % n])
     return disp - domain.box_size * np.rint(disp / domain.box_size)
 

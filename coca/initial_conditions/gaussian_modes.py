@@ -31,7 +31,7 @@ def white_noise_modes(
     array (n, rows, n//2+1) complex64
         As `coca.parallel.fft` lays them out.
     """
-    fft = domain.transform(domain.n)
+    fft = domain.transform(domain.n_side)
     modes = fft.empty_k()
     kernels.noise.gaussian_modes(modes, fft.first, seed, fixed_amplitude)
     return -modes if paired else modes
@@ -39,12 +39,12 @@ def white_noise_modes(
 
 def modes_of_white_noise(domain: Domain, noise: np.ndarray) -> np.ndarray:
     """Unit-variance modes of unit-variance white noise, this rank's planes (planes, n, n)."""
-    fft = domain.transform(domain.n)
+    fft = domain.transform(domain.n_side)
     field = fft.empty()
     field[:] = noise
     modes = fft.forward(field)
     modes *= np.float32(domain.particles**-0.5)
-    half, rows = domain.n // 2, _rows(domain)
+    half, rows = domain.n_side // 2, _rows(domain)
     modes[half], modes[:, rows == half], modes[:, :, half] = 0, 0, 0
     modes[0, rows == 0, 0] = 0
     return modes
@@ -60,17 +60,17 @@ def linear_density(domain: Domain, modes: np.ndarray, power: LinearPower) -> np.
         Unit variance; scaled in place and returned.
     power : LinearPower
     """
-    m = np.fft.fftfreq(domain.n, 1.0 / domain.n) ** 2
-    rows, last = m[_rows(domain)], m[: domain.n // 2 + 1]
-    squares = np.arange(int(3 * (domain.n // 2) ** 2) + 1)
+    m = np.fft.fftfreq(domain.n_side, 1.0 / domain.n_side) ** 2
+    rows, last = m[_rows(domain)], m[: domain.n_side // 2 + 1]
+    squares = np.arange(int(3 * (domain.n_side // 2) ** 2) + 1)
     amplitude = np.sqrt(power(domain.kf * np.sqrt(squares)) / domain.box_size**3)
     amplitude = amplitude.astype(np.float32)
-    for i in range(domain.n):
+    for i in range(domain.n_side):
         modes[i] *= amplitude[(m[i] + rows[:, None] + last[None, :]).astype(np.int64)]
     return modes
 
 
 def _rows(domain: Domain) -> np.ndarray:
     """Numbers of this rank's rows of modes along y."""
-    fft = domain.transform(domain.n)
+    fft = domain.transform(domain.n_side)
     return np.arange(fft.first, fft.first + fft.shape_k[1])

@@ -11,7 +11,7 @@ import numpy as np
 from coca.cosmology.background import Cosmology
 from coca.cosmology.linear_power import LinearPower
 from coca.errors import FileError
-from coca.frames import Frame, HeldFrame, lpt_frame
+from coca.frames import Frame, SnapshotFrame, lpt_frame
 from coca.initial_conditions import gaussian_modes, lpt
 from coca.parallel.domain import Domain
 
@@ -29,7 +29,7 @@ class InitialConditions:
     """First-order displacement (3, N) float32, Mpc/h."""
     psi2: np.ndarray
     """Second-order displacement (3, N) float32, Mpc/h."""
-    held: HeldFrame | None = None
+    snapshot: SnapshotFrame | None = None
     """What the particles do at the start where that is not 2LPT to the last bit."""
     remarks: tuple[str, ...] = ()
     """Lines on what was found in a snapshot."""
@@ -46,7 +46,8 @@ def from_seed(
     fixed_amplitude: bool = False,
     paired: bool = False,
 ) -> InitialConditions:
-    """Gaussian initial conditions; see `coca.initial_conditions.gaussian_modes.white_noise_modes`."""
+    """Gaussian initial conditions; see
+    `coca.initial_conditions.gaussian_modes.white_noise_modes`."""
     return from_modes(
         domain, power, gaussian_modes.white_noise_modes(domain, seed, fixed_amplitude, paired)
     )
@@ -79,7 +80,7 @@ def from_file(domain: Domain, power: LinearPower, path: Path) -> InitialConditio
     """
     first = domain.first_plane
     with domain.together():
-        name, data = _read(path, domain.n, slice(first, first + domain.lattice[0]))
+        name, data = _read(path, domain.n_side, slice(first, first + domain.lattice[0]))
         _check_size(path, name, data, {"white_noise": MOST_NOISE, "psi1": domain.box_size}[name])
     if name == "white_noise":
         return from_modes(domain, power, gaussian_modes.modes_of_white_noise(domain, data))

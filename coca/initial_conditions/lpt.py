@@ -38,7 +38,7 @@ def second_order(domain: Domain, delta_k: np.ndarray) -> np.ndarray:
 
     Parameters and shape as in `first_order`.
     """
-    fft, kf = domain.transform(domain.n), domain.kf
+    fft, kf = domain.transform(domain.n_side), domain.kf
     phi_k, work = _potential(domain, delta_k), fft.empty_k()
 
     def second_derivative(i: int, j: int) -> np.ndarray:
@@ -57,7 +57,7 @@ def second_order(domain: Domain, delta_k: np.ndarray) -> np.ndarray:
 
 def density_of_displacement(domain: Domain, psi1: np.ndarray) -> np.ndarray:
     """Modes of delta_lin = -div Psi1 of a given linear displacement (3, N), as `first_order`."""
-    fft = domain.transform(domain.n)
+    fft = domain.transform(domain.n_side)
     psi_k, delta_k = fft.empty_k(3), fft.empty_k()
     for axis in range(3):
         fft.forward(psi1[axis].reshape(fft.shape), psi_k[axis])
@@ -70,7 +70,7 @@ def _green(domain: Domain, cells: int = 1) -> Multiply:
 
 
 def _potential(domain: Domain, delta_k: np.ndarray) -> np.ndarray:
-    fft = domain.transform(domain.n)
+    fft = domain.transform(domain.n_side)
     phi_k = fft.empty_k()
     phi_k[:] = delta_k
     fft.multiply(phi_k, _green(domain))
@@ -78,7 +78,7 @@ def _potential(domain: Domain, delta_k: np.ndarray) -> np.ndarray:
 
 
 def _gradient(domain: Domain, phi_k: np.ndarray, sign: float) -> np.ndarray:
-    fft = domain.transform(domain.n)
+    fft = domain.transform(domain.n_side)
     out, work = domain.empty_particles(), fft.empty_k()
     for axis in range(3):
         ik = partial(kernels.fourier.gradient, kf=domain.kf, axis=axis, scale=sign)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coca.integration.fitted_table import FittedSteps
+from coca.integration.fitted_table import FittedCount
 from coca.integration.kicks import Evaluation
 
 AMPLITUDE, EXPONENT = 1.25, 0.85
@@ -26,7 +26,7 @@ class Trust(NamedTuple):
         return 0.0 if self.error is None else self.error / tolerance
 
 
-def estimate_error(evaluations: list[Evaluation], table: FittedSteps | None) -> Trust:
+def estimate_error(evaluations: list[Evaluation], table: FittedCount | None) -> Trust:
     """Estimate the rms position error, against converged steps, that is left after a run.
 
     The residual acceleration s of a particle stands for a displacement s / kappa where the
@@ -39,14 +39,14 @@ def estimate_error(evaluations: list[Evaluation], table: FittedSteps | None) -> 
     ----------
     evaluations : list of Evaluation
         Empty for velocity kicks and where no force was evaluated.
-    table : FittedSteps or None
+    table : FittedCount or None
         Where the steps were fitted.
     """
     if not evaluations:
         why = "no force has measured a residual"
         return Trust(None, f"no error estimate ({why}); compare with a reference run")
     errors = np.array([evaluation.error_rms for evaluation in evaluations])
-    amplitude, exponent = table.error_fits[len(evaluations)] if table else (AMPLITUDE, EXPONENT)
+    amplitude, exponent = table.error_fit if table else (AMPLITUDE, EXPONENT)
     error = float(amplitude * np.sqrt(np.mean(errors**2) / 3.0) ** exponent)
     last = evaluations[-1]
     return Trust(

@@ -6,13 +6,13 @@ its residual now, its residual velocity, the residual acceleration here and a st
 
     (e, H w)(D1) = (M + M_fit) (e, H w, H^2 s, H^2 s before).
 
-M is the explicit kick and drift, and M_fit what is fitted on simulations by `coca.commands.fit`, for each
-class of density now and a step before, the same in all directions; between two classes it goes over
-from one to the other. Features that vanish stay so:
-a frame without residual is followed exactly. Where haloes turn faster than the step, what
-`coca.integration.substeps` finds of their particles comes on top. The last step's row for e is fitted to the
-power spectrum and the correlation of the density, since the mean position of a particle in a halo
-is more central than the particle.
+M is the explicit kick and drift, and M_fit what is fitted on simulations by `coca fit`,
+for each class of density now and a step before, the same in all directions; between two classes it
+goes over from one to the other. Features that vanish stay so: a frame without residual is followed
+exactly. Where haloes turn faster than the step, what `coca.integration.substeps` finds of their
+particles comes on top. The last step's row for e is fitted to the power spectrum and the
+correlation of the density, since the mean position of a particle in a halo is more central than the
+particle.
 
 All lengths scale with the particle spacing, so that M_fit depends on the number of steps, which
 of them it is, and how nonlinear the box is at the end, ln(D_end sigma), sigma the rms linear
@@ -30,17 +30,18 @@ from coca.cosmology.background import Cosmology
 from coca.frames import Frame
 from coca.gravity.particle_mesh import Acceleration
 from coca.integration import substeps
-from coca.integration.fitted_table import CLASSES, DENSITIES, DENSITIES_BEFORE, FittedSteps
-from coca.integration.kicks import Evaluation, evaluation_of
+from coca.integration.fitted_table import CLASSES, DENSITIES, DENSITIES_BEFORE, FittedCount
+from coca.integration.kicks import Evaluation, FrameKick
 from coca.integration.schemes import Step
-from coca.integration.substeps import Followers
+from coca.integration.substeps import SubStepper
 from coca.parallel.domain import Domain
 from coca.particles import State
 
 SHARPENING = 0.3
-"""Of what keeps each class's mean: with it the power at k = 1 h/Mpc is that of sharp edges."""
+"""Share of what would keep each class's mean: with it the power at k = 1 h/Mpc is that of classes
+with sharp edges."""
 MODES_AT_A_TIME = 2**20
-"""Whose squares `nonlinearity` has in memory."""
+"""Whose squares `log_rms_density` has in memory."""
 
 
 def explicit_matrix(step: Step) -> np.ndarray:
@@ -81,18 +82,18 @@ def _mixing(edges: np.ndarray) -> np.ndarray:
     return mixing + np.diag(1.0 - mixing.sum(axis=1))
 
 
-def nonlinearity(domain: Domain, delta_k: np.ndarray, D_end: float) -> float:
+def log_rms_density(domain: Domain, delta_k: np.ndarray, D_end: float) -> float:
     """ln(D_end sigma), sigma the rms of linear density modes (n, n, n//2+1) at D = 1."""
     power = np.zeros(delta_k.shape[2])
     for planes in np.array_split(delta_k, -(-delta_k.size // MODES_AT_A_TIME)):
         squares = np.square(planes.real) + np.square(planes.imag)
         power += squares.sum(axis=(0, 1), dtype=np.float64)
-    inner = slice(1, -1 if domain.n % 2 == 0 else None)
+    inner = slice(1, -1 if domain.n_side % 2 == 0 else None)
     variance = domain.sum(float(power.sum() + power[inner].sum()))
     return float(np.log(max(D_end * np.sqrt(variance), 1e-6)))
 
 
-class FittedKick:
+class FittedKick(FrameKick):
     """Takes the residual to the end of the step, displacement and velocity.
 
     Parameters
@@ -100,14 +101,12 @@ class FittedKick:
     domain : Domain
     cosmology : Cosmology
     frame : Frame
-    table : FittedSteps
-    steps : sequence of Step
-        All steps of the run, with the table's edges.
-    nonlinearity : float
-        See `nonlinearity`.
+    steps : list of Step
+        All steps of the run, with the boundaries that were fitted.
+    substep_threshold : float or None
+        Squared phase beyond which particles have sub-steps; without one none have.
     """
 
-    needs_density = True
     moves = True
 
     def __init__(
@@ -115,51 +114,71 @@ class FittedKick:
         domain: Domain,
         cosmology: Cosmology,
         frame: Frame,
-        table: FittedSteps,
         steps: list[Step],
-        nonlinearity: float,
+        substep_threshold: float | None,
     ):
-        self.domain, self.cosmology, self.frame, self.steps = domain, cosmology, frame, steps
-        deviations = np.einsum(
-            "k,sk...->s...", table.weights(len(steps), nonlinearity), table.matrices[len(steps)]
-        )
-        self._matrices = [
-            np.ascontiguousarray(explicit_matrix(step) + sharpened(deviation), np.float32)
-            for step, deviation in zip(steps, deviations, strict=True)
-        ]
-        self._follow = Followers(domain, cosmology, frame, steps, table.phases.get(len(steps)))
-        n, nobody = frame.n_particles, substeps.nobody()
+        super().__init__(domain, cosmology, frame)
+        self._steps = steps
+        self._matrices: dict[Step, np.ndarray] = {}
+        self._sub_steps = SubStepper(domain, cosmology, frame, steps, substep_threshold)
+        self.changes = substeps.no_substeps()
+        """What sub-steps add to the step that was measured last."""
         self.memory = {
-            "before": np.zeros((3, n), np.float32),
-            "delta_before": np.full(n, -1.0, np.float32),
-            "who": nobody.who,
-            "ahead": nobody.ahead,
+            "before": np.zeros((3, frame.n_particles), np.float32),
+            "delta_before": np.full(frame.n_particles, -1.0, np.float32),
+            "indices": self.changes.indices,
+            "ahead": self.changes.ahead,
         }
+
+    @classmethod
+    def of_table(
+        cls,
+        domain: Domain,
+        cosmology: Cosmology,
+        frame: Frame,
+        table: FittedCount,
+        steps: list[Step],
+        log_rms_density: float,
+    ) -> FittedKick:
+        """The kick of a table's steps at a value of `log_rms_density`."""
+        rule = cls(domain, cosmology, frame, steps, table.substep_threshold)
+        weights = table.weights(log_rms_density)
+        deviations = np.einsum("k,sk...->s...", weights, table.matrices)
+        for step, deviation in zip(steps, deviations, strict=True):
+            rule.set_matrices(step, deviation)
+        return rule
+
+    def set_matrices(self, step: Step, deviation: np.ndarray) -> None:
+        """Take a step with deviations (*CLASSES, TARGETS, FEATURES) from the explicit matrix."""
+        matrices = explicit_matrix(step) + sharpened(deviation)
+        self._matrices[step] = np.ascontiguousarray(matrices, np.float32)
 
     def aim(self, x: np.ndarray) -> None:
         """Particles that had sub-steps are where those lead."""
-        kernels.orbits.add_at(self.memory["ahead"], self.memory["who"], x)
+        kernels.substeps.add_at(self.memory["ahead"], self.memory["indices"], x)
 
-    def __call__(self, state: State, step: Step, acceleration: Acceleration) -> Evaluation:
-        """Advance the residual, turning g into s / c; say what the force showed."""
-        H, c = step.D1 - step.D0, self.cosmology.c(step.D_mid)
-        s_c, delta = acceleration.g, acceleration.delta
-        self.frame.add(step.D_mid, (0.0, step.D_mid, 1.0 / c), s_c)
-        sub_steps = self._follow(state, step, acceleration, c)
+    def measure(self, state: State, step: Step, acceleration: Acceleration) -> Acceleration:
+        """s / c in the place of g; particles that need it go through their sub-steps."""
+        measured = super().measure(state, step, acceleration)
+        self.changes = self._sub_steps(state, step, measured, self.cosmology.c(step.D_mid))
+        return measured
+
+    def advance(self, state: State, step: Step, measured: Acceleration) -> Evaluation:
+        """Take the residual to the step's end; say what the force showed."""
         sums = kernels.fitted.step(
             state.e,
             state.w,
-            s_c,
+            measured.g,
             self.memory["before"],
-            delta,
+            measured.delta,
             self.memory["delta_before"],
             DENSITIES,
             DENSITIES_BEFORE,
-            self._matrices[self.steps.index(step)],
-            H,
-            c,
+            self._matrices[step],
+            step.D1 - step.D0,
+            self.cosmology.c(step.D_mid),
         )
-        sub_steps.add_to(state)
-        self.memory["who"], self.memory["ahead"] = sub_steps.who, sub_steps.ahead
-        self.memory["delta_before"] = delta
-        return evaluation_of(self.domain, step, c, sums)
+        self.changes.add_to(state)
+        self.memory |= {"indices": self.changes.indices, "ahead": self.changes.ahead}
+        self.memory["delta_before"] = measured.delta
+        return self.evaluation(step, sums)

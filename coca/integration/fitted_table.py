@@ -1,8 +1,8 @@
-"""The table of fitted steps: what `coca.commands.fit` finds and `coca.integration.fitted_kick` takes, and its file."""
+"""The table of fitted steps: what `coca fit` finds and `coca.integration.fitted_kick`
+takes, and its file."""
 
 from __future__ import annotations
 
-import itertools
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,12 +16,12 @@ from coca import kernels
 from coca.cosmology.background import Cosmology
 from coca.errors import FileError
 from coca.files.safetensors import read_tensors, write_tensors
-from coca.integration.schemes import Step, edges
+from coca.integration.schemes import Step, step_boundaries
 
 if TYPE_CHECKING:
     from coca.configuration.fitting import FitConfig
 
-FORMAT = "coca-steps-4"
+FORMAT = "coca-steps-5"
 DENSITIES = np.array(
     [0.3, 0.5, 0.75, 1, 1.5, 2.5, 4, 7, 12, 20, 35, 70, 150], np.float32
 )  # fmt: skip
@@ -30,8 +30,17 @@ DENSITIES_BEFORE = np.array([0.6, 1.2, 3, 10, 40], np.float32)
 """Edges in 1 + delta of the density classes a step before."""
 CLASSES = len(DENSITIES_BEFORE) + 1, len(DENSITIES) + 1
 MATRIX = kernels.fitted.TARGETS, kernels.fitted.FEATURES
-PARTS = "nodes", "fractions", "matrices", "phases", "residuals", "errors", "error_fits"
-"""Of a table, for each number of steps."""
+PARTS = {
+    "nodes": np.float64,
+    "fractions": np.float64,
+    "matrices": np.float32,
+    "residuals": np.float32,
+    "errors": np.float32,
+    "error_fit": np.float64,
+}
+"""Arrays of the file for each number of force evaluations, with their type."""
+THRESHOLD = "substep_threshold"
+"""Name in the file of a squared phase, where there are sub-steps."""
 SHIPPED = Path(__file__).parent.parent / "tables"
 
 
@@ -51,7 +60,7 @@ class FittedRange:
     D_end: tuple[float, float]
     """Growth factor of the last output."""
     redshift: tuple[float, float]
-    """Of the start."""
+    """Redshift of the start."""
 
     @classmethod
     def of(cls, config: FitConfig) -> FittedRange:
@@ -81,90 +90,113 @@ class FittedRange:
         ]
 
 
-class FittedSteps:
-    """Matrices for every number of steps, on nodes of nonlinearity.
+@dataclass(frozen=True)
+class FittedCount:
+    """The fitted steps of one number of force evaluations, on K nodes of ln(D_end sigma)."""
 
-    Parameters
-    ----------
-    nodes : dict of int to array (K,)
-        Increasing values of ln(D_end sigma) for each number of steps.
-    fractions : dict of int to array (steps + 1,)
-        Edges of the steps, see `coca.integration.schemes.edges`.
-    matrices : dict of int to array (steps, K, *CLASSES, TARGETS, FEATURES) float32
-        M_fit.
-    phases : dict of int to float
-        Squared phase beyond which particles have sub-steps, see `coca.integration.substeps`, for the numbers of
-        steps that have them.
-    residuals : dict of int to array (steps, K)
-        Largest rms H^2 s over the particle spacing that the fit has seen.
-    errors : dict of int to array (K,)
-        Rms position error per component over the spacing that was left in the fit.
-    error_fits : dict of int to array (2,)
-        Amplitude and exponent of the error that is left, see `coca.integration.error_estimate`.
-    fitted : FittedRange
-    frame : {"lpt", "emulator"}
-        The frame whose residuals were fitted.
-    """
+    nodes: np.ndarray
+    """Increasing values of ln(D_end sigma), array (K,)."""
+    fractions: np.ndarray
+    """Boundaries of the steps, array (steps + 1,), see
+    `coca.integration.schemes.step_boundaries`."""
+    matrices: np.ndarray
+    """M_fit, array (steps, K, *CLASSES, TARGETS, FEATURES) float32."""
+    residuals: np.ndarray
+    """Largest rms H^2 s over the particle spacing that the fit has seen, array (steps, K)."""
+    errors: np.ndarray
+    """Rms position error per component over the spacing that was left in the fit, array (K,)."""
+    error_fit: np.ndarray
+    """Amplitude and exponent of the error that is left, array (2,), see
+    `coca.integration.error_estimate`."""
+    substep_threshold: float | None = None
+    """Squared phase beyond which particles have sub-steps, see `coca.integration.substeps`."""
 
-    def __init__(
-        self,
-        nodes: dict[int, np.ndarray],
-        fractions: dict[int, np.ndarray],
-        matrices: dict[int, np.ndarray],
-        phases: dict[int, float],
-        residuals: dict[int, np.ndarray],
-        errors: dict[int, np.ndarray],
-        error_fits: dict[int, np.ndarray],
-        fitted: FittedRange,
-        frame: str,
-    ):
-        self.nodes, self.fractions = nodes, fractions
-        self.matrices, self.residuals, self.errors = matrices, residuals, errors
-        self.phases = phases
-        self.error_fits, self.fitted, self.frame = error_fits, fitted, frame
+    def weights(self, log_rms_density: float) -> np.ndarray:
+        """Weights of the nodes in linear interpolation, constant beyond the last."""
+        return hats(self.nodes, log_rms_density)
 
-    @property
-    def counts(self) -> list[int]:
-        """Numbers of force evaluations that were fitted."""
-        return sorted(self.matrices)
+    def error(self, log_rms_density: float) -> float:
+        """Rms error that was left in the fit, in spacings."""
+        return float(self.errors @ self.weights(log_rms_density))
 
-    def weights(self, count: int, nonlinearity: float) -> np.ndarray:
-        """Weights of the nodes of `count` steps in linear interpolation, constant beyond the
-        last."""
-        return hats(self.nodes[count], nonlinearity)
-
-    def steps_for(self, error: float, nonlinearity: float) -> int:
-        """Fewest steps that left at most this rms error, in spacings; the most there are if none
-        did."""
-        left = {n: self.errors[n] @ self.weights(n, nonlinearity) for n in self.counts}
-        return next((n for n in self.counts if left[n] <= error), self.counts[-1])
-
-    def residual(self, steps: list[Step], nonlinearity: float, count: int) -> np.ndarray:
-        """Largest rms residual acceleration that the fit of `count` steps saw, over the spacing.
+    def residual(self, steps: list[Step], log_rms_density: float) -> np.ndarray:
+        """Largest rms residual acceleration that the fit saw, over the spacing.
 
         Parameters
         ----------
         steps : list of Step
             Of any run; the value is for the middle of each.
-        nonlinearity : float
-        count : int
+        log_rms_density : float
         """
-        own = edges(steps[0].D0, steps[-1].D1, self.fractions[count])
-        s = self.residuals[count] @ self.weights(count, nonlinearity) / np.diff(own) ** 2
+        own = step_boundaries(steps[0].D0, steps[-1].D1, self.fractions)
+        s = self.residuals @ self.weights(log_rms_density) / np.diff(own) ** 2
         return np.interp([step.D_mid for step in steps], 0.5 * (own[:-1] + own[1:]), s)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Everything as arrays, as in the file."""
+        tensors = {name: np.asarray(getattr(self, name), kind) for name, kind in PARTS.items()}
+        if self.substep_threshold is not None:
+            tensors[THRESHOLD] = np.array([self.substep_threshold], np.float64)
+        return tensors
+
+    def check(self, steps: int) -> None:
+        """Raise ValueError, which names the part, if these are not matrices for as many steps and
+        what belongs to them."""
+        K = len(self.nodes)
+        shapes = {
+            "nodes": (K,),
+            "fractions": (steps + 1,),
+            "matrices": (steps, K, *CLASSES, *MATRIX),
+            "residuals": (steps, K),
+            "errors": (K,),
+            "error_fit": (2,),
+        }
+        for part, wanted in shapes.items():
+            found = getattr(self, part)
+            if found.shape != wanted:
+                raise ValueError(f"{part}.{steps}: found shape {found.shape}, wanted {wanted}")
+            if not np.isfinite(found).all():
+                raise ValueError(f"{part}.{steps}: found values that are not finite")
+            if part in ("nodes", "fractions") and not np.all(np.diff(found) > 0):
+                raise ValueError(f"{part}.{steps}: wanted increasing values")
+        if self.substep_threshold is not None and not 0 < self.substep_threshold < np.inf:
+            raise ValueError(
+                f"{THRESHOLD}.{steps}: found {self.substep_threshold}, wanted a positive value"
+            )
+
+
+@dataclass(frozen=True)
+class FittedSteps:
+    """The fitted steps of a frame, for some numbers of force evaluations."""
+
+    frame: str
+    """The frame whose residuals were fitted: lpt or emulator."""
+    fitted: FittedRange
+    by_count: dict[int, FittedCount]
+
+    @property
+    def counts(self) -> list[int]:
+        """Numbers of force evaluations that were fitted."""
+        return sorted(self.by_count)
+
+    @property
+    def with_substeps(self) -> list[int]:
+        """Numbers of force evaluations whose steps have sub-steps."""
+        return [n for n in self.counts if self.by_count[n].substep_threshold is not None]
+
+    def steps_for(self, error: float, log_rms_density: float) -> int:
+        """Fewest steps that left at most this rms error, in spacings; the most there are if none
+        did."""
+        enough = (n for n in self.counts if self.by_count[n].error(log_rms_density) <= error)
+        return next(enough, self.counts[-1])
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""
-        tensors = {}
-        for count in self.counts:
-            tensors[f"nodes.{count}"] = np.asarray(self.nodes[count], np.float64)
-            tensors[f"fractions.{count}"] = np.asarray(self.fractions[count], np.float64)
-            tensors[f"matrices.{count}"] = np.ascontiguousarray(self.matrices[count], np.float32)
-            tensors[f"residuals.{count}"] = np.ascontiguousarray(self.residuals[count], np.float32)
-            tensors[f"errors.{count}"] = np.ascontiguousarray(self.errors[count], np.float32)
-            tensors[f"error_fits.{count}"] = np.asarray(self.error_fits[count], np.float64)
-        for count, phase in self.phases.items():
-            tensors[f"phases.{count}"] = np.array([phase], np.float64)
+        tensors = {
+            f"{part}.{count}": np.ascontiguousarray(tensor)
+            for count, steps in self.by_count.items()
+            for part, tensor in steps.tensors().items()
+        }
         metadata = {
             "format": FORMAT,
             "frame": self.frame,
@@ -185,51 +217,33 @@ class FittedSteps:
             metadata, tensors = read_tensors(path, "numpy")
             if metadata.get("format") != FORMAT:
                 found = metadata.get("format")
-                raise FileError(f"integrator.table: {path}: found format {found}, wanted {FORMAT}")
-            parts: dict[str, dict[int, Any]] = {part: {} for part in PARTS}
-            for name, tensor in tensors.items():
-                part, _, count = name.partition(".")
-                parts[part][int(count)] = tensor
-            parts["phases"] = {count: float(p.item()) for count, p in parts["phases"].items()}
+                raise FileError(f"table: {path}: found format {found}, wanted {FORMAT}")
             ranges = dict(json.loads(metadata["fitted"]))
             fitted = FittedRange(**{name: tuple(pair) for name, pair in ranges.items()})
-            table = cls(**parts, fitted=fitted, frame=metadata["frame"])
-            table._check()
-            return table
+            return cls(metadata["frame"], fitted, _by_count(tensors))
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise FileError(f"integrator.table: cannot use {path}: {reason}") from None
+            raise FileError(f"table: cannot use {path}: {reason}") from None
 
-    def _check(self) -> None:
-        """Raise ValueError if these are not matrices for steps and what belongs to
-        them."""
-        if not self.counts:
-            raise ValueError("no matrices")
-        for part, count in itertools.product(PARTS, self.counts):
-            if part != "phases" and count not in getattr(self, part):
-                raise ValueError(f"{part}.{count}: missing")
-        for count in self.counts:
-            K = len(self.nodes[count])
-            shapes = {
-                "nodes": (K,),
-                "fractions": (count + 1,),
-                "matrices": (count, K, *CLASSES, *MATRIX),
-                "residuals": (count, K),
-                "errors": (K,),
-                "error_fits": (2,),
-            }
-            for part, wanted in shapes.items():
-                found = getattr(self, part)[count]
-                if found.shape != wanted:
-                    raise ValueError(f"{part}.{count}: found shape {found.shape}, wanted {wanted}")
-                if not np.isfinite(found).all():
-                    raise ValueError(f"{part}.{count}: found values that are not finite")
-                if part in ("nodes", "fractions") and not np.all(np.diff(found) > 0):
-                    raise ValueError(f"{part}.{count}: wanted increasing values")
-        if not all(0 < phase < np.inf for phase in self.phases.values()):
-            raise ValueError(f"phases: found {self.phases}, wanted positive values")
-        if not self.phases.keys() <= self.matrices.keys():
-            raise ValueError(f"phases: found {sorted(self.phases)}, wanted some of {self.counts}")
+
+def _by_count(tensors: dict[str, np.ndarray]) -> dict[int, FittedCount]:
+    """The steps in a file's tensors; ValueError if they are not whole."""
+    found: dict[int, dict[str, Any]] = {}
+    for name, tensor in tensors.items():
+        part, _, number = name.partition(".")
+        found.setdefault(int(number), {})[part] = tensor
+    if not found:
+        raise ValueError("no matrices")
+    by_count = {}
+    for count, parts in found.items():
+        missing = [part for part in PARTS if part not in parts]
+        if missing:
+            raise ValueError(f"{missing[0]}.{count}: missing")
+        if THRESHOLD in parts:
+            parts[THRESHOLD] = float(parts[THRESHOLD].item())
+        by_count[count] = FittedCount(**parts)
+        by_count[count].check(count)
+    return by_count
 
 
 def hats(nodes: np.ndarray, value: float) -> np.ndarray:

@@ -52,11 +52,25 @@ def drift(state: State, D: float) -> None:
     state.D_e = D
 
 
-def kick(state: State, step: Step, rule: Kick, acceleration: Acceleration) -> Evaluation | None:
-    """Advance the residual velocity over `step` with the force at its middle."""
+def measure(
+    domain: Domain, frame: Frame, force: Force, rule: Kick, state: State, step: Step, x: np.ndarray
+) -> Acceleration:
+    """Drift to the middle of a step, and take there what the rule measures by the force.
+
+    Parameters are as in `integrate`, with the array (3, N) that positions and acceleration are
+    written to.
+    """
+    drift(state, step.D_mid)
+    frame.add(step.D_mid, (1.0, 0.0, 0.0), domain.add_lattice(state.e, out=x))
+    rule.aim(x)
+    return rule.measure(state, step, force(x, rule.needs_density, x))
+
+
+def kick(state: State, step: Step, rule: Kick, measured: Acceleration) -> Evaluation | None:
+    """Advance the residual over `step` with what was measured at its middle."""
     if (state.D_w, state.D_e) != (step.D0, step.D_mid):
         raise ValueError(f"kick of {step} with velocity at {state.D_w}, force at {state.D_e}")
-    evaluation = rule(state, step, acceleration)
+    evaluation = rule.advance(state, step, measured)
     state.D_w = step.D1
     if rule.moves:
         state.D_e = step.D1
@@ -112,11 +126,8 @@ def integrate(
         pending = pending[len(inside) :]
         between = any(D < step.D1 for D in inside)
         before = copy.deepcopy(state) if between else state
-        drift(state, step.D_mid)
-        frame.add(step.D_mid, (1.0, 0.0, 0.0), domain.add_lattice(state.e, out=x))
-        rule.aim(x)
-        acceleration = force(x, rule.needs_density, x)
-        on_evaluation(kick(state, step, rule, acceleration))
+        measured = measure(domain, frame, force, rule, state, step, x)
+        on_evaluation(kick(state, step, rule, measured))
         drift(state, step.D1)
         for D in inside:
             if D < step.D1:

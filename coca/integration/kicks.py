@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,44 +30,72 @@ class Evaluation(NamedTuple):
     displacement it causes in half a step where it is."""
 
 
-class Kick(Protocol):
-    """What a force evaluation does to the residual."""
-
-    needs_density: bool
-    moves: bool
-    """Whether the displacement too is taken to the step's end."""
-
-    @property
-    def memory(self) -> dict[str, np.ndarray]:
-        """What it remembers from step to step."""
-
-    def aim(self, x: np.ndarray) -> None:
-        """Move positions (3, N) in the middle of a step, which particles have come to straight on,
-        to where the force is wanted."""
-
-    def __call__(self, state: State, step: Step, acceleration: Acceleration) -> Evaluation | None:
-        """Kick; `kick` stamps the state."""
-
-
-class VelocityKick:
-    """v <- alpha v - beta g: BullFrog and FastPM, in the frame at rest."""
+class Kick(ABC):
+    """What a force evaluation does to the residual; by default particles go straight on to where
+    the force is wanted, and nothing is remembered."""
 
     needs_density = False
     moves = False
+    """Whether the displacement too is taken to the step's end."""
 
     def __init__(self) -> None:
         self.memory: dict[str, np.ndarray] = {}
+        """What is remembered from step to step, and kept in checkpoints."""
 
-    def aim(self, x: np.ndarray) -> None:
-        """Straight on is right."""
+    def aim(self, x: np.ndarray) -> None:  # noqa: B027 - going straight on is a fair default
+        """Move positions (3, N) in the middle of a step, which particles have come to straight on,
+        to where the force is wanted."""
 
-    def __call__(self, state: State, step: Step, acceleration: Acceleration) -> None:
+    def measure(self, state: State, step: Step, acceleration: Acceleration) -> Acceleration:
+        """What the force in the middle of a step tells of the residual, in the memory of g."""
+        return acceleration
+
+    @abstractmethod
+    def advance(self, state: State, step: Step, measured: Acceleration) -> Evaluation | None:
+        """Take the residual to the step's end; `coca.integration.integrate.kick` stamps it."""
+
+
+class VelocityKick(Kick):
+    """v <- alpha v - beta g: BullFrog and FastPM, in the frame at rest."""
+
+    def advance(self, state: State, step: Step, measured: Acceleration) -> None:
         """Kick the velocity."""
-        kernels.particles.linear_kick(state.w, acceleration.g, step.alpha, step.beta)
+        kernels.particles.linear_kick(state.w, measured.g, step.alpha, step.beta)
 
 
-@dataclass(frozen=True)
-class ResidualKick:
+class FrameKick(Kick):
+    """A kick of the residual in a frame, of which the force shows how wrong it is.
+
+    Parameters
+    ----------
+    domain : Domain
+    cosmology : Cosmology
+    frame : Frame
+    """
+
+    needs_density = True
+
+    def __init__(self, domain: Domain, cosmology: Cosmology, frame: Frame):
+        super().__init__()
+        self.domain, self.cosmology, self.frame = domain, cosmology, frame
+
+    def measure(self, state: State, step: Step, acceleration: Acceleration) -> Acceleration:
+        """The residual acceleration over c, s / c, in the place of g."""
+        D = step.D_mid
+        self.frame.add(D, (0.0, D, 1.0 / self.cosmology.c(D)), acceleration.g)
+        return acceleration
+
+    def evaluation(self, step: Step, sums: tuple[float, float]) -> Evaluation:
+        """What the force showed, from this process's sums of |s / c|^2 and of
+        |s / c / (1 + kappa (H/2)^2)|^2."""
+        H, c = step.D1 - step.D0, self.cosmology.c(step.D_mid)
+        residual, error = (
+            c * float(np.sqrt(self.domain.sum(value) / self.domain.particles)) for value in sums
+        )
+        return Evaluation(step.D_mid, H, residual, 0.25 * H**2 * error)
+
+
+class ResidualKick(FrameKick):
     """w <- G_w alpha w - G_s beta s, with a gain G for each particle.
 
     In haloes the orbital time is shorter than the step, and a full kick would throw particles
@@ -85,37 +113,20 @@ class ResidualKick:
         Strength of the gain; 0 gives explicit kicks.
     """
 
-    domain: Domain
-    cosmology: Cosmology
-    frame: Frame
-    gain: float
-    memory: dict[str, np.ndarray] = field(default_factory=dict, init=False)
-    needs_density = True
-    moves = False
+    def __init__(self, domain: Domain, cosmology: Cosmology, frame: Frame, gain: float):
+        super().__init__(domain, cosmology, frame)
+        self.gain = gain
 
-    def aim(self, x: np.ndarray) -> None:
-        """Straight on is right."""
-
-    def __call__(self, state: State, step: Step, acceleration: Acceleration) -> Evaluation:
-        """Kick the residual velocity, turning g into s / c; say what the force showed."""
-        D, H, c = step.D_mid, step.D1 - step.D0, self.cosmology.c(step.D_mid)
-        s_c = acceleration.g
-        self.frame.add(D, (0.0, D, 1.0 / c), s_c)
-        squared_phase = c / 3.0 * 0.25 * H**2
+    def advance(self, state: State, step: Step, measured: Acceleration) -> Evaluation:
+        """Kick the residual velocity; say what the force showed."""
+        H, c = step.D1 - step.D0, self.cosmology.c(step.D_mid)
         sums = kernels.particles.residual_kick(
             state.w,
-            s_c,
-            acceleration.delta,
+            measured.g,
+            measured.delta,
             step.alpha,
             c * step.beta,
-            squared_phase,
+            c / 3.0 * 0.25 * H**2,
             self.gain * H,
         )
-        return evaluation_of(self.domain, step, c, sums)
-
-
-def evaluation_of(domain: Domain, step: Step, c: float, sums: tuple[float, float]) -> Evaluation:
-    """The evaluation from this process's sums of |s / c|^2 and |s / c / (1 + kappa (H/2)^2)|^2."""
-    H = step.D1 - step.D0
-    residual, error = (c * float(np.sqrt(domain.sum(value) / domain.particles)) for value in sums)
-    return Evaluation(step.D_mid, H, residual, 0.25 * H**2 * error)
+        return self.evaluation(step, sums)

@@ -23,9 +23,9 @@ class Neighbourhood:
 
     def __init__(self, domain: Domain, x: np.ndarray):
         self._domain, self._x = domain, x
-        self._m = domain.n // 2
+        self._m = domain.n_side // 2
         self._planes = self._m // domain.ranks.size
-        self._travel = domain.travel(x, self._m, CIC)
+        self._exchange = domain.exchange_particles(x, self._m, CIC)
 
     def mean(self, rows: np.ndarray, count: int) -> np.ndarray:
         """Means at the particles by mass.
@@ -42,20 +42,20 @@ class Neighbourhood:
         array (count, M) float32
         """
         planes, first = self._planes, self._domain.ranks.rank * self._planes
-        inverse_cell, travel = self._m / self._domain.box_size, self._travel
+        inverse_cell, exchange = self._m / self._domain.box_size, self._exchange
         mesh = np.zeros((planes + 1, self._m, self._m, rows.shape[1]), np.float32)
-        kernels.orbits.deposit(self._x, inverse_cell, rows, mesh, first)
-        brought = travel.bring(rows)
+        kernels.substeps.deposit(self._x, inverse_cell, rows, mesh, first)
+        brought = exchange.bring(rows)
         if brought.size:
-            kernels.orbits.deposit(travel.guests, inverse_cell, brought, mesh, first)
+            kernels.substeps.deposit(exchange.received, inverse_cell, brought, mesh, first)
         del brought
         mesh[0] += self._domain.shift(mesh[planes:], 1, GHOSTS)[0]
-        mesh[planes:] = self._domain.edges(mesh[:planes], 0, 1, GHOSTS)[1]
-        answers = np.empty((count, travel.guests.shape[1]), np.float32)
+        mesh[planes:] = self._domain.ghost_planes(mesh[:planes], 0, 1, GHOSTS)[1]
+        answers = np.empty((count, exchange.received.shape[1]), np.float32)
         if answers.size:
-            kernels.orbits.average(travel.guests, inverse_cell, mesh, first, answers)
-        travel.send_back(*answers)
+            kernels.substeps.average(exchange.received, inverse_cell, mesh, first, answers)
+        exchange.send_back(*answers)
         out = np.empty((count, len(rows)), np.float32)
-        kernels.orbits.average(self._x, inverse_cell, mesh, first, out)
-        travel.come_home(*out)
+        kernels.substeps.average(self._x, inverse_cell, mesh, first, out)
+        exchange.return_values(*out)
         return out

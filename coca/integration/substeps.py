@@ -32,38 +32,39 @@ from coca.parallel.domain import Domain
 from coca.particles import State
 
 GROWTH = 2.0
-"""Of the acceleration with D at one place in a halo."""
+"""Power of D with which the acceleration at one place in a halo grows."""
 LEAST_DENSITY = 3.0
-"""In 1 + delta, of particles with sub-steps."""
+"""Least 1 + delta of particles with sub-steps."""
 ON_FRAME = 0.01
 """Residual, in spacings, of particles that follow their frame without sub-steps."""
 
 
-class Orbits(NamedTuple):
+class SubStepChanges(NamedTuple):
     """What sub-steps change for M particles, arrays (3, M) float32 in Mpc/h."""
 
-    who: np.ndarray
+    indices: np.ndarray
     """Which particles, (M,) int64."""
     e: np.ndarray
-    """To add to what the explicit step gives at its end, displacement."""
+    """What to add to the displacement that the explicit step gives at its end."""
     w: np.ndarray
-    """And velocity."""
+    """What to add to the velocity there."""
     ahead: np.ndarray
-    """To add to the straight way from there to the middle of the next step, if there is one."""
+    """What to add to the straight way from there to the middle of the next step, if there is
+    one."""
 
     def add_to(self, state: State) -> None:
         """Add to what the explicit step gave."""
-        kernels.orbits.add_at(self.e, self.who, state.e)
-        kernels.orbits.add_at(self.w, self.who, state.w)
+        kernels.substeps.add_at(self.e, self.indices, state.e)
+        kernels.substeps.add_at(self.w, self.indices, state.w)
 
 
-def nobody() -> Orbits:
-    """Of no particle."""
+def no_substeps() -> SubStepChanges:
+    """The changes of no particle."""
     nothing = np.empty((3, 0), np.float32)
-    return Orbits(np.empty(0, np.int64), nothing, nothing, nothing)
+    return SubStepChanges(np.empty(0, np.int64), nothing, nothing, nothing)
 
 
-class Followers:
+class SubStepper:
     """Follows the particles that need it through each step of a run, and to the middle of the next.
 
     Parameters
@@ -73,7 +74,7 @@ class Followers:
     frame : Frame
     steps : list of Step
         All of the run, of `coca.integration.schemes.residual`.
-    phase : float, optional
+    threshold : float, optional
         Squared phase beyond which particles have sub-steps; by default none have.
     """
 
@@ -83,14 +84,18 @@ class Followers:
         cosmology: Cosmology,
         frame: Frame,
         steps: list[Step],
-        phase: float | None,
+        threshold: float | None,
     ):
-        self._domain, self._frame, self._steps, self._phase = domain, frame, steps, phase
+        self._domain, self._frame, self._steps, self._threshold = domain, frame, steps, threshold
         halves = [D for step in steps for D in (step.D0, step.D_mid)] + [steps[-1].D1]
-        self._halves = schemes.residual(cosmology, np.array(halves)) if phase is not None else []
+        self._halves = (
+            schemes.residual(cosmology, np.array(halves)) if threshold is not None else []
+        )
         self._c = cosmology.c(np.array([half.D_mid for half in self._halves]))
 
-    def __call__(self, state: State, step: Step, acceleration: Acceleration, c: float) -> Orbits:
+    def __call__(
+        self, state: State, step: Step, acceleration: Acceleration, c: float
+    ) -> SubStepChanges:
         """Follow them through a step.
 
         Parameters
@@ -103,24 +108,27 @@ class Followers:
         c : float
             Of the equation of motion there.
         """
-        if self._phase is None:
-            return nobody()
+        if self._threshold is None:
+            return no_substeps()
         read = acceleration.at
         if read is None:
             raise ValueError("sub-steps need a force that can be read elsewhere")
         H = step.D1 - step.D0
-        least = max(LEAST_DENSITY, self._phase / (c / 3.0 * 0.25 * H**2))
+        least = max(LEAST_DENSITY, self._threshold / (c / 3.0 * 0.25 * H**2))
         bound = (1.0 - RAMP) * least - 1.0
-        who = kernels.orbits.above(acceleration.delta, bound, self._domain.lattice)
-        if self._domain.sum(len(who)) == 0:
-            return nobody()
+        indices = kernels.substeps.above(acceleration.delta, bound, self._domain.lattice)
+        if self._domain.sum(len(indices)) == 0:
+            return no_substeps()
         number = self._steps.index(step)
         D_next = self._steps[number + 1].D_mid if number + 1 < len(self._steps) else step.D1
-        rows = np.empty((len(who), kernels.orbits.ROW), np.float32)
-        middle, sums = np.empty((3, len(who)), np.float32), np.empty((len(who), 4), np.float32)
-        self._frame.gather(self._frame_weights(step, D_next), who, rows)
-        kernels.orbits.set_out(
-            rows, who, state.e, state.w, acceleration.g, acceleration.delta,
+        rows = np.empty((len(indices), kernels.substeps.ROW), np.float32)
+        middle, sums = (
+            np.empty((3, len(indices)), np.float32),
+            np.empty((len(indices), 4), np.float32),
+        )
+        self._frame.gather(self._frame_weights(step, D_next), indices, rows)
+        kernels.substeps.start(
+            rows, indices, state.e, state.w, acceleration.g, acceleration.delta,
             self._domain.lattice, self._domain.first_plane, self._domain.cell,
             (step.D_mid - step.D0, step.D1 - step.D_mid), step.alpha, c * step.beta,
             (H, H**2 * c, (ON_FRAME * self._domain.cell) ** 2), (bound, 0.5 / (RAMP * least)),
@@ -130,17 +138,17 @@ class Followers:
         flow, where = near.mean(sums, 3), np.empty_like(middle)
         for half in (2 * number, 2 * number + 1):
             self._go(half, step, read, rows, flow, where)
-        kernels.orbits.compare(rows, D_next - step.D1)
+        kernels.substeps.compare(rows, D_next - step.D1)
         if D_next > step.D1:
             self._go(2 * number + 2, step, read, rows, flow, where)
-        sums = np.empty((len(who), 12), np.float32)
-        kernels.orbits.weigh(rows, sums)
-        change = near.mean(sums, kernels.orbits.CHANGES)
-        kernels.orbits.settle(rows, change)
-        return Orbits(who, change[:3], change[3:6], change[6:])
+        sums = np.empty((len(indices), 12), np.float32)
+        kernels.substeps.weigh(rows, sums)
+        change = near.mean(sums, kernels.substeps.CHANGES)
+        kernels.substeps.settle(rows, change)
+        return SubStepChanges(indices, change[:3], change[3:6], change[6:])
 
     def _frame_weights(self, step: Step, D_next: float) -> list[np.ndarray]:
-        """Of the frame in rows, see `kernels.orbits.set_out`."""
+        """Weights of the frame's fields in the rows that `kernels.substeps.start` fills."""
         displacement, velocity = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
         ends = [self._frame.weights(D, what) for D in (step.D0, step.D1)
                 for what in (displacement, velocity)]  # fmt: skip
@@ -159,6 +167,6 @@ class Followers:
         """Take particles through half a step, reading the potential of the middle of `step`."""
         half, c = self._halves[number], self._c[number]
         time = half.D_mid - half.D0
-        kernels.orbits.drift(rows, time, flow, half.D_mid - step.D_mid, where)
+        kernels.substeps.drift(rows, time, flow, half.D_mid - step.D_mid, where)
         impulse = half.beta * c * (half.D_mid / step.D_mid) ** GROWTH
-        kernels.orbits.kick(rows, read(where), half.alpha, impulse, time)
+        kernels.substeps.kick(rows, read(where), half.alpha, impulse, time)

@@ -66,7 +66,6 @@ class Transform:
     n : int
         Cells per dimension, a multiple of the ranks.
     workers : Workers
-    planning : {"estimate", "measure"}
     ranks : Ranks
 
     Attributes
@@ -77,13 +76,12 @@ class Transform:
         Number of its first plane of the field, and of its first row of modes.
     """
 
-    def __init__(self, n: int, workers: Workers, planning: str, ranks: Ranks):
+    def __init__(self, n: int, workers: Workers, ranks: Ranks):
         planes = n // ranks.size
         self.shape, self.shape_k = (planes, n, n), (n, planes, n // 2 + 1)
         self.first = ranks.rank * planes
         self._ranks = ranks
         self._workers = workers
-        self._planning = planning
         self._width = max(8, BLOCK_BYTES // (8 * n) // 8 * 8)
         self._blocks = [
             pyfftw.zeros_aligned((n, self._width), "complex64") for _ in range(workers.number)
@@ -321,11 +319,17 @@ class Transform:
         direction: str,
         flags: tuple[str, ...],
     ) -> pyfftw.FFTW:
-        flags = (f"FFTW_{self._planning.upper()}", *flags)
-        return pyfftw.FFTW(source, target, axes=axes, direction=direction, flags=flags, threads=1)
+        return pyfftw.FFTW(
+            source,
+            target,
+            axes=axes,
+            direction=direction,
+            flags=("FFTW_MEASURE", *flags),
+            threads=1,
+        )
 
     def _planned(self, make: Callable[[tuple[str, ...]], fftw_plans.Plans]) -> fftw_plans.Plans:
-        return fftw_plans.plans(make, self._planning == "measure", self._ranks)
+        return fftw_plans.plans(make, self._ranks)
 
 
 def _aligned(planes: np.ndarray) -> bool:

@@ -19,29 +19,27 @@ from coca.parallel.ranks import Ranks
 Plans = TypeVar("Plans")
 
 
-def plans(make: Callable[[tuple[str, ...]], Plans], measure: bool, ranks: Ranks) -> Plans:
-    """Plans that `make` gives with more flags: timed once a machine, where they are to be.
+def plans(make: Callable[[tuple[str, ...]], Plans], ranks: Ranks) -> Plans:
+    """Plans that `make` gives with more flags: timed once a machine.
 
     Wisdom of which nothing is missing is not looked through again.
     """
-    if measure and ranks.size == 1:
+    if ranks.size == 1:
         _load_once()
         with suppress(RuntimeError):
             return make(("FFTW_WISDOM_ONLY",))
-    with kept(measure, ranks):
+    with kept(ranks):
         return make(())
 
 
 @contextmanager
-def kept(active: bool, ranks: Ranks) -> Iterator[None]:
+def kept(ranks: Ranks) -> Iterator[None]:
     """Use wisdom of earlier runs inside the block, and keep what it adds.
 
     Without a directory that can be written, or with a damaged file, plans are timed anew. The
     first rank times them; the others enter the block when it has left it, and take its plans.
     """
-    if not active:
-        yield
-    elif ranks.rank == 0:
+    if ranks.rank == 0:
         with _saved():
             yield
         ranks.gather(None)

@@ -47,7 +47,8 @@ class MPIRanks(Ranks):
         self.node = node or _node(comm)
 
     def gather(self, value: T) -> list[T]:
-        """See `Ranks`, as for all methods. Waits asleep, not to take a core from those at work."""
+        """Every rank's value, on every rank. Waits asleep, not to take a core from those at
+        work."""
         everybody, pause = self._comm.Ibarrier(), 1e-5
         while not everybody.Test():
             time.sleep(pause)
@@ -55,11 +56,11 @@ class MPIRanks(Ranks):
         return self._comm.allgather(value)
 
     def broadcast(self, value: T) -> T:
-        """See `Ranks`."""
+        """The first rank's value."""
         return self._comm.bcast(value)
 
     def sum(self, values: Summed) -> Summed:
-        """See `Ranks`."""
+        """Sum over ranks, the same bits on every rank."""
         own = np.array(values)
         total = np.empty_like(own)
         self._comm.Reduce(own, total)
@@ -67,7 +68,7 @@ class MPIRanks(Ranks):
         return total if isinstance(values, np.ndarray) else total.item()
 
     def shift(self, array: np.ndarray, hop: int, what: str) -> np.ndarray:
-        """See `Ranks`."""
+        """What the rank as far back sends, for an array sent on."""
         to, source = (self.rank + hop) % self.size, (self.rank - hop) % self.size
         if to == self.rank:
             return array
@@ -77,14 +78,14 @@ class MPIRanks(Ranks):
         return received
 
     def swap(self, array: np.ndarray, partner: int, out: np.ndarray, what: str) -> None:
-        """See `Ranks`."""
+        """An array's partner, into `out`."""
         self.sent[what] += array.nbytes
         self._comm.Sendrecv(array, partner, recvbuf=out, source=partner)
 
     def exchange(
         self, rows: np.ndarray, counts: np.ndarray, expected: np.ndarray | None, what: str
     ) -> Arrivals:
-        """See `Ranks`."""
+        """Begin to send every rank its rows."""
         if expected is None:
             expected = np.empty_like(counts)
             self._comm.Alltoall(counts, expected)
@@ -96,11 +97,11 @@ class MPIRanks(Ranks):
         return _OnTheWay(request, (rows, counts * width), received, expected)
 
     def split(self, groups: int) -> Ranks:
-        """See `Ranks`."""
+        """This rank's group."""
         return MPIRanks(self._comm.Split(self.rank * groups // self.size, self.rank), self.node)
 
     def fail(self, message: str, status: int) -> int:
-        """See `Ranks`.
+        """Say why this rank cannot go on; the exit status.
 
         Where every rank fails, the first says so and all go home. Otherwise those that fail tell
         the ones behind them, the first of them speaks, and the run is aborted.

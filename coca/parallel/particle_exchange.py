@@ -13,8 +13,8 @@ OUT, BACK = "positions", "accelerations"
 """What is sent."""
 
 
-class Travel:
-    """Particles of this rank that are elsewhere, and guests from elsewhere.
+class ParticleExchange:
+    """Particles of this rank that are elsewhere, and received from elsewhere.
 
     Parameters
     ----------
@@ -32,31 +32,31 @@ class Travel:
         self._arrivals = ranks.exchange(rows, counts, None, OUT)
 
     @cached_property
-    def guests(self) -> np.ndarray:
-        """Positions (3, G) float32 of the guests; waits for them."""
+    def received(self) -> np.ndarray:
+        """Positions (3, G) float32 of the received; waits for them."""
         return np.ascontiguousarray(self._arrivals.wait().T)
 
     def bring(self, rows: np.ndarray) -> np.ndarray:
-        """Values (G, c) of the guests, of which every rank has its own particles', (N, c)."""
+        """Values (G, c) of the received, of which every rank has its own particles', (N, c)."""
         leaving = rows[self._indices]
         return self._ranks.exchange(leaving, self._counts, self._arrivals.counts, OUT).wait()
 
     def send_back(self, *values: np.ndarray) -> None:
-        """Begin to return values (G,) of the guests."""
+        """Begin to return values (G,) of the received."""
         rows = np.ascontiguousarray(np.stack(values, axis=1))
         self._returns = self._ranks.exchange(rows, self._arrivals.counts, self._counts, BACK)
 
-    def come_home(self, *out: np.ndarray) -> None:
+    def return_values(self, *out: np.ndarray) -> None:
         """Write what was sent back from elsewhere to this rank's particles, each value to its
         array (N,)."""
         rows = self._returns.wait()
         for column, array in enumerate(out):
-            kernels.travel.come_home(rows, self._indices, column, array)
+            kernels.particle_exchange.return_values(rows, self._indices, column, array)
 
 
-def set_out(
+def exchange_particles(
     ranks: Ranks, x: np.ndarray, inverse_cell: float, cells: int, cloud: tuple[int, ...]
-) -> Travel:
+) -> ParticleExchange:
     """Send the particles in other ranks' slabs there.
 
     Parameters
@@ -77,10 +77,10 @@ def set_out(
         Some positions are not finite, on whatever rank.
     """
     if ranks.size == 1:
-        nobody = np.empty(0, np.int64)
-        return Travel(ranks, np.empty((0, 3), np.float32), np.zeros(1, np.int64), nobody)
+        none = np.empty(0, np.int64)
+        return ParticleExchange(ranks, np.empty((0, 3), np.float32), np.zeros(1, np.int64), none)
     where = (inverse_cell, cells, cells // ranks.size, cloud)
-    by_chunk, bad = kernels.travel.destinations(x, *where)
+    by_chunk, bad = kernels.particle_exchange.destinations(x, *where)
     if ranks.sum(int(bad)):
         raise FloatingPointError("positions are not finite")
     by_chunk[:, ranks.rank] = 0
@@ -88,5 +88,5 @@ def set_out(
     starts = np.cumsum(counts) - counts + np.cumsum(by_chunk, axis=0) - by_chunk
     rows = np.empty((int(counts.sum()), 3), np.float32)
     indices = np.empty(len(rows), np.int64)
-    kernels.travel.depart(x, *where, ranks.rank, starts, rows, indices)
-    return Travel(ranks, rows, counts, indices)
+    kernels.particle_exchange.depart(x, *where, ranks.rank, starts, rows, indices)
+    return ParticleExchange(ranks, rows, counts, indices)

@@ -130,7 +130,7 @@ class Ranks(ABC):
             if partner != self.rank:
                 yield partner
 
-    def edges(
+    def ghost_planes(
         self, planes: np.ndarray, below: int, above: int, what: str
     ) -> tuple[np.ndarray, np.ndarray]:
         """The planes (array[0], array[1], ...) just below and above this rank's, periodically."""
@@ -171,36 +171,36 @@ class OneRank(Ranks):
         self.node = Node(0, 1, len(granted_cores()))
 
     def gather(self, value: T) -> list[T]:
-        """See `Ranks`, as for all methods."""
+        """Every rank's value, on every rank."""
         return [value]
 
     def broadcast(self, value: T) -> T:
-        """See `Ranks`."""
+        """The first rank's value."""
         return value
 
     def sum(self, values: Summed) -> Summed:
-        """See `Ranks`."""
+        """Sum over ranks, the same bits on every rank."""
         return values
 
     def shift(self, array: np.ndarray, hop: int, what: str) -> np.ndarray:
-        """See `Ranks`."""
+        """What the rank as far back sends, for an array sent on."""
         return array
 
     def swap(self, array: np.ndarray, partner: int, out: np.ndarray, what: str) -> None:
-        """See `Ranks`."""
+        """An array's partner, into `out`."""
         out[...] = array
 
     def exchange(
         self, rows: np.ndarray, counts: np.ndarray, expected: np.ndarray | None, what: str
     ) -> Arrivals:
-        """See `Ranks`."""
+        """Begin to send every rank its rows."""
         return _Here(rows, counts)
 
     def split(self, groups: int) -> Ranks:
-        """See `Ranks`."""
+        """This rank's group."""
         return self
 
     def fail(self, message: str, status: int) -> int:
-        """See `Ranks`."""
+        """Say why this rank cannot go on; the exit status."""
         print(message, file=sys.stderr)
         return status

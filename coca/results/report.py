@@ -21,8 +21,8 @@ from coca.cosmology.background import scale_factor
 from coca.files.tables import RUN_RECORD
 from coca.gravity.mesh import Mesh
 from coca.results import report_figures
-from coca.results.report_figures import Curve
-from coca.results.report_page import Drawing, Output, Row, render
+from coca.results.report_figures import SpectrumCurve
+from coca.results.report_page import Drawing, OutputSection, Row, render
 
 if TYPE_CHECKING:
     from coca.particles import Snapshot
@@ -36,7 +36,7 @@ PIXELS = 512
 """Most of a picture's side."""
 PAGE, OVERVIEW, FOLDER = "report.html", "report.png", "report"
 WAVENUMBERS = (0.1, 0.2, 0.5, 1.0, 2.0)
-"""Of the table of spectra, h/Mpc."""
+"""Wavenumbers of the table of spectra, h/Mpc."""
 
 
 class Scene(NamedTuple):
@@ -46,7 +46,7 @@ class Scene(NamedTuple):
     slices: dict[str, np.ndarray]
     """1 + delta over y and z by name, averaged over the slab."""
     difference: tuple[str, np.ndarray] | None
-    """Of two of them, and its name."""
+    """Difference of two of the slices, and its name."""
     distance: float | None
     """Rms distance per component of the run's particles from the reference's, Mpc/h."""
 
@@ -81,21 +81,14 @@ def frame_name(simulation: Simulation) -> str:
 
 def run_name(simulation: Simulation) -> str:
     """What the run is called."""
-    method, count = simulation.run.method, len(simulation.run.steps)
-    if count == 0:
-        return frame_name(simulation)
-    if method.integrator != "residual":
-        return {"bullfrog": "BullFrog", "fastpm": "FastPM"}[method.integrator]
-    if method.frame == "lpt" and method.fitted(count):
-        return "fitted steps"
-    return {"emulator": "COCA", "lpt": "COLA", "rest": "PM"}[method.frame]
+    return simulation.run.method.label if simulation.run.steps else frame_name(simulation)
 
 
 def _scenes(simulation: Simulation, measurements: list[Measurement]) -> list[Scene]:
     D_start = simulation.D_start
     # on a finer mesh a lattice that has hardly moved would show once delta is scaled up
     initial = _projected_density(
-        simulation, simulation.lpt.displacement(D_start), simulation.domain.n
+        simulation, simulation.lpt.displacement(D_start), simulation.domain.n_side
     )
     scenes = []
     for i, (snapshot, m) in enumerate(zip(simulation.snapshots, measurements, strict=True)):
@@ -145,7 +138,7 @@ def _projected_density(simulation: Simulation, disp: np.ndarray, cells: int) -> 
     mesh.paint(domain.add_lattice(disp))
     depth = min(cells, max(1, round(SLAB / domain.box_size * cells)))
     planes = mesh.field[: max(0, depth - domain.transform(cells).first), :, :cells]
-    image = uniform_filter(planes.sum(axis=0), cells // domain.n, mode="wrap")
+    image = uniform_filter(planes.sum(axis=0), cells // domain.n_side, mode="wrap")
     coarser = next(f for f in range(1, cells + 1) if cells % f == 0 and cells // f <= PIXELS)
     image = image.reshape(cells // coarser, coarser, -1, coarser).mean(axis=(1, 3))
     return domain.sum(image) * (cells**3 / domain.particles / depth)
@@ -178,9 +171,9 @@ def _write(directory: Path, simulation: Simulation, scenes: list[Scene], record:
 def _draw(simulation: Simulation, scene: Scene) -> dict[str, np.ndarray]:
     """The figures of an output by name, as pixels."""
     box_size, m = simulation.domain.box_size, scene.measurement
-    curves = [Curve(run_name(simulation), m.run, report_figures.RUN)]
+    curves = [SpectrumCurve(run_name(simulation), m.run, report_figures.RUN)]
     if m.frame is not None and _has_frame(simulation):
-        curves.append(Curve(frame_name(simulation), m.frame, report_figures.FRAME))
+        curves.append(SpectrumCurve(frame_name(simulation), m.frame, report_figures.FRAME))
     nyquist = np.pi / simulation.domain.cell
     return {
         "density": report_figures.density(
@@ -196,12 +189,12 @@ def _title(simulation: Simulation, scene: Scene) -> str:
     return f"{run_name(simulation)}, z = {z:.3g}, {forces} force evaluations"
 
 
-def _output(simulation: Simulation, scene: Scene, drawings: dict[str, Drawing]) -> Output:
+def _output(simulation: Simulation, scene: Scene, drawings: dict[str, Drawing]) -> OutputSection:
     m = scene.measurement
     names = run_name(simulation), frame_name(simulation) if _has_frame(simulation) else None
     changed = scene.difference[0] if scene.difference else None
     rows = _rows(m) if simulation.reference else []
-    return Output(m.redshift, m.D, *names, changed, scene.distance, rows, drawings)
+    return OutputSection(m.redshift, m.D, *names, changed, scene.distance, rows, drawings)
 
 
 def _rows(m: Measurement) -> list[Row]:

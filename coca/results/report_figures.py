@@ -49,13 +49,13 @@ REDSHIFTS = (0, 0.5, 1, 2, 3, 5, 10, 20, 50)
 Layout = Literal["constrained", "compressed"] | None
 
 
-class Curve(NamedTuple):
+class SpectrumCurve(NamedTuple):
     """Spectra to draw."""
 
     name: str
     spectra: Spectra
     style: dict
-    """Of the line."""
+    """Colour of the line."""
 
 
 def picture(
@@ -136,13 +136,13 @@ def _label_edges(panels: np.ndarray, count: int) -> None:
 
 
 def spectra(
-    curves: Sequence[Curve], linear: np.ndarray, reference: bool, nyquist: float
+    curves: Sequence[SpectrumCurve], linear: np.ndarray, reference: bool, nyquist: float
 ) -> np.ndarray:
     """Power, and below it ratios and correlations with the reference, or with linear theory.
 
     Parameters
     ----------
-    curves : sequence of Curve
+    curves : sequence of SpectrumCurve
         The first one's `P_b` is the reference's power, if there is one.
     linear : array
         Power of linear theory, (Mpc/h)^3.

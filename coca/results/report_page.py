@@ -14,7 +14,7 @@ class Drawing(NamedTuple):
 
     file: str
     base64: str
-    """Of the PNG."""
+    """Name of the PNG."""
 
 
 class Row(NamedTuple):
@@ -26,7 +26,7 @@ class Row(NamedTuple):
     frame: tuple[float, float] | None
 
 
-class Output(NamedTuple):
+class OutputSection(NamedTuple):
     """A section on one redshift."""
 
     redshift: float
@@ -45,7 +45,7 @@ class Output(NamedTuple):
 
 
 def render(
-    record: dict, outputs: list[Output], drawings: dict[str, Drawing], files: list[str]
+    record: dict, outputs: list[OutputSection], drawings: dict[str, Drawing], files: list[str]
 ) -> str:
     """The page, well-formed as XML as well.
 
@@ -53,7 +53,7 @@ def render(
     ----------
     record : dict
         From `coca.results.write.run_record`.
-    outputs : list of Output
+    outputs : list of OutputSection
         From early to late.
     drawings : dict
         time, and residual where forces measured one.

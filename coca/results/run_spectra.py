@@ -17,9 +17,9 @@ class Measurement(NamedTuple):
     redshift: float
     D: float
     run: Spectra
-    """Of the run, with the reference as b where there is one."""
+    """Power of the run, with the reference as b where there is one."""
     frame: Spectra | None
-    """Of particles that follow the frame alone, likewise; None where there is no frame."""
+    """The same for particles that follow the frame alone; None where there is no frame."""
     linear: np.ndarray
     """Linear theory at run.k, (Mpc/h)^3."""
 

@@ -169,6 +169,5 @@ def _write_statistics(directory: Path, plan: Plan) -> list[str]:
     config = plan.config
     names = [f"snapshot_{i:03d}" for i in range(len(config.output.redshifts))]
     paths = {name: directory / f"{name}.hdf5" for name in names}
-    lines = analyse(paths, directory, config.output, config.mesh, plan.threads)
-    wrote = [line.removeprefix("wrote ").split(": ")[0] for line in lines if "wrote " in line]
-    return [Path(path).name for path in wrote]
+    written = analyse(paths, directory, config.output, config.mesh, plan.threads)
+    return [path.name for path in written.paths]

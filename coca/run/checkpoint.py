@@ -1,6 +1,6 @@
 """Checkpoints: what a run has done so far, kept in its output directory until it has finished.
 
-A run evolves particles once or more: with each method until one is not refuted, with more steps
+A run evolves particles once or more: with each method until one is not rejected, with more steps
 where the tolerance asks for them, and for the reference. Its course follows from what the forces
 showed. So a checkpoint holds what each finished evolution showed, and of the one that is under way
 the state after its last step; modes, displacements and network are computed again, to the same
@@ -51,7 +51,7 @@ class Evolution:
     state: State | None = None
     """After the last step before the run was killed; None for one that begins."""
     memory: dict[str, np.ndarray] = field(default_factory=dict)
-    """Of the kick, see `coca.integration.integrate.Kick`."""
+    """What the kick remembers, see `coca.integration.kicks.Kick`."""
     finished: bool = False
     failure: str | None = None
     """Why it was given up."""
@@ -76,7 +76,7 @@ class Checkpoints(ABC):
 
     @abstractmethod
     def step(self, state: State, kept: Sequence[Snapshot]) -> None:
-        """To be called after a step, with the evolution up to date: save it if it is time to.
+        """Save the evolution, which is up to date after a step, if it is time to.
 
         Parameters
         ----------
@@ -96,25 +96,25 @@ class Checkpoints(ABC):
 
 
 class NoCheckpoints(Checkpoints):
-    """Of a run that keeps none."""
+    """A run that keeps no checkpoints."""
 
     def open(self, domain: Domain) -> None:
-        """See `Checkpoints`, as for all methods."""
+        """There is nothing to go on with."""
 
     def begin(self) -> Evolution:
-        """See `Checkpoints`."""
+        """An evolution at its beginning."""
         return Evolution()
 
     def step(self, state: State, kept: Sequence[Snapshot]) -> None:
-        """See `Checkpoints`."""
+        """Nothing is saved."""
 
     def watching(self) -> AbstractContextManager[None]:
-        """See `Checkpoints`."""
+        """SIGTERM ends the run at once."""
         return nullcontext()
 
 
 class CheckpointFiles(Checkpoints):
-    """Of a run with an output directory.
+    """The checkpoints of a run with an output directory.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ class CheckpointFiles(Checkpoints):
         self._last, self._slot, self._terminate = time.monotonic(), 0, False
 
     def open(self, domain: Domain) -> str | None:
-        """See `Checkpoints`, as for all methods that it has."""
+        """Read what is there, if the run is to go on with it; a line on what was found."""
         self._domain = domain
         if not self._resume:
             return None
@@ -147,14 +147,14 @@ class CheckpointFiles(Checkpoints):
         return f"resumed after {running.done} steps of evolution {len(self._past)}"
 
     def begin(self) -> Evolution:
-        """See `Checkpoints`."""
+        """The next evolution of the run, as far as it has come."""
         number = len(self._evolutions)
         evolution = self._past[number] if number < len(self._past) else Evolution()
         self._evolutions.append(evolution)
         return evolution
 
     def step(self, state: State, kept: Sequence[Snapshot]) -> None:
-        """See `Checkpoints`."""
+        """Save the evolution if it is time to, or if the run was told to end."""
         due = self._domain.first and time.monotonic() - self._last >= self._seconds
         wish = self._domain.sum(STOP * self._terminate + due)
         if wish:
@@ -177,7 +177,7 @@ class CheckpointFiles(Checkpoints):
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """See `Checkpoints`."""
+        """Inside the block SIGTERM lets the run go on to the end of its step."""
 
         def note(number: int, stack: FrameType | None) -> None:
             self._terminate = True
@@ -236,7 +236,7 @@ class CheckpointFiles(Checkpoints):
 
 
 def fingerprint(config: Config) -> str:
-    """Of everything that changes results: the configuration, and the code's version."""
+    """Checksum of everything that changes results: the configuration, and the code's version."""
     values = config.model_dump(mode="json", exclude={"threads", "device", "ensemble"})
     del values["output"]["checkpoint_minutes"], values["output"]["directory"]
     return hashlib.blake2b(json.dumps([__version__, values]).encode()).hexdigest()[:32]

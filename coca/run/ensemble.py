@@ -34,7 +34,7 @@ class Member(NamedTuple):
     """One run of an ensemble."""
 
     name: str
-    """Of its directory."""
+    """Name of its directory."""
     config: Config
 
 
@@ -167,9 +167,9 @@ class Work(NamedTuple):
     """What is left of an ensemble."""
 
     groups: int
-    """Of ranks, which do a member at a time each."""
+    """Number of groups of ranks; each does one member at a time."""
     todo: list[Member]
-    """Those that were begun before last."""
+    """Those that were begun before come last."""
     results: dict[str, str]
     """What is known of those that are finished."""
 

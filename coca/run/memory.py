@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coca.configuration.run import Config
+from coca.configuration.run import WITHOUT_ESTIMATE, Config
 from coca.initial_conditions import from_snapshot
 from coca.parallel.fft import SWAP_BYTES
 
@@ -16,7 +16,7 @@ OWN_MEMORY, NETWORK_OWN_MEMORY = 250, 205
 MPI_MEMORY = 60
 """MiB of MPI for each rank."""
 GHOST_PLANES = 5
-"""Of a mesh, with the default force."""
+"""Ghost planes of a mesh, with the default force."""
 SUB_STEP_BYTES = 82
 """Bytes per particle of sub-steps with two forces, where two fifths of all take them; fewer do with
 more."""
@@ -62,13 +62,11 @@ def stage_memory(
     conditions = psi + 4 * N + held
     terms = len(network.emulator.functions) if network else 0
     frame = psi + vectors * terms
-    spectral = config.force.gradient == "spectral"
-    force = mesh * (2 if spectral else 1) + (vectors if spectral else 0)
-    density = 8 * N if config.integrator.method == "residual" else 0
+    density = 0 if config.method in WITHOUT_ESTIMATE else 8 * N
     state = 3 * vectors + (2 * vectors if outputs > 1 else 0)
     state += vectors + 4 * N if fitted_steps else 0
     state += SUB_STEP_BYTES * N if sub_steps else 0
-    integration = conditions + vectors * terms + state + force + density + snapshots - 2 * vectors
+    integration = conditions + vectors * terms + state + mesh + density + snapshots - 2 * vectors
     kept = snapshots * (1 + references) + frame
     alone = vectors if config.frame != "rest" else 0
     wanted = config.output.statistics
@@ -83,6 +81,6 @@ def stage_memory(
 
 
 def statistics_memory(particles: int, mesh: int) -> int:
-    """Bytes of the arrays of `coca.statistics.snapshot_tables`, which one rank has of all particles: an estimate from
-    their shapes, generous and not measured."""
+    """Bytes of the arrays of `coca.statistics.snapshot_tables`, which one rank has of all
+    particles: an estimate from their shapes, generous and not measured."""
     return STATISTICS_PARTICLE * particles + STATISTICS_CELL * mesh**3

@@ -1,77 +1,105 @@
-"""How the residual in a frame is integrated, and what to do when a force refutes the frame."""
+"""How the residual in a frame is integrated, and what to do when a force rejects the frame."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from coca.configuration.run import Config, ForceConfig
+from coca.configuration.run import FRAMES, Config
 from coca.cosmology.background import Cosmology
 from coca.errors import ConfigError
 from coca.frames import Frame
 from coca.integration import fitted_table, schemes
 from coca.integration.fitted_kick import FittedKick
-from coca.integration.fitted_table import FittedSteps
+from coca.integration.fitted_table import FittedCount, FittedSteps
 from coca.integration.kicks import Kick, ResidualKick, VelocityKick
-from coca.integration.schemes import Step
+from coca.integration.schemes import Scheme, Step
 from coca.parallel.domain import Domain
 
-DISTRUST = 3.0
+MAX_RESIDUAL_RATIO = 3.0
 """A residual this many times the largest of the fit means another frame than the fitted one."""
-USELESS = 0.75
+MAX_RATIO_TO_LPT = 0.75
 """With a residual above this share of 2LPT's in many steps, fitted steps of 2LPT do better than a
 frame with the gain. It is asked of the first force, where particles are still on the frame: the
 shipped emulator's are 0.35 to 0.7. Later, when errors of the steps add to it, up to 0.87, the share
 is one."""
+GAIN = 6.0
+"""Strength of the resolved gain, see `coca.integration.kicks.ResidualKick`."""
+GAIN_COST = (
+    "the resolved gain takes their place, as accurate as BullFrog with as many forces "
+    "(docs/accuracy.md)"
+)
+LABELS = {
+    "coca": "COCA",
+    "fitted": "fitted steps",
+    "cola": "COLA",
+    "bullfrog": "BullFrog",
+    "fastpm": "FastPM",
+    "pm": "PM",
+}
+WHERE = {
+    "emulator": "in the emulator's frame",
+    "lpt": "in the frame of 2LPT",
+    "rest": "without a frame",
+}
 
 
-class FrameRefuted(Exception):
+class FrameRejected(Exception):
     """A force has shown that the frame is not what its method takes it for."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A frame with an integrator and its kicks."""
+    """A frame with a scheme and its kicks."""
 
-    frame: str
-    """As `frame` of the configuration."""
-    integrator: str
-    """A scheme of `coca.integration.schemes`."""
-    exponent: float = 1.0
-    """Of the steps that are not fitted."""
+    name: str
+    """As `method` of the configuration."""
+    scheme: Scheme = schemes.residual
     table: FittedSteps | None = None
     """Fitted steps for the numbers of evaluations that it knows."""
     gain: float = 0.0
     """Strength of the resolved gain where nothing is fitted; 0 for explicit kicks."""
-    yardstick: FittedSteps | None = None
+    lpt_table: FittedSteps | None = None
     """2LPT's fitted steps, whose residuals a frame without fitted steps has to beat."""
 
-    def sub_steps(self, count: int | Literal["auto"]) -> bool:
-        """Whether this number of force evaluations has sub-steps, see `coca.integration.substeps`; or some."""
-        phases = self.table.phases if self.table else {}
-        return bool(phases) if count == "auto" else count in phases
+    @property
+    def frame(self) -> str:
+        """The frame of reference: emulator, lpt or rest."""
+        return FRAMES.get(self.name, "rest")
 
-    def fitted(self, count: int) -> FittedSteps | None:
-        """The table, if it serves this number of force evaluations."""
-        return self.table if self.table and count in self.table.counts else None
+    @property
+    def label(self) -> str:
+        """The method's name in figures."""
+        return LABELS[self.name]
+
+    def sub_steps(self, count: int | Literal["auto"]) -> bool:
+        """Whether this number of force evaluations has sub-steps, see
+        `coca.integration.substeps`; for auto, whether some have."""
+        counts = self.table.with_substeps if self.table else []
+        return bool(counts) if count == "auto" else count in counts
+
+    def fitted(self, count: int) -> FittedCount | None:
+        """The fitted steps of this number of force evaluations, if there are any."""
+        return self.table.by_count.get(count) if self.table else None
 
     def describe(self, count: int | None = None) -> str:
-        """In words, for a number of evaluations or in general."""
-        if self.integrator != "residual":
-            return f"{self.frame} frame, {self.integrator}"
-        if self.fitted(count) if count is not None else self.table:
-            return f"{self.frame} frame, fitted steps"
-        return f"{self.frame} frame, " + (f"gain {self.gain:g}" if self.gain else "explicit kicks")
+        """The method in words, for a number of evaluations or in general."""
+        if self.scheme is not schemes.residual:
+            return self.label
+        fitted = self.fitted(count) if count is not None else self.table
+        kicks = f"gain {self.gain:g}" if self.gain else "explicit kicks"
+        how = f"{'fitted steps' if fitted else kicks} {WHERE[self.frame]}"
+        return how if self.name == "fitted" else f"{self.label}, {how}"
 
     def steps(self, cosmology: Cosmology, D_start: float, D_end: float, count: int) -> list[Step]:
         """The steps of `count` force evaluations."""
-        table, scheme = self.fitted(count), getattr(schemes, self.integrator)
-        own = schemes.power_fractions(count, self.exponent)
-        fractions = table.fractions[count] if table else own
-        return scheme(cosmology, schemes.edges(D_start, D_end, fractions))
+        table = self.fitted(count)
+        fractions = table.fractions if table else schemes.power_fractions(count)
+        return self.scheme(cosmology, schemes.step_boundaries(D_start, D_end, fractions))
 
     def rule(
         self,
@@ -79,7 +107,7 @@ class Method:
         cosmology: Cosmology,
         frame: Frame,
         steps: list[Step],
-        nonlinearity: Callable[[], float],
+        log_rms_density: Callable[[], float],
     ) -> Kick:
         """What a force evaluation does to the particles.
 
@@ -89,105 +117,112 @@ class Method:
         cosmology : Cosmology
         frame : Frame
         steps : list of Step
-        nonlinearity : callable
-            Gives that of `coca.integration.fitted_kick.nonlinearity`, for which methods with a table ask.
+        log_rms_density : callable
+            Gives that of `coca.integration.fitted_kick.log_rms_density`, for which methods with a
+            table ask.
         """
-        if self.integrator != "residual":
+        if self.scheme is not schemes.residual:
             return VelocityKick()
         table = self.fitted(len(steps))
         if table is None:
             return ResidualKick(domain, cosmology, frame, self.gain)
-        return FittedKick(domain, cosmology, frame, table, steps, nonlinearity())
+        return FittedKick.of_table(domain, cosmology, frame, table, steps, log_rms_density())
 
     def limits(
-        self, domain: Domain, steps: list[Step], nonlinearity: Callable[[], float]
+        self, domain: Domain, steps: list[Step], log_rms_density: Callable[[], float]
     ) -> np.ndarray:
-        """Rms residual acceleration of each step, Mpc/h, above which the frame is refuted;
-        `nonlinearity` as for `rule`."""
+        """Rms residual acceleration of each step, Mpc/h, above which the frame is rejected;
+        `log_rms_density` as for `rule`."""
         if not steps:
             return np.empty(0)
         table = self.fitted(len(steps))
         if table is not None:
-            return DISTRUST * table.residual(steps, nonlinearity(), len(steps)) * domain.cell
-        if self.yardstick is not None:
-            most = self.yardstick.counts[-1]
-            share = np.array([USELESS, *np.ones(len(steps) - 1)])
-            return share * self.yardstick.residual(steps, nonlinearity(), most) * domain.cell
+            return MAX_RESIDUAL_RATIO * table.residual(steps, log_rms_density()) * domain.cell
+        if self.lpt_table is not None:
+            lpt = self.lpt_table.by_count[self.lpt_table.counts[-1]]
+            share = np.array([MAX_RATIO_TO_LPT, *np.ones(len(steps) - 1)])
+            return share * lpt.residual(steps, log_rms_density()) * domain.cell
         return np.full(len(steps), np.inf)
 
 
-def choose_methods(config: Config, own_frame: bool = False) -> tuple[Method, ...]:
-    """What to try, in this order: the next where a force refutes the frame.
+COLA = Method("cola")
 
-    An emulator that is not what it should be gives way to 2LPT, and so do fitted steps to
-    explicit ones. The last one is never refuted. The user's own frame, for which nothing is fitted,
-    is treated as an emulator's.
+
+def choose_methods(config: Config, own_frame: bool = False) -> tuple[tuple[Method, ...], list[str]]:
+    """What to try, in this order, the next where a force rejects the frame; and warnings.
+
+    An emulator that is not what it should be gives way to 2LPT, and so do fitted steps to explicit
+    ones. The last one is never rejected. The user's own frame, for which nothing is fitted, is
+    treated as an emulator's.
 
     Raises
     ------
     ConfigError
-        Fitted steps are asked for that cannot be.
+        The method's table does not serve the configuration.
     """
-    options, exponent = config.integrator, config.integrator.step_exponent or 1.0
-    if options.kick in ("gain", "explicit") and options.table is not None:
+    match config.method:
+        case "bullfrog":
+            return (Method("bullfrog", schemes.bullfrog),), []
+        case "fastpm":
+            return (Method("fastpm", schemes.fastpm),), []
+        case "fitted":
+            return (_fitted(config, config.table or fitted_table.shipped("lpt")), COLA), []
+        case "coca":
+            return _coca(config, own_frame)
+    return (Method(config.method),), []
+
+
+def _fitted(config: Config, path: Path) -> Method:
+    """Fitted steps in the frame of 2LPT; errors as in `choose_methods`."""
+    return Method("fitted", table=_checked(config, FittedSteps.load(path), "lpt"))
+
+
+def _coca(config: Config, own_frame: bool) -> tuple[tuple[Method, ...], list[str]]:
+    """COCA, with what it gives way to; errors as in `choose_methods`."""
+    lpt_table = FittedSteps.load(fitted_table.shipped("lpt"))
+    table, remarks = _emulator_table(config, own_frame)
+    coca = Method("coca", schemes.residual, table, GAIN, lpt_table)
+    if _obstacle(config, lpt_table) is not None:
+        return (coca, COLA), remarks
+    return (coca, Method("fitted", table=lpt_table), COLA), remarks
+
+
+def _emulator_table(config: Config, own_frame: bool) -> tuple[FittedSteps | None, list[str]]:
+    """The fitted steps in the emulator's frame, if they serve; else why not, and what it costs."""
+    if config.table is not None:
+        return _checked(config, FittedSteps.load(config.table), "emulator"), []
+    if config.force_evaluations == 0:
+        return None, []
+    if own_frame or config.emulator.weights is not None:
+        reason = "emulator: no table of steps is fitted with it (coca fit makes one)"
+        return None, [f"{reason}; {GAIN_COST}"]
+    table = FittedSteps.load(fitted_table.shipped("emulator"))
+    obstacle = _obstacle(config, table)
+    return (table, []) if obstacle is None else (None, [f"{obstacle}; {GAIN_COST}"])
+
+
+def _checked(config: Config, table: FittedSteps, frame: str) -> FittedSteps:
+    """A table, if it serves; errors as in `choose_methods`."""
+    if table.frame != frame:
         raise ConfigError(
-            f"integrator.table: found {options.table}, wanted none with kick: {options.kick}"
+            f"table: found one of frame {table.frame}, wanted one of frame {frame} with method: "
+            f"{config.method}"
         )
-    if options.method != "residual":
-        if options.kick != "auto" or options.table is not None:
-            raise ConfigError(
-                f"integrator: found method: {options.method} with a kick or a table, which are "
-                "those of method: residual"
-            )
-        return (Method(config.frame, options.method, exponent),)
-    table = _table(config, own_frame)
-    fall_back = config.frame == "emulator" and options.kick in ("auto", "fitted")
-    gain = options.gain if options.kick == "gain" or fall_back else 0.0
-    first = Method(config.frame, "residual", exponent, table, gain)
-    if config.frame == "rest" or (config.frame == "lpt" and table is None):
-        return (first,)
-    plain = Method("lpt", "residual", exponent)
-    if config.frame == "lpt":
-        return first, plain
-    lpt = FittedSteps.load(fitted_table.shipped("lpt"))
-    first = replace(first, yardstick=lpt)
-    if _obstacle(config, lpt) is not None:
-        return first, plain
-    return first, Method("lpt", "residual", exponent, lpt), plain
-
-
-def _table(config: Config, own_frame: bool) -> FittedSteps | None:
-    """The fitted steps of this run, if it asks for them or they serve it."""
-    kick, path = config.integrator.kick, config.integrator.table
-    if kick in ("gain", "explicit"):
-        return None
-    own_network = own_frame or (config.emulator.weights is not None and path is None)
-    table, obstacle = None, None
-    if config.frame == "rest":
-        obstacle = "frame: lpt or emulator, found rest"
-    elif config.frame == "emulator" and own_network:
-        obstacle = "a table fitted with these emulator.weights"
-    else:
-        table = FittedSteps.load(path or fitted_table.shipped(config.frame))
-        obstacle = _obstacle(config, table)
-        if table.frame != config.frame:
-            obstacle = f"a table of frame: {config.frame}, found one of {table.frame}"
-    if obstacle is None:
-        return table
-    if kick == "fitted" or path is not None:
-        raise ConfigError(f"integrator.kick: fitted steps need {obstacle}")
-    return None
+    obstacle = _obstacle(config, table)
+    if obstacle is not None:
+        raise ConfigError(
+            f"{obstacle} with method: {config.method}; methods cola and bullfrog take any"
+        )
+    return table
 
 
 def _obstacle(config: Config, table: FittedSteps) -> str | None:
-    """Why fitted steps cannot serve a run, if so."""
+    """Why fitted steps cannot serve a run, if so: the key, what was found and what is wanted."""
     if config.mesh != 2 * config.particles:
-        return f"a mesh of twice the particles, found {config.mesh}"
-    if config.force.solver != ForceConfig().solver:
-        return f"the default force, found {config.force.solver}"
-    if config.integrator.step_exponent is not None:
-        return f"no step_exponent of its own, found {config.integrator.step_exponent:g}"
+        return f"mesh: found {config.mesh}, wanted {2 * config.particles} for fitted steps"
+    if config.force.deconvolve:
+        return "force.deconvolve: found true, wanted false for fitted steps"
     count = config.force_evaluations
     if count not in ("auto", 0, *table.counts):
-        return f"force_evaluations from 1 to {table.counts[-1]}, found {count}"
+        return f"force_evaluations: found {count}, wanted 0 to {table.counts[-1]} for fitted steps"
     return None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FORCE_RATE = 7.5e8
 """Mesh cells times log2 of their number per second and core in a force evaluation with central
-differences, on a 2.8 GHz Xeon; a spectral gradient takes twice the time."""
+differences, on a 2.8 GHz Xeon."""
 NETWORK_RATE = 5e5
 """Particles per second and core in the pass of the shipped network, in float32, there."""
 
@@ -37,17 +37,17 @@ class Plan:
     config: Config
     ranks: Ranks
     threads: int
-    """Of every rank."""
+    """Threads of every rank."""
     network: Network | None
     methods: tuple[Method, ...]
-    """What to try, the next where a force refutes the frame."""
+    """What to try, the next where a force rejects the frame."""
     memory: int
     """Estimated peak memory of a rank in bytes."""
     warnings: tuple[str, ...]
     redshift: float
-    """Of the start."""
+    """Redshift of the start."""
     own: OwnEmulator | None = None
-    """In the network's place."""
+    """The user's emulator, in the network's place."""
 
     def describe(self) -> str:
         """The plan, the memory and the cost, for people."""
@@ -94,8 +94,7 @@ class Plan:
     def _one_force(self) -> float:
         c = self.config
         cells = c.mesh**3
-        rate = FORCE_RATE / (2 if c.force.gradient == "spectral" else 1)
-        return cells * math.log2(cells) / (rate * self.threads * self.ranks.size)
+        return cells * math.log2(cells) / (FORCE_RATE * self.threads * self.ranks.size)
 
     def _cost_line(self) -> str:
         line = f"cost         about {self.force_cost():.1f} s of forces"
@@ -174,7 +173,8 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
         warnings.append(
             "force.deconvolve multiplies what the lattice leaves on a mesh of twice the particles"
         )
-    methods = choose_methods(config, own is not None)
+    methods, remarks = choose_methods(config, own is not None)
+    warnings += remarks
     if methods[0].table is not None:
         warnings += _table_warnings(config, methods[0].table, redshift)
     if threads > max(1, math.ceil(ranks.node.cores)) or ranks.node.cores < 1:
@@ -216,10 +216,12 @@ def _start(config: Config) -> float:
 def _check_knots(config: Config, own: OwnEmulator) -> None:
     D_end = float(config.cosmology.build().D1(scale_factor(config.output.redshifts[-1])))
     if config.frame != "emulator":
-        raise ConfigError(f"frame: found {config.frame}, wanted emulator for one of your own")
+        raise ConfigError(
+            f"method: found {config.method}, wanted coca with an emulator of your own"
+        )
     if own.knots[-1] < D_end - 1e-6:
         raise ConfigError(
-            f"frame: found knots to D = {own.knots[-1]:g}, wanted them to the last output at "
+            f"emulator: found knots to D = {own.knots[-1]:g}, wanted them to the last output at "
             f"{D_end:.4g}"
         )
 

@@ -1,4 +1,4 @@
-"""Where the time goes, and telling the user while it does."""
+"""The time that stages take, and what the user is told meanwhile."""
 
 from __future__ import annotations
 

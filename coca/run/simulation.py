@@ -1,4 +1,4 @@
-"""From a checked configuration to particles: the stages of a run, one a line."""
+"""The stages of a run, one a line: from a checked configuration to particles."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from coca.initial_conditions import from_snapshot, linear_fields
 from coca.initial_conditions.linear_fields import InitialConditions
 from coca.integration import schemes
 from coca.integration.error_estimate import Trust, estimate_error
-from coca.integration.fitted_kick import nonlinearity
+from coca.integration.fitted_kick import log_rms_density
 from coca.integration.integrate import Force, initial_state, integrate
 from coca.integration.kicks import Evaluation, Kick, VelocityKick
 from coca.integration.schemes import Step
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
 from coca.run.checkpoint import Checkpoints, Evolution, NoCheckpoints
-from coca.run.method import FrameRefuted, Method
+from coca.run.method import FrameRejected, Method
 from coca.run.plan import Plan
 from coca.run.progress import Clock, Progress
 
@@ -61,7 +61,7 @@ class Simulation:
     reference: list[Snapshot]
     """The reference run's, or none."""
     warnings: list[str]
-    """The plan's, and what the forces refuted."""
+    """The plan's, and what the forces rejected."""
     clock: Clock
     lpt: Frame
     """2LPT trajectories; the particles started on them, or near them where on a snapshot."""
@@ -95,12 +95,13 @@ class Problem:
         return self.conditions.lpt_frame(self.cosmology)
 
     @cached_property
-    def nonlinearity(self) -> float:
-        """That of the last output, a pass over the modes; see `coca.integration.fitted_kick.nonlinearity`."""
-        return nonlinearity(self.domain, self.conditions.delta_k, self.outputs[-1])
+    def log_rms_density(self) -> float:
+        """That of the last output, a pass over the modes; see
+        `coca.integration.fitted_kick.log_rms_density`."""
+        return log_rms_density(self.domain, self.conditions.delta_k, self.outputs[-1])
 
 
-def simulate(
+def run_plan(
     plan: Plan, progress: Progress | None = None, checkpoints: Checkpoints | None = None
 ) -> Simulation:
     """Run a plan.
@@ -123,17 +124,17 @@ def simulate(
     """
     config, clock, progress = plan.config, Clock(), progress or Progress(quiet=True)
     cosmology = config.cosmology.build()
-    planning, source = config.force.fft_planning, config.linear_power
-    domain = Domain(config.box_size, config.particles, plan.threads, planning, plan.ranks)
+    source = config.linear_power
+    domain = Domain(config.box_size, config.particles, plan.threads, plan.ranks)
     with clock("linear power"):
         power = domain.once(lambda: linear_power(cosmology, source.source, source.file))
     D_start, outputs = growth_factors(cosmology, plan.redshift, config.output.redshifts)
     with clock("initial conditions"):
-        conditions = initial_conditions(config, domain, power, D_start)
+        conditions = make_initial_conditions(config, domain, power, D_start)
     for line in conditions.remarks:
         progress.say(f"  {line}")
     with clock("force"):
-        force = ParticleMesh(domain, config.mesh, **config.force.solver)
+        force = ParticleMesh(domain, config.mesh, deconvolve=config.force.deconvolve)
     checkpoints = checkpoints or NoCheckpoints()
     found = checkpoints.open(domain)
     if found:
@@ -141,12 +142,12 @@ def simulate(
     problem = Problem(
         plan, domain, cosmology, conditions, force, D_start, outputs, checkpoints, clock, progress
     )
-    run, refuted = follow_methods(problem)
+    run, rejected = follow_methods(problem)
     reference: list[Snapshot] = []
     if config.reference is not None:
         with clock("reference run"):
             reference = run_reference(problem, config.reference, run.snapshots)
-    warnings = [*plan.warnings, *conditions.remarks, *refuted]
+    warnings = [*plan.warnings, *conditions.remarks, *rejected]
     if run.trust.excess(config.wanted_error) > 1.0:
         warnings.append(
             f"tolerance: {run.trust.error:.3g} Mpc/h is left after {len(run.steps)} force "
@@ -157,7 +158,7 @@ def simulate(
     )
 
 
-def initial_conditions(
+def make_initial_conditions(
     config: Config, domain: Domain, power: LinearPower, D_start: float
 ) -> InitialConditions:
     """Linear modes and LPT displacements, from the seed, the user's file or a snapshot."""
@@ -174,16 +175,16 @@ def initial_conditions(
 
 
 def follow_methods(problem: Problem) -> tuple[Run, list[str]]:
-    """The first method that no force refutes, and what was said of those before."""
+    """The first method that no force rejects, and what was said of those before."""
     *first, last = problem.plan.methods
-    refuted: list[str] = []
+    rejected: list[str] = []
     for method in first:
         try:
-            return follow(problem, method), refuted
-        except FrameRefuted as reason:
-            refuted.append(str(reason))
-            problem.progress.say(f"  {refuted[-1]}")
-    return follow(problem, last), refuted
+            return follow(problem, method), rejected
+        except FrameRejected as reason:
+            rejected.append(str(reason))
+            problem.progress.say(f"  {rejected[-1]}")
+    return follow(problem, last), rejected
 
 
 def follow(problem: Problem, method: Method) -> Run:
@@ -191,7 +192,7 @@ def follow(problem: Problem, method: Method) -> Run:
 
     Raises
     ------
-    FrameRefuted
+    FrameRejected
         A force evaluation showed a residual beyond the method's limits.
     """
     config = problem.plan.config
@@ -203,7 +204,7 @@ def follow(problem: Problem, method: Method) -> Run:
         if method.table is not None:
             with problem.clock("integration"):
                 error = tolerance / problem.domain.cell
-                count = method.table.steps_for(error, problem.nonlinearity)
+                count = method.table.steps_for(error, problem.log_rms_density)
     while True:
         run = follow_steps(problem, method, frame, count)
         excess = run.trust.excess(tolerance)
@@ -239,15 +240,15 @@ def follow_steps(problem: Problem, method: Method, frame: Frame, count: int) -> 
     domain, cosmology = problem.domain, problem.cosmology
     with problem.clock("integration"):
         steps = method.steps(cosmology, problem.D_start, problem.outputs[-1], count)
-        rule = method.rule(domain, cosmology, frame, steps, lambda: problem.nonlinearity)
-        limits = method.limits(domain, steps, lambda: problem.nonlinearity)
+        rule = method.rule(domain, cosmology, frame, steps, lambda: problem.log_rms_density)
+        limits = method.limits(domain, steps, lambda: problem.log_rms_density)
         force = problem.clock.timed("force", problem.force)
         try:
             snapshots, evaluations = evolve(problem, frame, force, rule, steps, limits)
-        except (FrameRefuted, FloatingPointError) as reason:
+        except (FrameRejected, FloatingPointError) as reason:
             if method is problem.plan.methods[-1]:
                 raise
-            raise FrameRefuted(f"{method.describe(count)} given up: {reason}") from None
+            raise FrameRejected(f"{method.describe(count)} given up: {reason}") from None
     trust = estimate_error(evaluations, method.fitted(count))
     return Run(method, frame, steps, snapshots, evaluations, trust)
 
@@ -272,13 +273,13 @@ def evolve(
     rule : Kick
     steps : list of Step
     limits : array
-        Rms residual acceleration at each step above which the frame is refuted, Mpc/h.
+        Rms residual acceleration at each step above which the frame is rejected, Mpc/h.
     kept : list of Snapshot
         What a checkpoint has to hold beside.
     """
     past = problem.checkpoints.begin()
     if past.failure is not None:
-        raise FrameRefuted(past.failure)
+        raise FrameRejected(past.failure)
     if past.finished:
         return past.snapshots, past.evaluations
     with _failure_kept(past), problem.progress.count("force evaluations", len(steps)) as bar:
@@ -296,7 +297,7 @@ def evolve(
             past.memory = rule.memory
             problem.checkpoints.step(state, kept)
 
-        start = problem.conditions.held or problem.lpt
+        start = problem.conditions.snapshot or problem.lpt
         state = past.state or initial_state(start, frame, problem.D_start)
         rule.memory.update(past.memory)
         left, outputs = steps[past.done :], problem.outputs[len(past.snapshots) :]
@@ -315,17 +316,17 @@ def _failure_kept(past: Evolution) -> Iterator[None]:
     """Inside the block, a failure that another method may mend is noted in the evolution."""
     try:
         yield
-    except (FrameRefuted, FloatingPointError) as reason:
+    except (FrameRejected, FloatingPointError) as reason:
         past.failure = str(reason)
         past.snapshots = []
         raise
 
 
 def _judge(progress: Progress, evaluation: Evaluation, limit: float) -> None:
-    """Say what a force evaluation showed, and whether it refutes the frame."""
+    """Say what a force evaluation showed, and whether it rejects the frame."""
     progress.say(f"  D = {evaluation.D:.3f}  residual {evaluation.residual_rms:.3f} Mpc/h")
     if evaluation.residual_rms > limit:
-        raise FrameRefuted(
+        raise FrameRejected(
             f"the residual acceleration at D = {evaluation.D:.2f} is "
             f"{evaluation.residual_rms:.3g} Mpc/h rms, wanted at most {limit:.3g}"
         )
@@ -337,8 +338,8 @@ def run_reference(
     """The BullFrog reference that the configuration asks for; `kept` are the run's snapshots."""
     count = options.force_evaluations
     rest = rest_frame(problem.domain.own_particles)
-    edges = np.linspace(problem.D_start, problem.outputs[-1], count + 1)
-    steps = schemes.bullfrog(problem.cosmology, edges)
+    boundaries = np.linspace(problem.D_start, problem.outputs[-1], count + 1)
+    steps = schemes.bullfrog(problem.cosmology, boundaries)
     problem.progress.say("reference run (BullFrog)")
     limits = np.full(count, np.inf)
     return evolve(problem, rest, problem.force, VelocityKick(), steps, limits, kept)[0]

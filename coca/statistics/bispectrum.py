@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from coca.files.snapshot_reader import Particles
-from coca.parallel.domain import Domain
-from coca.statistics.fields import density_modes, wavenumbers, window
+from coca.parallel.domain import Grid
+from coca.statistics.fields import wavenumbers, window
+from coca.statistics.spectra import density_modes
 
 SHELLS = 16
 """Most shells of one kind of triangle."""
@@ -47,60 +48,58 @@ class Shells:
 
     Parameters
     ----------
-    domain : Domain
+    grid : Grid
     delta_k : array (m, m, m//2+1) complex64
         Divided by the CIC window in place.
     """
 
-    def __init__(self, domain: Domain, delta_k: np.ndarray):
-        self._domain, self._delta_k = domain, delta_k
-        for w in window(domain):
+    def __init__(self, grid: Grid, delta_k: np.ndarray):
+        self._grid, self._delta_k = grid, delta_k
+        for w in window(grid):
             delta_k /= w
-        self._k = wavenumbers(domain)
+        self._k = wavenumbers(grid)
 
     def __getitem__(self, shell: int) -> Shell:
-        domain, fft = self._domain, self._domain.transform(self._domain.n)
+        grid, fft = self._grid, self._grid.transform(self._grid.cells)
         inside = (self._k >= shell) & (self._k < shell + 1)
         modes = fft.empty_k()
         modes[...] = inside
-        twice = np.where(np.arange(domain.n // 2 + 1) % (domain.n // 2), 2.0, 1.0)
+        twice = np.where(np.arange(grid.cells // 2 + 1) % (grid.cells // 2), 2.0, 1.0)
         counts = inside * twice
-        k = domain.kf * float((self._k * counts).sum() / counts.sum())
+        k = grid.kf * float((self._k * counts).sum() / counts.sum())
         ones = fft.backward(modes)
         modes[...] = np.where(inside, self._delta_k, 0)
-        P = domain.box_size**3 * float((np.abs(modes) ** 2 * counts).sum() / counts.sum())
+        P = grid.box_size**3 * float((np.abs(modes) ** 2 * counts).sum() / counts.sum())
         return Shell(k, P, fft.backward(modes), ones)
 
 
-def chosen_shells(domain: Domain, first: int) -> list[int]:
+def chosen_shells(grid: Grid, first: int) -> list[int]:
     """At most SHELLS shells, about evenly spaced in their logarithm, to a third of the mesh, beyond
     which triangles close around the mesh."""
-    last = domain.n // 3 - 1
+    last = grid.cells // 3 - 1
     return sorted({int(s) for s in np.rint(np.geomspace(first, last, SHELLS))})
 
 
-def equilateral(domain: Domain, particles: Particles) -> Bispectrum:
+def equilateral(grid: Grid, particles: Particles) -> Bispectrum:
     """Bispectrum of triangles with three sides in one shell."""
-    shells = Shells(domain, density_modes(domain, particles.x))
-    return _table(
-        [_triangle(domain, s, s) for s in map(shells.__getitem__, chosen_shells(domain, 2))]
-    )
+    shells = Shells(grid, density_modes(grid, particles.x, grid.cells, ordered=False))
+    return _table([_triangle(grid, s, s) for s in map(shells.__getitem__, chosen_shells(grid, 2))])
 
 
-def squeezed(domain: Domain, particles: Particles, soft: int = 1) -> Bispectrum:
+def squeezed(grid: Grid, particles: Particles, soft: int = 1) -> Bispectrum:
     """Bispectrum of triangles with one side in the shell `soft` and two in another."""
-    shells = Shells(domain, density_modes(domain, particles.x))
+    shells = Shells(grid, density_modes(grid, particles.x, grid.cells, ordered=False))
     long = shells[soft]
     return _table(
-        [_triangle(domain, long, shells[number]) for number in chosen_shells(domain, 4 * soft)]
+        [_triangle(grid, long, shells[number]) for number in chosen_shells(grid, 4 * soft)]
     )
 
 
-def _triangle(domain: Domain, a: Shell, b: Shell) -> tuple[float, ...]:
+def _triangle(grid: Grid, a: Shell, b: Shell) -> tuple[float, ...]:
     """k1, k, triangles, B and Q of triangles with one side in `a` and two in `b`."""
-    cells = domain.n**3
+    cells = grid.cells**3
     triangles = np.rint(_sum(a.ones, b.ones) / cells)
-    B = domain.box_size**6 * _sum(a.delta, b.delta) / cells / triangles
+    B = grid.box_size**6 * _sum(a.delta, b.delta) / cells / triangles
     return a.k, b.k, triangles, B, B / (2 * a.P * b.P + b.P**2)
 
 

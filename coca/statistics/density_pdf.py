@@ -8,20 +8,21 @@ import numpy as np
 
 from coca.configuration.run import PDFConfig
 from coca.files.snapshot_reader import Particles
-from coca.parallel.domain import Domain
-from coca.statistics.fields import density_modes, wavenumbers, window
+from coca.parallel.domain import Grid
+from coca.statistics.fields import wavenumbers, window
+from coca.statistics.spectra import density_modes
 
 RADII = (2.0, 4.0, 8.0)
 """Radii of smoothing in mesh cells: from where the mesh resolves spheres."""
 EDGES = np.logspace(-2.0, 2.0, 81)
-"""Of the bins of 1 + delta."""
+"""Boundaries of the bins of 1 + delta."""
 
 
 class DensityPDF(NamedTuple):
     """Distribution of 1 + delta, smoothed, at the cells of a mesh."""
 
     radius: float
-    """Of the sphere or the Gaussian in Mpc/h."""
+    """Radius of the sphere or the Gaussian in Mpc/h."""
     pdf: np.ndarray
     """dP / d log10(1 + delta) in the bins between EDGES."""
     outside: float
@@ -32,32 +33,32 @@ class DensityPDF(NamedTuple):
     """Mean of delta^3 over the variance's square."""
 
 
-def density_pdf(domain: Domain, particles: Particles, options: PDFConfig) -> list[DensityPDF]:
+def density_pdf(grid: Grid, particles: Particles, options: PDFConfig) -> list[DensityPDF]:
     """Distribution of 1 + delta after smoothing, for each radius.
 
     Parameters
     ----------
-    domain : Domain
+    grid : Grid
         Its n is the mesh.
     particles : Particles
     options : PDFConfig
         Window and radii; `default_radii` where it has none.
     """
-    radii = default_radii(domain) if options.radii is None else options.radii
-    delta_k = density_modes(domain, particles.x)
-    for w in window(domain):
+    radii = default_radii(grid) if options.radii is None else options.radii
+    delta_k = density_modes(grid, particles.x, grid.cells, ordered=False)
+    for w in window(grid):
         delta_k /= w
-    k = wavenumbers(domain)
-    k *= np.float32(domain.kf)
+    k = wavenumbers(grid)
+    k *= np.float32(grid.kf)
     smoothing = WINDOWS[options.window]
     return [
-        _one_radius(domain, delta_k * smoothing(k * np.float32(radius)), radius) for radius in radii
+        _one_radius(grid, delta_k * smoothing(k * np.float32(radius)), radius) for radius in radii
     ]
 
 
-def default_radii(domain: Domain) -> list[float]:
+def default_radii(grid: Grid) -> list[float]:
     """RADII in Mpc/h."""
-    return [cells * domain.cell for cells in RADII]
+    return [cells * grid.cell for cells in RADII]
 
 
 def top_hat(y: np.ndarray) -> np.ndarray:
@@ -75,8 +76,8 @@ def gaussian(y: np.ndarray) -> np.ndarray:
 WINDOWS = {"top_hat": top_hat, "gaussian": gaussian}
 
 
-def _one_radius(domain: Domain, smooth: np.ndarray, radius: float) -> DensityPDF:
-    delta = domain.transform(domain.n).backward(smooth)
+def _one_radius(grid: Grid, smooth: np.ndarray, radius: float) -> DensityPDF:
+    delta = grid.transform(grid.cells).backward(smooth)
     variance, third = (float(np.mean(delta**p, dtype=np.float64)) for p in (2, 3))
     counts, _ = np.histogram(1 + delta, EDGES)
     widths = np.diff(np.log10(EDGES))

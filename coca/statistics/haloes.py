@@ -16,7 +16,7 @@ from coca.cosmology.background import Cosmology
 from coca.files.snapshot_reader import Header, Particles
 
 LINKING_LENGTH = 0.2
-"""In units of the mean distance between particles."""
+"""Linking length in units of the mean distance between particles."""
 FEWEST = 20
 """Particles of a halo."""
 PIECE = 2**18

@@ -9,9 +9,9 @@ import numpy as np
 from coca import kernels
 from coca.errors import FileError
 from coca.files.snapshot_reader import Header, Particles
-from coca.parallel.domain import Domain
-from coca.statistics.fields import density_modes, momentum_modes
-from coca.statistics.spectra import Spectra, spectra
+from coca.parallel.domain import Grid
+from coca.statistics.fields import momentum_modes
+from coca.statistics.spectra import Spectra, density_modes, spectra
 
 
 class Multipoles(NamedTuple):
@@ -27,25 +27,25 @@ class Multipoles(NamedTuple):
     P4: np.ndarray
 
 
-def power(domain: Domain, particles: Particles) -> Spectra:
+def power(grid: Grid, particles: Particles) -> Spectra:
     """Power spectrum of the density, see `coca.statistics.spectra.spectra`."""
-    return spectra(domain, density_modes(domain, particles.x))
+    return spectra(grid, density_modes(grid, particles.x, grid.cells, ordered=False))
 
 
-def momentum_power(domain: Domain, particles: Particles) -> Spectra:
+def momentum_power(grid: Grid, particles: Particles) -> Spectra:
     """Power of the momentum (1 + delta) u, summed over its components, (km/s)^2 (Mpc/h)^3."""
     parts = [
-        spectra(domain, momentum_modes(domain, particles.x, particles.u[axis])) for axis in range(3)
+        spectra(grid, momentum_modes(grid, particles.x, particles.u[axis])) for axis in range(3)
     ]
     return _summed(parts)
 
 
-def displacement_power(domain: Domain, particles: Particles) -> Spectra:
+def displacement_power(grid: Grid, particles: Particles) -> Spectra:
     """Power of the displacement x - q on the Lagrangian lattice, summed over its components.
 
     Parameters
     ----------
-    domain : Domain
+    grid : Grid
         Its mesh is not used.
     particles : Particles
 
@@ -60,8 +60,8 @@ def displacement_power(domain: Domain, particles: Particles) -> Spectra:
         See `displacement`.
     """
     disp = displacement(particles)
-    lattice = Domain(domain.box_size, disp.shape[1], domain.threads, domain.planning)
-    fft, n = lattice.transform(lattice.n), lattice.n
+    lattice = Grid(grid.box_size, disp.shape[1], grid.threads)
+    fft, n = lattice.transform(lattice.cells), lattice.cells
     parts = []
     for component in disp:
         modes = fft.forward(np.ascontiguousarray(component))
@@ -121,17 +121,17 @@ def _once_each(ids: np.ndarray, first: int) -> bool:
     return bool(seen.all())
 
 
-def multipoles(domain: Domain, particles: Particles) -> Multipoles:
+def multipoles(grid: Grid, particles: Particles) -> Multipoles:
     """Multipoles of the density at s = x + u / (a H) along the line of sight, plane-parallel."""
-    sums = np.zeros((5, domain.n // 2 + 1))
+    sums = np.zeros((5, grid.cells // 2 + 1))
     factor = np.float32(redshift_distortion(particles.header))
     for axis in range(3):
         s = particles.x.copy()
         s[axis] += factor * particles.u[axis]
-        s_k = density_modes(domain, s)
-        sums += kernels.statistics.binned_multipoles(s_k, domain.kf, axis, 1)
+        s_k = density_modes(grid, s, grid.cells, ordered=False)
+        sums += kernels.statistics.binned_multipoles(s_k, grid.kf, axis, 1)
     modes, k, *powers = sums[:, 1:-1]
-    volume = domain.box_size**3
+    volume = grid.box_size**3
     poles = ((2 * l + 1) * volume * p / modes for l, p in zip((0, 2, 4), powers, strict=True))
     return Multipoles(k / modes, (modes / 3).astype(np.int64), *poles)
 

@@ -40,7 +40,8 @@ class Panel(NamedTuple):
     xlabel: str
     ylabel: str
     yscale: str = "log"
-    """Of matplotlib; symlog is linear where values are below the smallest curve's median."""
+    """Scale of the vertical axis in matplotlib; symlog is linear where values are below the
+    smallest curve's median."""
 
 
 def write_figure(path: Path, panels: list[Panel], title: str) -> None:

@@ -7,30 +7,44 @@ correlated with the first. docs/statistics.md has the definitions.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
 
 from coca.configuration.loading import make_config
-from coca.configuration.run import CosmologyConfig, OutputConfig
+from coca.configuration.run import CosmologyConfig, OutputConfig, Statistic
 from coca.cosmology.background import Cosmology
 from coca.errors import FileError
 from coca.files.snapshot_reader import Particles, read_particles
 from coca.files.tables import write_table
-from coca.parallel.domain import Domain
+from coca.parallel.domain import Grid
 from coca.statistics import bispectrum, density_pdf, haloes
-from coca.statistics.fields import density_modes
 from coca.statistics.particle_spectra import displacement_power, momentum_power, multipoles, power
 from coca.statistics.plots import Curve, Panel, write_figure
-from coca.statistics.spectra import Spectra, spectra
+from coca.statistics.spectra import Spectra, density_modes, spectra
 
 POWER, WAVENUMBER = "(Mpc/h)^3", "k [h/Mpc]"
 
 
+class Written(NamedTuple):
+    """What was written of snapshots."""
+
+    paths: list[Path]
+    remarks: list[str]
+    """What a snapshot has not, and numbers of haloes."""
+
+    def add(self, other: Written) -> None:
+        """Have what was written later, too."""
+        self.paths.extend(other.paths)
+        self.remarks.extend(other.remarks)
+
+
 def analyse(
     snapshots: dict[str, Path], out: Path, wanted: OutputConfig, mesh: int, threads: int
-) -> list[str]:
+) -> Written:
     """Write the statistics of snapshots of one box, and their correlation with the first.
 
     Parameters
@@ -47,21 +61,21 @@ def analyse(
 
     Returns
     -------
-    list of str
-        A line for each file, and for each statistic that a snapshot has not.
+    Written
     """
-    lines, first = [], None
+    written, first = Written([], []), None
     for name, path in snapshots.items():
         particles = read_particles(path)
-        domain = Domain(particles.header.box_size, mesh, threads, "estimate")
-        lines += OneSnapshot(name, path, particles, domain, out, wanted).write()
+        grid = Grid(particles.header.box_size, mesh, threads)
+        written.add(OneSnapshot(name, path, particles, grid, out, wanted).write())
         if len(snapshots) > 1:
-            delta_k = density_modes(domain, particles.x)
+            delta_k = density_modes(grid, particles.x, grid.cells, ordered=False)
             if first is None:
                 first, delta_first = name, delta_k
             else:
-                lines += write_correlation(domain, out, (name, delta_k), (first, delta_first))
-    return lines
+                both = (name, delta_k), (first, delta_first)
+                written.paths.extend(write_correlation(grid, out, *both))
+    return written
 
 
 class OneSnapshot:
@@ -73,8 +87,7 @@ class OneSnapshot:
         With which its files begin.
     path : Path
     particles : Particles
-    domain : Domain
-        Of one rank, its n the mesh.
+    grid : Grid
     out : Path
         An existing directory.
     wanted : OutputConfig
@@ -86,62 +99,72 @@ class OneSnapshot:
         name: str,
         path: Path,
         particles: Particles,
-        domain: Domain,
+        grid: Grid,
         out: Path,
         wanted: OutputConfig,
     ):
         self._name, self._path, self._out, self._wanted = name, path, out, wanted
-        self._particles, self._domain = particles, domain
+        self._particles, self._grid, self._remarks = particles, grid, list[str]()
         header = particles.header
         self._title = (
             f"{name}: z = {header.redshift:.4g}, box {header.box_size:g} Mpc/h, "
-            f"{header.particles} particles, mesh {domain.n}"
+            f"{header.particles} particles, mesh {grid.cells}"
         )
 
-    def write(self) -> list[str]:
-        """Write the statistics; what to say of them."""
-        lines = []
+    def write(self) -> Written:
+        """Write the statistics that are wanted."""
+        kinds: dict[Statistic, Callable[[], list[Path]]] = {
+            "power": self._power,
+            "momentum": self._momentum,
+            "displacement": self._displacement,
+            "multipoles": self._multipoles,
+            "bispectrum": self._bispectrum,
+            "pdf": self._pdf,
+            "haloes": self._haloes,
+        }
+        paths = []
         for statistic in self._wanted.statistics:
             try:
-                lines += getattr(self, f"_{statistic}")()
+                paths += kinds[statistic]()
             except FileError as error:
-                lines.append(f"{self._name}: left out {error}")
-        return lines
+                self._remarks.append(f"{self._name}: left out {error}")
+        return Written(paths, self._remarks)
 
-    def _power(self) -> list[str]:
-        s = power(self._domain, self._particles)
+    def _power(self) -> list[Path]:
+        s = power(self._grid, self._particles)
         columns = _spectrum_columns(s, POWER)
-        shot = self._domain.box_size**3 / self._particles.header.particles
+        shot = self._grid.box_size**3 / self._particles.header.particles
         curves = [Curve("P(k)", s.k, s.P_a), Curve("1 / n", s.k, np.full(len(s.k), shot))]
         return self._files("power", columns, [Panel(curves, WAVENUMBER, "P(k) [(Mpc/h)³]")])
 
-    def _momentum(self) -> list[str]:
-        s = momentum_power(self._domain, self._particles)
+    def _momentum(self) -> list[Path]:
+        s = momentum_power(self._grid, self._particles)
         label = "P of (1 + δ) u [(km/s)² (Mpc/h)³]"
         panel = Panel([Curve("momentum", s.k, s.P_a)], WAVENUMBER, label)
         return self._files("momentum", _spectrum_columns(s, "(km/s)^2 (Mpc/h)^3"), [panel])
 
-    def _displacement(self) -> list[str]:
-        s = displacement_power(self._domain, self._particles)
+    def _displacement(self) -> list[Path]:
+        s = displacement_power(self._grid, self._particles)
         panel = Panel([Curve("displacement", s.k, s.P_a)], WAVENUMBER, "P of x - q [(Mpc/h)⁵]")
         return self._files("displacement", _spectrum_columns(s, "(Mpc/h)^5"), [panel])
 
-    def _multipoles(self) -> list[str]:
-        m = multipoles(self._domain, self._particles)
+    def _multipoles(self) -> list[Path]:
+        m = multipoles(self._grid, self._particles)
         columns = {"k": ("h/Mpc", m.k), "modes": ("count", m.modes)}
-        columns |= {name: (POWER, getattr(m, name)) for name in ("P0", "P2", "P4")}
-        curves = [Curve(rf"$\ell$ = {l}", m.k, m.k * getattr(m, f"P{l}")) for l in (0, 2, 4)]
+        poles = {0: m.P0, 2: m.P2, 4: m.P4}
+        columns |= {f"P{l}": (POWER, P) for l, P in poles.items()}
+        curves = [Curve(rf"$\ell$ = {l}", m.k, m.k * P) for l, P in poles.items()]
         panel = Panel(curves, WAVENUMBER, r"k $P_\ell$(k) in redshift space [(Mpc/h)²]", "linear")
         return self._files("multipoles", columns, [panel])
 
-    def _bispectrum(self) -> list[str]:
+    def _bispectrum(self) -> list[Path]:
         kinds = {"equilateral": bispectrum.equilateral, "squeezed": bispectrum.squeezed}
-        found = {name: kind(self._domain, self._particles) for name, kind in kinds.items()}
-        lines = []
+        found = {name: kind(self._grid, self._particles) for name, kind in kinds.items()}
+        paths = []
         for name, b in found.items():
             columns = {"k1": ("h/Mpc", b.k1), "k2": ("h/Mpc", b.k), "k3": ("h/Mpc", b.k)}
             columns |= {"triangles": ("count", b.triangles), "B": ("(Mpc/h)^6", b.B)}
-            lines.append(self._table(f"bispectrum_{name}", columns | {"Q": ("1", b.Q)}))
+            paths.append(self._table(f"bispectrum_{name}", columns | {"Q": ("1", b.Q)}))
         soft = found["squeezed"].k1[0]
         names = ["equilateral, k₁ = k₂ = k₃ = k", f"squeezed, k₁ = {soft:.3f} h/Mpc, k₂ = k₃ = k"]
         pairs = list(zip(names, found.values(), strict=True))
@@ -149,10 +172,10 @@ class OneSnapshot:
             Panel([Curve(n, b.k, b.B) for n, b in pairs], WAVENUMBER, "B [(Mpc/h)⁶]", "symlog"),
             Panel([Curve(n, b.k, b.Q) for n, b in pairs], WAVENUMBER, "Q", "linear"),
         ]
-        return [*lines, self._figure("bispectrum", panels)]
+        return [*paths, self._figure("bispectrum", panels)]
 
-    def _pdf(self) -> list[str]:
-        found = density_pdf.density_pdf(self._domain, self._particles, self._wanted.pdf)
+    def _pdf(self) -> list[Path]:
+        found = density_pdf.density_pdf(self._grid, self._particles, self._wanted.pdf)
         middles = np.sqrt(density_pdf.EDGES[1:] * density_pdf.EDGES[:-1])
         columns = {"1+delta": ("1", middles)}
         columns |= {f"pdf_{p.radius:.3g}Mpc/h": ("dP/dlog10", p.pdf) for p in found}
@@ -169,14 +192,14 @@ class OneSnapshot:
         panel = Panel(curves, label, "dP / d log₁₀(1 + δ)")
         return self._files("pdf", columns, [panel], notes)
 
-    def _haloes(self) -> list[str]:
+    def _haloes(self) -> list[Path]:
         header = self._particles.header
         found = haloes.find_haloes(self._particles)
         catalogue = self._out / f"{self._name}_haloes.hdf5"
         haloes.write_catalogue(catalogue, header, found, self._wanted.halo_particles)
-        lines = [f"wrote {catalogue}: {len(found.mass)} haloes"]
+        self._remarks.append(f"{self._name}: {len(found.mass)} haloes")
         if not len(found.mass):
-            return lines
+            return [catalogue]
         m = haloes.mass_function(header, found)
         columns = {"M": ("Msun/h", m.mass), "haloes": ("count", m.haloes)}
         density_unit = "(h/Mpc)^3"
@@ -188,25 +211,25 @@ class OneSnapshot:
             columns["Tinker08_200m"] = (density_unit, fit)
             curves.append(Curve("Tinker et al. 2008, 200 m", m.mass, fit))
         except (FileError, ImportError) as error:
-            lines.append(f"{self._name}: left out the fit of the mass function: {error}")
+            self._remarks.append(f"{self._name}: left out the fit of the mass function: {error}")
         panel = Panel(curves, "M [Msun/h]", "dn/dlnM [(h/Mpc)³]")
-        return lines + self._files("mass_function", columns, [panel])
+        return [catalogue, *self._files("mass_function", columns, [panel])]
 
     def _files(
         self, statistic: str, columns: dict, panels: list[Panel], notes: str = ""
-    ) -> list[str]:
+    ) -> list[Path]:
         return [self._table(statistic, columns, notes), self._figure(statistic, panels)]
 
-    def _table(self, statistic: str, columns: dict, notes: str = "") -> str:
+    def _table(self, statistic: str, columns: dict, notes: str = "") -> Path:
         path = self._out / f"{self._name}_{statistic}.txt"
         title = f"coca {statistic} of {self._title}" + (f"\n{notes}" if notes else "")
         write_table(path, columns, title)
-        return f"wrote {path}"
+        return path
 
-    def _figure(self, statistic: str, panels: list[Panel]) -> str:
+    def _figure(self, statistic: str, panels: list[Panel]) -> Path:
         path = self._out / f"{self._name}_{statistic}.png"
         write_figure(path, panels, self._title)
-        return f"wrote {path}"
+        return path
 
 
 def _spectrum_columns(s: Spectra, unit: str) -> dict:
@@ -229,16 +252,16 @@ def run_cosmology(path: Path) -> Cosmology:
 
 
 def write_correlation(
-    domain: Domain, out: Path, own: tuple[str, np.ndarray], other: tuple[str, np.ndarray]
-) -> list[str]:
+    grid: Grid, out: Path, own: tuple[str, np.ndarray], other: tuple[str, np.ndarray]
+) -> list[Path]:
     """Write r and the ratio of powers of two density fields, each a name and modes."""
     (name, a_k), (first, b_k) = own, other
-    s = spectra(domain, a_k, b_k)
+    s = spectra(grid, a_k, b_k)
     columns = {"k": ("h/Mpc", s.k), "modes": ("count", s.modes), "P": (POWER, s.P_a)}
     columns |= {"P_first": (POWER, s.P_b), "P_cross": (POWER, s.P_ab)}
     columns |= {"r": ("1", s.r), "ratio": ("1", s.ratio)}
     path = out / f"{name}_with_{first}"
-    title = f"{name} with {first}: box {domain.box_size:g} Mpc/h, mesh {domain.n}"
+    title = f"{name} with {first}: box {grid.box_size:g} Mpc/h, mesh {grid.cells}"
     table, figure = (path.with_name(f"{path.name}{suffix}") for suffix in (".txt", ".png"))
     write_table(table, columns, f"coca correlation of {title}")
     panels = [
@@ -246,4 +269,4 @@ def write_correlation(
         Panel([Curve("ratio", s.k, s.ratio)], WAVENUMBER, f"P / P of {first}", "linear"),
     ]
     write_figure(figure, panels, title)
-    return [f"wrote {table}", f"wrote {figure}"]
+    return [table, figure]

@@ -8,7 +8,7 @@ import numpy as np
 
 from coca import kernels
 from coca.gravity.mesh import Mesh
-from coca.parallel.domain import Domain
+from coca.parallel.domain import Box, Domain
 
 
 class Spectra(NamedTuple):
@@ -40,39 +40,41 @@ class Spectra(NamedTuple):
         return Spectra(*(np.array(np.interp(k, self.k, column)) for column in self))
 
 
-def density_modes(domain: Domain, x: np.ndarray, mesh: int) -> np.ndarray:
+def density_modes(box: Box, x: np.ndarray, mesh: int, ordered: bool = True) -> np.ndarray:
     """Modes of the density contrast of particles, painted with CIC.
 
     Parameters
     ----------
-    domain : Domain
+    box : Box
     x : array (3, N) float32
-        Positions in Mpc/h, in Lagrangian order.
+        Positions in Mpc/h.
     mesh : int
         Cells per dimension.
+    ordered : bool
+        Whether they are this rank's particles in Lagrangian order; else any, in any order.
 
     Returns
     -------
     array (mesh, rows, mesh//2+1) complex64
         delta(x) = sum_k delta_k exp(ikx), not divided by the CIC window.
     """
-    density = Mesh(domain, mesh)
-    density.paint(x)
-    delta_k = domain.transform(mesh).forward(density.field, density.modes)
-    delta_k *= np.float32(1.0 / domain.particles)
-    if domain.first:
+    density = Mesh(box, mesh)
+    density.paint(x, ordered)
+    delta_k = box.transform(mesh).forward(density.field, density.modes)
+    delta_k *= np.float32(1.0 / box.sum(x.shape[1]))
+    if box.first:
         delta_k[0, 0, 0] = 0.0
     return delta_k
 
 
 def spectra(
-    domain: Domain, a_k: np.ndarray, b_k: np.ndarray | None = None, window_order: int = 1
+    box: Box, a_k: np.ndarray, b_k: np.ndarray | None = None, window_order: int = 1
 ) -> Spectra:
     """Spectra of particles' density modes, corrected for the CIC window.
 
     Parameters
     ----------
-    domain : Domain
+    box : Box
     a_k, b_k : array (m, rows, m//2+1) complex64
         From `density_modes`; b is a by default.
     window_order : int
@@ -85,10 +87,10 @@ def spectra(
         lattice have none on large scales.
     """
     b_k = a_k if b_k is None else b_k
-    first = domain.transform(len(a_k)).first
-    sums = domain.sum(kernels.fourier.binned_power(a_k, b_k, first, domain.kf, window_order))
+    first = box.transform(len(a_k)).first
+    sums = box.sum(kernels.fourier.binned_power(a_k, b_k, first, box.kf, window_order))
     modes, k, *power = sums[:, 1:-1]
-    volume = domain.box_size**3
+    volume = box.box_size**3
     return Spectra(k / modes, modes.astype(np.int64), *(volume * p / modes for p in power))
 
 

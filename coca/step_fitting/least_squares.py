@@ -9,11 +9,11 @@ from coca.integration.fitted_table import CLASSES
 
 SHRINKAGE = 3000.0
 """Particles whose say the coarser fit has in the finer: all classes in one, each density class,
-each with its nonlinearity, each with its density before."""
+each with its log_rms_density, each with its density before."""
 NOISE = 1e-8
 """Mean square, over that of the largest feature, below which a feature is round-off."""
 Moments = list[tuple[np.ndarray, np.ndarray]]
-"""Of all runs, see `kernels.fitted.moments`."""
+"""What `kernels.fitted.moments` gives for every run."""
 
 
 def least_squares(moments: Moments, weights: list[np.ndarray]) -> np.ndarray:

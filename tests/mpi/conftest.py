@@ -33,7 +33,7 @@ def compiled(ranks):
     values = {
         "cosmology": {"Omega_m": 0.3, "Omega_b": 0.05, "h": 0.7, "n_s": 0.96, "sigma_8": 0.8},
         "linear_power": {"source": "eisenstein_hu"},
-        "box_size": 32.0, "particles": 16, "mesh": 32, "seed": 1, "frame": "lpt", "threads": 1,
+        "box_size": 32.0, "particles": 16, "mesh": 32, "seed": 1, "method": "fitted", "threads": 1,
         "force_evaluations": 2, "output": {"directory": "unused"},
     }  # fmt: skip
     compile_kernels(make_config(values), ranks)
@@ -42,13 +42,13 @@ def compiled(ranks):
 @pytest.fixture(scope="session")
 def parted(ranks):
     """48^3 particles, 2 Mpc/h apart, on all ranks."""
-    return Domain(2.0 * N, N, 1, "measure", ranks)
+    return Domain(2.0 * N, N, 1, ranks)
 
 
 @pytest.fixture(scope="session")
 def alone():
     """The same on this rank alone."""
-    return Domain(2.0 * N, N, 1, "measure")
+    return Domain(2.0 * N, N, 1)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def test_edges_are_the_periodic_neighbours(ranks, planes, below, above):
     """Also where they reach beyond the next rank, and around the whole period."""
     total = planes * ranks.size
     own = np.arange(planes)[:, None] + planes * ranks.rank + np.zeros((1, 4))
-    before, after = ranks.edges(own, below, above, "test")
+    before, after = ranks.ghost_planes(own, below, above, "test")
     first, last = own[0, 0], own[-1, 0]
     wanted_before = np.arange(first - below, first) % total
     wanted_after = np.arange(last + 1, last + 1 + above) % total

@@ -7,25 +7,26 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from agreement import HANDFUL, check_same
 
 import run_sim
 from coca.configuration.loading import make_config
+from coca.emulator.emulator import SHIPPED_WEIGHTS
 from coca.files.snapshot_writer import wrapped_positions, write_snapshot
 from coca.files.tables import RUN_RECORD
 from coca.results.run_spectra import measure
 from coca.run.ensemble import LIST
 from coca.run.plan import make_plan
-from coca.run.simulation import simulate
+from coca.run.simulation import run_plan
+from tests.agreement import HANDFUL, check_same
 
 METHODS = {
-    "bullfrog": {"frame": "rest", "integrator": {"method": "bullfrog"}},
-    "pm": {"frame": "rest"},
-    "cola": {"frame": "lpt", "integrator": {"kick": "explicit"}},
-    "gain": {"frame": "lpt", "integrator": {"kick": "gain"}},
-    "fitted": {"frame": "lpt", "reference": {"force_evaluations": 8}},
-    "tolerance": {"frame": "lpt", "force_evaluations": "auto", "tolerance": 0.2},
-    "coca": {"frame": "emulator"},
+    "bullfrog": {"method": "bullfrog"},
+    "pm": {"method": "pm"},
+    "cola": {"method": "cola"},
+    "gain": {"method": "coca", "emulator": {"weights": str(SHIPPED_WEIGHTS)}},
+    "fitted": {"method": "fitted", "reference": {"force_evaluations": 8}},
+    "tolerance": {"method": "fitted", "force_evaluations": "auto", "tolerance": 0.2},
+    "coca": {"method": "coca"},
 }
 
 
@@ -47,7 +48,7 @@ def test_runs_give_the_same_particles(ranks, values, whole, method):
         values |= {"particles": 96, "mesh": 192, "box_size": 192.0}
     values["output"] |= {"redshifts": [1.0, 0.0]}
     config = make_config(values)
-    found, wanted = simulate(make_plan(config, ranks)), simulate(make_plan(config))
+    found, wanted = run_plan(make_plan(config, ranks)), run_plan(make_plan(config))
     assert len(found.run.steps) == len(wanted.run.steps)
     # float32 sums in another order: round-off of the potential, which is larger in larger boxes
     round_off = 1e-5 * max(1.0, config.box_size / 128.0)
@@ -66,12 +67,12 @@ def test_runs_give_the_same_particles(ranks, values, whole, method):
 
 def test_a_run_from_a_snapshot(ranks, values, whole, shared_path):
     """A run of ours, ended early, is gone on with."""
-    values |= {"frame": "lpt", "reference": {"force_evaluations": 8}}
-    early = make_config(values | {"output": {"redshifts": [9.0]}, "integrator": {"kick": "gain"}})
-    done, path = simulate(make_plan(early, ranks)), shared_path / "start.hdf5"
+    values |= {"method": "fitted", "reference": {"force_evaluations": 8}}
+    early = make_config(values | {"output": {"redshifts": [9.0]}, "method": "cola"})
+    done, path = run_plan(make_plan(early, ranks)), shared_path / "start.hdf5"
     write_snapshot(path, done.domain, done.cosmology, done.snapshots[0], {})
     config = make_config(values | {"initial_conditions": {"snapshot": str(path)}})
-    found, wanted = simulate(make_plan(config, ranks)), simulate(make_plan(config))
+    found, wanted = run_plan(make_plan(config, ranks)), run_plan(make_plan(config))
     for a, b in ((found.snapshots, wanted.snapshots), (found.reference, wanted.reference)):
         assert rms(whole(a[0].disp, 1) - b[0].disp) < 1e-5  # float32 sums in another order
     assert found.warnings[-1] == wanted.warnings[-1]
@@ -108,8 +109,8 @@ def test_what_is_written(ranks, config_file, values, shared_path):
     if ranks.size > 1:
         for what in ("transposes", "ghost planes", "positions", "accelerations"):
             assert record["bytes_sent"][what] > 0
-    domain = simulate(make_plan(make_config(values))).domain
-    snapshot = simulate(make_plan(make_config(values))).snapshots[0]
+    domain = run_plan(make_plan(make_config(values))).domain
+    snapshot = run_plan(make_plan(make_config(values))).snapshots[0]
     x = wrapped_positions(domain, domain.add_lattice(snapshot.disp))
     with h5py.File(directory / "snapshot_000.hdf5") as file:
         difference = file["PartType1/Coordinates"][:] / 1e3 - x
@@ -135,7 +136,7 @@ def test_ranks_agree_on_how_the_network_is_done(ranks, values, monkeypatch):
     monkeypatch.setattr("coca.emulator.device.choose_slabs", lambda *arguments: mine)
     precision = torch.float32 if ranks.rank == 0 else torch.bfloat16
     monkeypatch.setattr("coca.emulator.device.choose_precision", lambda *arguments: precision)
-    sizes = {"frame": "emulator", "particles": 96, "mesh": 192, "box_size": 192.0}
+    sizes = {"method": "coca", "particles": 96, "mesh": 192, "box_size": 192.0}
     network = make_plan(make_config(values | sizes), ranks).network
     assert (network.slabs, network.precision) == (2, torch.float32)
 
@@ -224,7 +225,7 @@ def test_a_member_does_not_depend_on_its_group(ranks, config_file, values, share
     """The second member is the run with the second seed."""
     options = ("ensemble.realisations=2", f"ensemble.ranks_per_simulation={ranks.size}")
     assert run(config_file, *options, "output.report=false") == 0
-    single = simulate(make_plan(make_config(values | {"seed": values["seed"] + 1})))
+    single = run_plan(make_plan(make_config(values | {"seed": values["seed"] + 1})))
     x = wrapped_positions(single.domain, single.domain.add_lattice(single.snapshots[0].disp))
     with h5py.File(shared_path / "run" / "0001" / "snapshot_000.hdf5") as file:
         difference = file["PartType1/Coordinates"][:] / 1e3 - x

@@ -17,7 +17,7 @@ from coca.errors import ConfigError, FileError
 from coca.files.snapshot_writer import part_names, write_snapshot
 from coca.gravity.particle_mesh import ParticleMesh
 from coca.initial_conditions import from_snapshot, gaussian_modes, linear_fields
-from coca.integration.fitted_kick import nonlinearity
+from coca.integration.fitted_kick import log_rms_density
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
 from coca.statistics.spectra import particle_spectra
@@ -79,7 +79,7 @@ def test_transforms(ranks, parted, whole, n):
 
 def test_ranks_that_disagree_about_alignment_do_not_wait_for_one_another(ranks, parted):
     n = 32 if ranks.size != 3 else 30
-    fft = Domain(1.0, n, 1, "measure", ranks).transform(n)
+    fft = Domain(1.0, n, 1, ranks).transform(n)
     room = np.empty(fft.empty().size + 1, np.float32)
     field = room[ranks.rank % 2 :][: fft.empty().size].reshape(fft.shape)
     field[:] = 1
@@ -102,14 +102,14 @@ def test_linear_modes_and_displacements(here, there, whole):
 
 
 def test_nonlinearity(parted, alone, here, there):
-    assert nonlinearity(parted, here.delta_k, 0.7) == pytest.approx(
-        nonlinearity(alone, there.delta_k, 0.7), rel=1e-9
+    assert log_rms_density(parted, here.delta_k, 0.7) == pytest.approx(
+        log_rms_density(alone, there.delta_k, 0.7), rel=1e-9
     )
 
 
 @pytest.mark.parametrize("name", ["white_noise", "psi1"])
 def test_files_are_read_by_every_rank(ranks, parted, alone, power, there, whole, shared_path, name):
-    path, n = shared_path / "field.hdf5", alone.n
+    path, n = shared_path / "field.hdf5", alone.n_side
     noise = np.random.default_rng(5).normal(size=(n, n, n)).astype(np.float32)
     data = noise if name == "white_noise" else there.psi1.reshape(3, n, n, n)
 
@@ -187,7 +187,7 @@ def path_of_last(path, size):
 
 
 def test_a_bad_value_in_one_ranks_part_of_a_file_stops_all(ranks, parted, power, shared_path):
-    path, n = shared_path / "noise.hdf5", parted.n
+    path, n = shared_path / "noise.hdf5", parted.n_side
 
     def write():
         noise = np.zeros((n, n, n), np.float32)
@@ -240,7 +240,7 @@ def test_ranks_that_do_not_divide_the_lattice():
     with pytest.raises(
         ConfigError, match="ranks: found 7, wanted a divisor of particles = 48; the "
     ):
-        Domain(96.0, 48, 1, "measure", Ranks())
+        Domain(96.0, 48, 1, Ranks())
 
 
 POSITIONS = {
@@ -280,8 +280,8 @@ def test_force(parted, alone, there, where, options):
     """Wherever the particles are: accelerations and densities."""
     x = POSITIONS[where](alone, there)
     mine = own(parted, x)
-    found = ParticleMesh(parted, 2 * parted.n, **options)(mine, density=True, out=mine)
-    wanted = ParticleMesh(alone, 2 * alone.n, **options)(x, density=True)
+    found = ParticleMesh(parted, 2 * parted.n_side, **options)(mine, density=True, out=mine)
+    wanted = ParticleMesh(alone, 2 * alone.n_side, **options)(x, density=True)
     agree(found, wanted, parted)
 
 

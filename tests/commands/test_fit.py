@@ -1,0 +1,55 @@
+"""coca fit on small simulations."""
+
+import numpy as np
+import pytest
+
+from coca.__main__ import main
+from coca.configuration.loading import make_config
+from coca.integration.fitted_table import FittedSteps
+from coca.run.plan import make_plan
+from coca.run.simulation import run_plan
+from coca.statistics.spectra import particle_spectra
+
+
+def run(config_values, **options):
+    return run_plan(make_plan(make_config(config_values | options)))
+
+
+def test_emulator_lattice_is_checked_before_the_fit(capsys):
+    arguments = ["configs/fit_emulator.yaml", "--set", "spacing=[2.0, 3.0]"]
+    assert main(["fit", *arguments]) == 2
+    assert "box_size: found 192 for 64 particles" in capsys.readouterr().err
+
+
+def test_fit_command_writes_a_table_that_serves(config_values, tmp_path, capsys):
+    path = tmp_path / "table.safetensors"
+    small = [
+        "particles=32", "simulations=3", "growth_factors=[1.0]", "force_evaluations=2", "nodes=2",
+        "iterations=20", "batch=2", "reference_steps=32", "times=16", f"table={path}", "threads=1",
+        "boundaries={2: [0.65]}",
+    ]  # fmt: skip
+    arguments = ["configs/fit.yaml", *(f"--set={value}" for value in small)]
+    assert main(["fit", *arguments]) == 0
+    assert f"wrote {path}" in capsys.readouterr().out
+    values = config_values | {"force_evaluations": 2, "reference": {"force_evaluations": 64}}
+    fitted_run = run(values, table=str(path))
+    first, last = fitted_run.run.steps
+    assert first.D1 == last.D0 == pytest.approx(0.35 * first.D0 + 0.65 * last.D1)
+    explicit = run(values, method="cola")
+
+    def errors(simulation):
+        domain, snapshots = simulation.domain, (simulation.snapshots, simulation.reference)
+        at = particle_spectra(domain, 64, *(domain.add_lattice(s[0].disp) for s in snapshots)).at(1)
+        return np.array([abs(at.ratio - 1), 1 - at.r])
+
+    assert np.all(errors(fitted_run) < 0.8 * errors(explicit))
+
+    before = FittedSteps.load(path)
+    more = ["--set=counts=[1]", "--set=nodes=3", "--set=seed=320000"]
+    assert main(["fit", *arguments, *more]) == 0
+    after = FittedSteps.load(path)
+    np.testing.assert_array_equal(after.by_count[2].matrices, before.by_count[2].matrices)
+    assert [len(after.by_count[n].nodes) for n in after.counts] == [3, 2]
+    capsys.readouterr()
+    assert main(["fit", *arguments, *more, "--set=spacing=[1.0, 2.0]"]) == 2
+    assert f"table: found {path} of frame lpt" in capsys.readouterr().err

@@ -1,0 +1,39 @@
+import re
+
+import pytest
+
+from coca.__main__ import main
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ("redshift=2.0", r"growth_factors: found 0\.45, wanted at least"),
+        ("particles=512", "simulations, particles: need .* GiB of memory"),
+        ("spacing=[0.0, 1.0]", "spacing: found .* wanted two positive numbers"),
+        (
+            "substep_thresholds={8: 0.2}",
+            r"substep_thresholds: found 8, wanted some of \[2, 3, 4, 5, 6\]",
+        ),
+        (
+            "boundaries={13: [0.5]}",
+            "boundaries: found 13, wanted numbers from 1 to force_evaluations, 12",
+        ),
+        ("batch=200", "batch: found 200, wanted at most 132"),
+        (
+            "boundaries={3: [0.5]}",
+            r"boundaries\.3: found \(0\.5,\), wanted 2 values between 0 and 1",
+        ),
+        (
+            "boundaries={3: [0.5, 0.4]}",
+            r"boundaries\.3: found \(0\.5, 0\.4\), wanted .* increasing",
+        ),
+        (
+            "boundaries={3: [0.5, 1.0]}",
+            r"boundaries\.3: found \(0\.5, 1\.0\), wanted .* increasing",
+        ),
+    ],
+)
+def test_fits_that_cannot_be_are_refused(values, message, capsys):
+    assert main(["fit", "configs/fit.yaml", "--set", values]) == 2
+    assert re.search(message, capsys.readouterr().err)

@@ -1,0 +1,121 @@
+from pathlib import Path
+
+import pytest
+
+from coca.configuration.loading import make_config
+from coca.errors import ConfigError
+from tests.configuration.changes import set_
+
+
+def test_a_mesh_must_hold_the_stencil(config_values):
+    config_values |= {"particles": 4, "mesh": 4}
+    with pytest.raises(ConfigError, match="mesh: found 4, wanted more than 4 cells"):
+        make_config(config_values)
+    set_(config_values, "force.gradient", "spectral")
+    assert make_config(config_values).mesh == 4
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("boxsize", 3.0, "boxsize: unknown key"),
+        ("cosmology.Omega_M", 0.3, r"cosmology\.Omega_M: unknown key"),
+        ("cosmology.Omega_m", -0.1, r"cosmology\.Omega_m: found -0\.1, wanted: .*greater than 0"),
+        ("cosmology.Omega_m", 0.04, r"cosmology: wanted Omega_b below Omega_m"),
+        (
+            "cosmology.Omega_b",
+            0.0,
+            r"cosmology\.Omega_b: found 0\.0, wanted: greater than or equal to",
+        ),
+        ("cosmology.h", "high", r"cosmology\.h: found 'high', wanted: .*number"),
+        ("cosmology.sigma_8", float("nan"), r"cosmology\.sigma_8: found nan, wanted: .*finite"),
+        ("particles", 32.5, r"particles: found 32\.5, wanted: .*integer"),
+        ("particles", "32", "particles: found '32', wanted: .*integer"),
+        ("particles", True, "particles: found True"),
+        ("particles", 33, "particles: found 33, wanted an even number"),
+        ("mesh", 48, "mesh: found 48, wanted 1, 2 or 3 times particles = 32"),
+        ("seed", -1, "seed: found -1"),
+        ("method", "network", "method: found 'network', wanted: .*'pm'"),
+        ("method", "colaa", "method: found 'colaa'"),
+        ("force_evaluations", -1, "force_evaluations: found -1, wanted auto or a number"),
+        ("force_evaluations", "auto", r"tolerance: found None, wanted a number of Mpc/h"),
+        ("tolerance", 0.1, r"tolerance: found 0\.1, wanted .* none otherwise"),
+        ("tolerance", -0.1, r"tolerance: found -0\.1"),
+        ("output.redshifts", [0.0, 1.0], r"output: output\.redshifts: wanted .*decreasing"),
+        ("output.redshifts", [], r"output\.redshifts: wanted one or more"),
+        ("output.redshifts", [30.0, 0.0], r"wanted all below initial_conditions\.redshift = 19"),
+        ("output.directory", 3, r"output\.directory: found 3"),
+        ("linear_power.source", "table", "linear_power: wanted a file with source: table"),
+        ("initial_conditions.file", "x.h5", None),
+        (
+            "initial_conditions",
+            {"file": "x.h5", "snapshot": "y.hdf5"},
+            "initial_conditions: wanted one of file and snapshot",
+        ),
+        (
+            "initial_conditions",
+            {"snapshot": "y.hdf5", "paired": True},
+            "wanted no fixed_amplitude or paired with snapshot: the snapshot has its modes",
+        ),
+        ("force.deconvolve", 1, r"force\.deconvolve: found 1"),
+        ("threads", 0, "threads: found 0, wanted auto or a number"),
+        ("threads", "many", "threads: found 'many', wanted auto or a number"),
+        ("device", "tpu", "device: found 'tpu'"),
+        ("reference", {"force_evaluations": 2}, r"reference\.force_evaluations: found 2"),
+    ],
+)
+def test_bad_values_are_one_line_that_names_the_key(config_values, key, value, message):
+    set_(config_values, key, value)
+    if message is None:
+        assert make_config(config_values).initial_conditions.file == Path("x.h5")
+        return
+    with pytest.raises(ConfigError, match=message) as caught:
+        make_config(config_values)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_start_is_known_but_for_snapshots(config_values):
+    assert make_config(config_values).initial_conditions.redshift == 19.0
+    set_(config_values, "initial_conditions.redshift", None)
+    assert make_config(config_values).initial_conditions.redshift == 19.0
+    set_(config_values, "initial_conditions.snapshot", "x.hdf5")
+    set_(config_values, "output.redshifts", [30.0, 0.0])  # checked with the snapshot's header
+    assert make_config(config_values).initial_conditions.redshift is None
+    set_(config_values, "initial_conditions.redshift", 25.0)
+    with pytest.raises(ConfigError, match=r"wanted all below initial_conditions\.redshift = 25"):
+        make_config(config_values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"method": "fastpm", "force_evaluations": 0}, "force_evaluations: found 0, wanted 1 or"),
+        ({"method": "pm", "force_evaluations": 0}, "force_evaluations: found 0, wanted 1 or more"),
+        (
+            {"method": "bullfrog", "force_evaluations": "auto", "tolerance": 0.1},
+            "found auto, wanted a number with method: bullfrog, which has no error estimate",
+        ),
+        ({"method": "cola", "table": "x"}, "table: found x, wanted none with method: cola"),
+        (
+            {"method": "fitted", "emulator": {"weights": "x"}},
+            r"emulator\.weights: found x, wanted none with method: fitted, which has no network",
+        ),
+    ],
+)
+def test_keys_that_a_method_does_not_know_are_refused(config_values, values, message):
+    with pytest.raises(ConfigError, match=message):
+        make_config(config_values | values)
+
+
+@pytest.mark.parametrize(
+    ("method", "frame"),
+    [("coca", "emulator"), ("fitted", "lpt"), ("cola", "lpt"), ("pm", "rest"), ("fastpm", "rest")],
+)
+def test_a_method_has_its_frame(config_values, method, frame):
+    assert make_config(config_values | {"method": method}).frame == frame
+
+
+def test_config_is_frozen(config_values):
+    config = make_config(config_values)
+    with pytest.raises(Exception, match="frozen"):
+        config.seed = 4

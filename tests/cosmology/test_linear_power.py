@@ -1,0 +1,77 @@
+import re
+
+import numpy as np
+import pytest
+import yaml
+
+import run_sim
+from coca.cosmology.background import Cosmology
+from coca.cosmology.linear_power import eisenstein_hu_transfer, linear_power
+from coca.errors import FileError
+
+K = np.geomspace(2e-3, 5.0, 60)
+
+
+def test_sigma_8_is_as_asked_and_by_direct_quadrature(cosmology, power):
+    assert power.sigma(8.0) == pytest.approx(cosmology.sigma_8, rel=1e-6)
+    k = np.geomspace(1e-5, 50, 400_000)
+    x = 8.0 * k
+    window = 3 * (np.sin(x) - x * np.cos(x)) / x**3
+    variance = np.trapezoid(k**2 * power(k) * window**2, k) / (2 * np.pi**2)
+    assert np.sqrt(variance) == pytest.approx(cosmology.sigma_8, rel=1e-4)
+
+
+def test_eisenstein_hu_is_within_its_accuracy_of_camb(cosmology, power):
+    pytest.importorskip("camb")
+    camb = linear_power(cosmology, "camb")
+    # the fit's own accuracy: a few per cent, at worst at the baryon oscillations
+    assert np.abs(power(K) / camb(K) - 1).max() < 0.05
+    assert camb.sigma(8.0) == pytest.approx(cosmology.sigma_8, rel=1e-6)
+
+
+def test_eisenstein_hu_agrees_with_colossus(cosmology):
+    models = pytest.importorskip("colossus.cosmology.power_spectrum")
+    theirs = models.modelEisenstein98(K, cosmology.h, cosmology.Omega_m, cosmology.Omega_b, 2.7255)
+    np.testing.assert_allclose(eisenstein_hu_transfer(K, cosmology), theirs, rtol=1e-4)
+
+
+def test_without_baryons_there_are_no_wiggles():
+    T = eisenstein_hu_transfer(K, Cosmology(0.3, 1e-6, 0.7, 1.0, 0.8))
+    assert (np.diff(T) < 0).all()
+
+
+def test_table_keeps_its_shape_and_gets_its_norm(tmp_path, cosmology, power):
+    path = tmp_path / "power.txt"
+    np.savetxt(path, np.column_stack([power.k, 7.0 * power.P]))
+    table = linear_power(cosmology, "table", path)
+    np.testing.assert_allclose(table(K), power(K), rtol=1e-6)
+
+
+def test_zero_mode_has_no_power(power):
+    assert power(0.0) == 0.0
+
+
+@pytest.mark.parametrize("text", ["", "1 2\n3", "0.1 5\n0.05 6\n" * 5, "a b\n"])
+def test_bad_table_is_one_clear_error(tmp_path, cosmology, text):
+    path = tmp_path / "power.txt"
+    path.write_text(text)
+    with pytest.raises(FileError, match=r"linear_power\.file.*k \[h/Mpc\]"):
+        linear_power(cosmology, "table", path)
+
+
+@pytest.fixture
+def config_file(config_values, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config_values))
+    return path
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "text", "1e999", "\0"])
+def test_senseless_tables_of_power_are_one_error(value, config_file, tmp_path, capsys):
+    rows = [f"{0.01 * i} {100.0 / i}" for i in range(1, 20)]
+    rows[7] = f"0.08 {value}"
+    (tmp_path / "power.txt").write_text("\n".join(rows))
+    source = {"source": "table", "file": str(tmp_path / "power.txt")}
+    assert run_sim.main([str(config_file), "--set", f"linear_power={source}"]) == 2
+    assert re.fullmatch(r"error: linear_power\.file: .*\n", capsys.readouterr().err)
+    assert not (tmp_path / "run").exists()

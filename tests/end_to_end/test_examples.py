@@ -1,0 +1,43 @@
+"""Every example runs as its first line says, and saves the figure that it promises."""
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from tests import ROOT
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+ARGUMENTS = {"train_your_own": ["60"]}
+"""After the directory, where the whole example takes most of a minute."""
+PRINTED = {
+    "match_another_code": r"64 BullFrog steps: 0\.00\d Mpc/h rms",
+    "train_your_own": r"2LPT: 1\.3\d Mpc/h rms(.|\n)*60 iterations: (0\.|1\.[012])\d+ Mpc/h rms",
+}
+"""What they find: PySCo's particles, but for the error of some 100 steps of both; and a short
+training better than 2LPT."""
+NEEDED = {"match_another_code": "pysco"}
+"""Packages of the extra `peers`."""
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example(path, tmp_path):
+    if find_spec(NEEDED.get(path.stem, "coca")) is None:
+        pytest.skip(f"{NEEDED[path.stem]} is not installed, see the extra peers")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, path, tmp_path, *ARGUMENTS.get(path.stem, [])],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(PRINTED.get(path.stem, ""), done.stdout)
+    assert (tmp_path / f"{path.stem}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) >= 3

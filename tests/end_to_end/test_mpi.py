@@ -1,0 +1,191 @@
+"""Runs on several ranks, as a user launches them: tests/mpi, the quickstart, and failures."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import psutil
+import pytest
+import yaml
+
+from tests import ROOT
+from tests.agreement import HANDFUL, check_same
+from tests.end_to_end.failing import STAGES
+
+MPIEXEC = Path(sys.executable).with_name("mpiexec")
+
+
+def launch(ranks, *arguments, timeout=300):
+    """A finished process of so many ranks of Python."""
+    command = [MPIEXEC, "-n", str(ranks), sys.executable, *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout
+    )
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+def test_every_stage(ranks):
+    """tests/mpi, which an ordinary pytest runs on one rank."""
+    done = launch(ranks, "tests/mpi")
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    assert " passed" in done.stdout
+
+
+def coordinates(directory):
+    with h5py.File(directory / "snapshot_000.hdf5") as file:
+        return file["PartType1/Coordinates"][:].astype(np.float64) / 1e3
+
+
+def test_quickstart_gives_the_same_particles(tmp_path):
+    """On 1, 2, 4 and 8 ranks, to 1e-5 Mpc/h rms, and one particle in a thousand to 0.02 Mpc/h."""
+    options = ["linear_power.source=eisenstein_hu", "reference=null", "output.report=false"]
+    found = {}
+    for ranks in (1, 2, 4, 8):
+        directory = tmp_path / str(ranks)
+        arguments = ["run_sim.py", "configs/quickstart.yaml", "--set", "threads=1"]
+        for option in [*options, f"output.directory={directory}"]:
+            arguments += ["--set", option]
+        done = launch(ranks, *arguments)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("trust: estimated remaining error") == 1
+        assert json.loads((directory / "run.json").read_text())["machine"]["ranks"] == ranks
+        found[ranks] = coordinates(directory)
+    for ranks in (2, 4, 8):
+        difference = found[ranks] - found[1]
+        difference -= 128.0 * np.rint(difference / 128.0)
+        check_same(difference.T, np.zeros_like(difference.T), 1e-5, HANDFUL, worst=2000)
+
+
+@pytest.fixture
+def small(config_values, tmp_path):
+    """A configuration that goes through every stage."""
+    values = config_values | {
+        "method": "coca",
+        "reference": {"force_evaluations": 8},
+        "force_evaluations": 2,
+    }
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def fail(stage, rank, how, config):
+    start = time.monotonic()
+    done = launch(4, "tests/end_to_end/failing.py", stage, rank, how, config, timeout=120)
+    assert time.monotonic() - start < 60  # most of it starts four Pythons on two cores
+    assert done.returncode != 0
+    return done
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_rank_that_raises_ends_the_run(small, stage):
+    """With its own message, once, and no other rank's."""
+    rank = 0 if stage == "report" else 2
+    done = fail(stage, rank, "raise", small)
+    assert done.stderr.count("Traceback") == 1
+    assert f"RuntimeError: broken in {stage} (rank {rank} of 4)" in done.stderr
+    assert not (small.parent / "run" / "run.json").exists()
+
+
+@pytest.mark.parametrize("stage", ["initial conditions", "network", "force", "output"])
+def test_a_rank_that_is_killed_ends_the_run(small, stage):
+    done = fail(stage, 1, "kill", small)
+    assert "Traceback" not in done.stderr
+    left = [path.name for path in small.parent.glob("run/*") if not path.name.startswith(".")]
+    assert "snapshot_000.hdf5" not in left and "run.json" not in left
+
+
+@pytest.mark.parametrize(
+    ("ranks", "override", "message"),
+    [
+        (3, "seed=1", "ranks: found 3, wanted a divisor of particles = 32; the largest below is 2"),
+        (8, "seed=1", "ranks: found 8, wanted a divisor of 4, the planes of the emulator's"),
+        (2, "boxsize=3", "boxsize: unknown key"),
+        (2, "initial_conditions.file=absent.hdf5", "initial_conditions.file: cannot read"),
+        (2, "ensemble={realisations: 2, ranks_per_simulation: 3}", "ranks: found 2, wanted a mult"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_of_one_rank(small, ranks, override, message):
+    done = launch(ranks, "run_sim.py", small, "--set", override)
+    assert done.returncode == 2
+    assert done.stderr.count("error: ") == 1 and message in done.stderr
+
+
+@pytest.fixture
+def saved(small):
+    """A configuration whose run is saved at every step, and its results undisturbed on 2 ranks."""
+    values = yaml.safe_load(small.read_text())
+    values["output"] |= {"checkpoint_minutes": 0.0, "report": False}
+    small.write_text(yaml.safe_dump(values))
+    wanted = small.parent / "unbroken"
+    done = launch(2, "run_sim.py", small, "--set", f"output.directory={wanted}")
+    assert done.returncode == 0, done.stderr
+    return small, wanted
+
+
+def resume(config, wanted):
+    """Go on with a run; its particles are those of the undisturbed one, bit by bit."""
+    done = launch(2, "run_sim.py", config, "--resume")
+    assert done.returncode == 0 and "resumed after" in done.stdout, done.stderr
+    found = config.parent / "run"
+    np.testing.assert_array_equal(coordinates(found), coordinates(wanted))
+    assert sorted(p.name for p in found.iterdir()) == sorted(p.name for p in wanted.iterdir())
+
+
+def test_a_run_whose_rank_was_killed_resumes(saved):
+    config, wanted = saved
+    done = launch(2, "tests/end_to_end/failing.py", "reference run", 1, "kill", config, timeout=120)
+    assert done.returncode != 0
+    assert launch(1, "run_sim.py", config, "--resume").returncode == 2  # of two ranks
+    resume(config, wanted)
+
+
+def test_sigterm_to_one_rank_saves_all(saved):
+    config = saved[0]
+    slow = ["--set", "reference.force_evaluations=4096", "--set", "output.checkpoint_minutes=60"]
+    command = [MPIEXEC, "-n", "2", sys.executable, "run_sim.py", str(config), *slow]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stdout:
+        if line.startswith("force evaluations: 4096"):
+            break
+    time.sleep(0.5)
+    ranks = [p for p in psutil.Process(process.pid).children(recursive=True)
+             if "run_sim.py" in p.cmdline() and "python" in p.name()]  # fmt: skip
+    assert len(ranks) == 2
+    ranks[1].terminate()
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 143 and error.count("terminated; saved in") == 1
+    done = launch(2, "run_sim.py", config, *slow, "--resume", "--set", "output.report=true")
+    assert done.returncode == 2 and "another configuration" in done.stderr
+
+
+def test_usage_is_printed_once():
+    done = launch(3, "run_sim.py", "--bogus")
+    assert done.returncode == 2 and done.stderr.count("usage:") == 1
+
+
+def test_a_snapshot_never_joins_two_runs(small):
+    """A run that fails while it writes leaves no file over parts of this one and the one before."""
+    done = launch(2, "run_sim.py", small, "--set", "seed=1", "--set", "output.report=false")
+    assert done.returncode == 0, done.stderr
+    directory = small.parent / "run"
+    assert (directory / "snapshot_000.hdf5").exists()
+    arguments = [small, "--set", "seed=2", "--set", "output.report=false"]
+    done = launch(2, "tests/end_to_end/failing.py", "output", 1, "raise", *arguments, timeout=120)
+    assert done.returncode != 0
+    assert not (directory / "snapshot_000.hdf5").exists()
+    assert not (directory / "run.json").exists()
+
+
+def test_more_threads_than_cores_are_warned_of(small):
+    done = launch(2, "run_sim.py", small, "--dry-run", "--set", f"threads={os.cpu_count()}")
+    assert done.returncode == 0, done.stderr
+    assert "they will be in each other's way" in done.stdout

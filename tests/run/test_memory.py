@@ -1,0 +1,51 @@
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+import run_sim
+from tests import ROOT
+
+
+@pytest.fixture
+def config_file(config_values, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config_values))
+    return path
+
+
+def test_a_run_too_large_for_the_machine_is_refused(config_file, capsys):
+    sizes = ["particles=8192", "mesh=24576", "box_size=8192.0"]
+    arguments = [str(config_file)]
+    for size in sizes:
+        arguments += ["--set", size]
+    assert run_sim.main(arguments) == 2
+    assert "GiB of memory, this machine has" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("n", "options"),
+    [
+        (176, {"method": "bullfrog"}),
+        (176, {"method": "cola", "output.redshifts": [1, 0]}),
+        (176, {"method": "fitted", "force_evaluations": 2}),
+        (128, {"method": "coca", "reference": {"force_evaluations": 8}}),
+    ],
+    ids=["bullfrog", "cola", "fitted", "coca"],
+)
+def test_memory_estimate_is_within_ten_per_cent(tmp_path, n, options):
+    """Of the peak that the run itself measured, in a process of its own; arrays of more than
+    32 MiB go back to the system when they are freed, smaller ones as it pleases."""
+    values = {
+        "particles": n, "mesh": 2 * n, "box_size": 2.0 * n, "threads": 1, "force_evaluations": 1,
+        "linear_power.source": "eisenstein_hu", "output.directory": str(tmp_path),
+        "reference": None, **options,
+    }  # fmt: skip
+    command = [sys.executable, "run_sim.py", "configs/quickstart.yaml", "--quiet"]
+    for key, value in values.items():
+        command += ["--set", f"{key}={json.dumps(value)}"]
+    subprocess.run(command, cwd=ROOT, check=True)
+    memory = json.loads((tmp_path / "run.json").read_text())["memory"]
+    assert memory["estimated"] == pytest.approx(memory["peak"], rel=0.1)

@@ -1,0 +1,27 @@
+import json
+
+import numpy as np
+import pytest
+
+from coca.configuration.loading import make_config
+from coca.errors import ConfigError
+from coca.results.write import write_results
+from coca.run.plan import make_plan
+from coca.run.progress import Progress
+from coca.run.simulation import run_plan
+
+
+def test_statistics_of_a_run(config_values, tmp_path):
+    """From the configuration, listed in the record; without snapshots there are none."""
+    config_values["output"] |= {"statistics": ["power", "haloes"], "report": False}
+    plan = make_plan(make_config(config_values))
+    write_results(plan, run_plan(plan), Progress(quiet=True))
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert {"snapshot_000_power.txt", "snapshot_000_haloes.hdf5"} <= set(record["files"])
+    _, _, P = np.loadtxt(tmp_path / "run" / "snapshot_000_power.txt").T
+    of_run = np.loadtxt(tmp_path / "run" / "spectra_000.txt")
+    # positions of the snapshot are float32 kpc/h, wrapped
+    np.testing.assert_allclose(P, of_run[:, 2], rtol=1e-4)
+    config_values["output"]["snapshots"] = False
+    with pytest.raises(ConfigError, match=r"output.statistics: wanted snapshots"):
+        make_config(config_values)

@@ -1,0 +1,16 @@
+import pytest
+
+from coca.errors import CocaError, ConfigError, FileError, short
+
+
+@pytest.mark.parametrize("kind", [CocaError, ConfigError, FileError])
+def test_messages_are_one_printable_line(kind):
+    message = str(kind("mesh: found\n  'a\x1b[31m\0b', wanted\ta number of Mpc/h, µ"))
+    assert message == "mesh: found 'a\\x1b[31m\\x00b', wanted a number of Mpc/h, µ"
+
+
+def test_long_values_are_shown_by_their_ends():
+    assert short(3.5) == "3.5" and short("text") == "'text'"
+    for long in ("x" * 10_000, list(range(10_000)), 10**100):
+        assert len(short(long)) < 100 and "..." in short(long)
+    assert short(10**10_000) == "a number of too many digits"
