@@ -100,20 +100,6 @@ def test_simulations_that_are_added_join_the_next_epoch(values, tmp_path):
     assert sorted(trainer._draw() for _ in range(2)) == [0, 1]
 
 
-def test_averaged_weights_follow_the_last_ones(values):
-    trainer = trainer_of(values)
-    trainer.step()
-    for a, b in zip(parameters(trainer), trainer.average.network.parameters(), strict=True):
-        assert torch.equal(a, b)
-    before = [p.clone() for p in parameters(trainer)]
-    trainer.step()
-    weight = 1 - 0.5**18
-    for old, new, average in zip(
-        before, parameters(trainer), trainer.average.network.parameters(), strict=True
-    ):
-        torch.testing.assert_close(average, torch.lerp(old, new, weight))
-
-
 def test_the_network_takes_more_than_one_number(values):
     network = values["network"] | {"styles": ["Omega_m", "ln_sigma", "ln_spacing"]}
     trainer = trainer_of(values | {"network": network})
