@@ -20,7 +20,7 @@ setup(
     packages=[*find_packages(include=["coca", "coca.*"]), "coca.kernels"],
     package_dir={"coca.kernels": "kernels"},
     package_data={
-        "coca": ["py.typed", "tables/*.safetensors"],
+        "coca": ["py.typed", "*.pyi", "tables/*.safetensors"],
         "coca.results": ["templates/*"],
         "coca.emulator": ["weights/*.safetensors"],
     },

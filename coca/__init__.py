@@ -1,6 +1,6 @@
 """COCA: cosmological N-body simulations in the frame of reference of an emulator.
 
-What docs/python.md describes is imported when it is first used.
+What docs/python.md describes is imported when it is first used; __init__.pyi has its types.
 """
 
 from importlib import import_module
@@ -11,6 +11,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "simulate": "coca.api",
     "make_initial_conditions": "coca.api",
+    "Output": "coca.api",
+    "Result": "coca.api",
     "OwnEmulator": "coca.emulator.user_emulator",
     "load_config": "coca.configuration.loading",
     "make_config": "coca.configuration.loading",

@@ -1,0 +1,16 @@
+from typing import Any
+
+from coca.api import Output as Output
+from coca.api import Result as Result
+from coca.api import make_initial_conditions as make_initial_conditions
+from coca.api import simulate as simulate
+from coca.configuration.loading import load_config as load_config
+from coca.configuration.loading import make_config as make_config
+from coca.configuration.run import Config as Config
+from coca.emulator.user_emulator import OwnEmulator as OwnEmulator
+from coca.errors import CocaError as CocaError
+from coca.errors import ConfigError as ConfigError
+from coca.errors import FileError as FileError
+
+kernels: Any
+__version__: str
