@@ -1,8 +1,8 @@
-import copy
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from coca.configuration.loading import make_config
 from coca.configuration.training import TrainConfig
@@ -68,10 +68,10 @@ class Harmful:
 
 @pytest.mark.parametrize("damage", ["pickle", "cut", "empty", "text"])
 def test_damaged_training_simulations_are_one_error(damage, tmp_path, domain):
-    values = copy.deepcopy(CONFIGS["train.yaml"][1])
+    values = yaml.safe_load((CONFIGS / "train.yaml").read_text())
     values["simulations"] |= {"directory": str(tmp_path / "training"), "training": 1}
     simulations = SimulationSet(make_config(values, TrainConfig).simulations, domain)
-    path = simulations._path(0)
+    path = simulations.path(0)
     if damage == "pickle":
         np.save(path, np.array([Harmful(tmp_path / "harm")]), allow_pickle=True)
     else:
