@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from coca.cosmology.background import Cosmology
 from coca.emulator.features import CHANNELS, features
-from coca.emulator.layers import Edges, own_edges
+from coca.emulator.layers import Edges, fold, own_edges, unfold
 from coca.emulator.network import Architecture, Slabs, UNet, Whole, style_of
 from coca.emulator.time_functions import TimeFunctions
 from coca.errors import ConfigError, FileError
@@ -204,11 +204,13 @@ class Emulator:
         sigma = log_rms_density(domain, conditions.delta_k, 1.0)
         style = style_of(self.architecture.styles, Omega_m, sigma, domain.cell).to(device)
         with torch.inference_mode():
-            fields, edges = torch.from_numpy(inputs)[None].to(precision), edges_of(domain)
+            fields, edges = fold(torch.from_numpy(inputs)[None].to(precision)), edges_of(domain)
+            del inputs
             if slabs == 1:
-                outputs = network(fields.to(device), style, Whole(edges))[0]
+                outputs = network.folded(fields.to(device), style, Whole(edges))
             else:
-                outputs = network(fields, style, Slabs(slabs, device, edges))[0]
+                outputs = network.folded(fields, style, Slabs(slabs, device, edges))
+            outputs = unfold(outputs)[0]
         outputs = outputs.float().cpu().contiguous().numpy()
         C = outputs.reshape(len(self.functions), 3, -1)
         C *= self.output_scale[:, None, None]
