@@ -210,9 +210,8 @@ class Emulator:
                 outputs = network.folded(fields.to(device), style, Whole(edges))
             else:
                 outputs = network.folded(fields, style, Slabs(slabs, device, edges))
-            outputs = unfold(outputs)[0]
-        outputs = outputs.float().cpu().contiguous().numpy()
-        C = outputs.reshape(len(self.functions), 3, -1)
+            outputs = unfold(outputs)[0].float().cpu().contiguous()
+        C = outputs.numpy().reshape(len(self.functions), 3, -1)
         C *= self.output_scale[:, None, None]
         return C
 
