@@ -48,6 +48,8 @@ setup(
             "abacusutils",
             "colossus",
             "hypothesis",
+            "import-linter",
+            "kernels",  # Hugging Face's, beside which ours must stand
             "mypy",
             "pynbody",
             "pytest",

@@ -23,7 +23,6 @@ from coca.parallel.machine import choose_threads
 
 OURS = {
     "coca": {},
-    "coca, order 6": {"gradient": 6},
     "coca, TSC": {"assignment": "tsc"},
     "coca, spectral": {"gradient": "spectral"},
 }

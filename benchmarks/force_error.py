@@ -66,10 +66,8 @@ class Shifted:
 
 VARIANTS = [
     Variant("CIC, order 4 (default)", 2, {}),
-    Variant("CIC, order 6", 2, {"gradient": 6}),
     Variant("CIC, spectral", 2, {"gradient": "spectral"}),
     Variant("TSC, order 4", 2, {"assignment": "tsc"}),
-    Variant("TSC, order 6", 2, {"assignment": "tsc", "gradient": 6}),
     Variant("TSC, spectral", 2, {"assignment": "tsc", "gradient": "spectral"}),
     Variant("CIC, order 4, deconvolved", 2, {"deconvolve": True}),
     Variant("CIC, spectral, deconvolved", 2, {"gradient": "spectral", "deconvolve": True}),

@@ -3,6 +3,7 @@
 What docs/python.md describes is imported when it is first used; __init__.pyi has its types.
 """
 
+import os
 from importlib import import_module
 from typing import Any
 
@@ -21,6 +22,10 @@ _HOMES = {
     "ConfigError": "coca.errors",
     "FileError": "coca.errors",
 }
+
+_here = os.path.dirname(os.path.abspath(__file__))
+if not os.path.isdir(os.path.join(_here, "kernels")):
+    __path__.append(os.path.dirname(_here))  # in the repository coca.kernels is beside coca
 
 
 def __getattr__(name: str) -> Any:

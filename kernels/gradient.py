@@ -20,33 +20,27 @@ from coca.kernels.assignment import (
 from coca.kernels.lanes import each, eight, four_sums, numbers, prefetch
 from numba import njit, prange
 
-CENTRAL_DIFFERENCES = {
-    4: (np.float32(2 / 3), np.float32(-1 / 12)),
-    6: (np.float32(3 / 4), np.float32(-3 / 20), np.float32(1 / 60)),
-}
-"""Weights of f(+1)-f(-1), f(+2)-f(-2), ... in the derivative of each order."""
+CENTRAL_DIFFERENCES = (np.float32(2 / 3), np.float32(-1 / 12))
+"""Weights of f(+1)-f(-1) and f(+2)-f(-2) in the derivative, of order 4."""
 
 AHEAD = 8
 """How many particles ahead `_read_cic_gradient` asks for their cells where they are in no order."""
 _NOTHING = np.empty(0, np.float32)
 
 
-def read_gradient(
-    x, inverse_cell, mesh, slab, out, order=4, cloud=CIC, lattice=None, laplacian=_NOTHING
-):
-    """Interpolate the gradient of a mesh at the particles, by central differences.
+def read_gradient(x, inverse_cell, mesh, slab, out, cloud=CIC, lattice=None, laplacian=_NOTHING):
+    """Interpolate the gradient of a mesh at the particles, by central differences of order 4.
 
-    The same as differencing the mesh and reading three components, without their memory;
-    and, if asked for, the Laplacian by second differences over next neighbours.
+    The mesh has five cells across or more. This is the same as differencing the mesh and reading
+    three components, without their memory; and, if asked for, the Laplacian by second differences
+    over next neighbours.
 
     Parameters
     ----------
     x, inverse_cell, mesh, slab, cloud, lattice
-        As for `read`, with order / 2 more ghost planes on either side.
+        As for `read`, with two more ghost planes on either side.
     out : array (3, N) float32
         Overwritten with the gradient per Mpc/h; may be `x` itself.
-    order : {4, 6}
-        Order of the central differences, which needs a mesh of more than `order` cells.
     laplacian : array (N,) float32, optional
         Overwritten with the Laplacian per (Mpc/h)^2.
 
@@ -55,9 +49,9 @@ def read_gradient(
     FloatingPointError
         Some positions are not finite.
     """
-    weights = CENTRAL_DIFFERENCES[order]
+    weights = CENTRAL_DIFFERENCES
     where = (x, inverse_cell, *_tiling(x, lattice))
-    if (order, cloud) == (4, CIC):
+    if cloud == CIC:
         bad = _read_cic_gradient(*where, weights, mesh, slab, out, laplacian)
     else:
         bad = _read_gradient(*where, cloud, weights, mesh, slab, out, laplacian)
@@ -140,7 +134,7 @@ def _bend(below, here, there, above, e, f):
 
 @njit(fastmath={"contract", "nsz"})
 def _cic_gradient(flat, i, j, k, m, pitch, fx, fy, fz, weights, wanted):
-    """`_gradient` of CIC and order 4, from rows of eight cells along z that begin two before the
+    """`_gradient` of CIC, from rows of eight cells along z that begin two before the
     particle's, none of which may reach beyond the mesh; the Laplacian only if wanted."""
     one, zero, minus_two = np.float32(1), np.float32(0), np.float32(-2)
     near, far = weights
@@ -195,7 +189,7 @@ def _ask_for(flat, x, p, inverse_cell, m, pitch, slab):
 
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
 def _read_cic_gradient(x, inverse_cell, lattice, tile, weights, phi, slab, out, laplacian):
-    """`_read_gradient` for CIC and order 4, which loads its 20 rows of cells once each."""
+    """`_read_gradient` for CIC, which loads its 20 rows of cells once each."""
     first, planes, ghosts = slab
     m, pitch = phi.shape[1], phi.shape[2]
     flat = phi.reshape(-1)

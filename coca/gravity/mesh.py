@@ -28,7 +28,7 @@ class Mesh:
         Cells per dimension.
     assignment : {"cic", "tsc"}
         Cloud shape of assignment and interpolation.
-    order : {0, 4, 6}
+    order : {0, 4}
         Order of the gradient to read; 0 for none.
 
     Attributes
@@ -40,7 +40,7 @@ class Mesh:
     """
 
     def __init__(self, box: Box, n: int, assignment: str = "cic", order: int = 0):
-        self._box, self._n, self._order = box, n, order
+        self._box, self._n = box, n
         self._cloud = CLOUDS[assignment]
         self._below, self._above = order // 2 - self._cloud[0], order // 2 + self._cloud[-1]
         self._inverse_cell = n / box.box_size
@@ -118,15 +118,16 @@ class Mesh:
         lattice: tuple[int, int, int] | None,
     ) -> None:
         where = (self._inverse_cell, self._padded, self._slab)
-        how = {"order": self._order, "cloud": self._cloud}
         received = exchange.received
         values = np.empty((4 if laplacian.size else 3, received.shape[1]), np.float32)
         if received.size:
             kernels.gradient.read_gradient(
-                received, *where, values[:3], **how, laplacian=values[3:].reshape(-1)
+                received, *where, values[:3], cloud=self._cloud, laplacian=values[3:].reshape(-1)
             )
         exchange.send_back(*values)
-        kernels.gradient.read_gradient(x, *where, out, **how, lattice=lattice, laplacian=laplacian)
+        kernels.gradient.read_gradient(
+            x, *where, out, cloud=self._cloud, lattice=lattice, laplacian=laplacian
+        )
         exchange.return_values(*out, *([laplacian] if laplacian.size else []))
 
     def _hand_on(self) -> None:

@@ -13,7 +13,7 @@ from coca.gravity.mesh import CLOUDS, Mesh
 from coca.parallel.domain import Domain
 from coca.parallel.particle_exchange import ParticleExchange
 
-Gradient = Literal["spectral", 4, 6]
+Gradient = Literal["spectral", 4]
 
 
 class Acceleration(NamedTuple):
@@ -44,7 +44,7 @@ class ParticleMesh:
         Cells per dimension.
     assignment : {"cic", "tsc"}
         Cloud shape of assignment and interpolation.
-    gradient : {4, 6, "spectral"}
+    gradient : {4, "spectral"}
         Order of the central differences of the potential, or ik.
     deconvolve : bool
         Divide out the windows of assignment and interpolation.

@@ -12,7 +12,8 @@ from sphinx.util.docutils import SphinxDirective
 
 def modules(package: str) -> list[str]:
     """Names of the public modules of a package, not of those below it."""
-    found = pkgutil.iter_modules(import_module(package).__path__, f"{package}.")
+    folder, *_ = import_module(package).__path__
+    found = pkgutil.iter_modules([folder], f"{package}.")
     names = [module.name for module in found if not module.ispkg]
     return [name for name in names if not name.rpartition(".")[2].startswith("_")]
 

@@ -81,7 +81,7 @@ def test_our_own_snapshot_gives_its_modes(path, domain, cosmology, conditions, D
     scale = np.std(conditions.delta_k)
     assert np.std(found.delta_k - conditions.delta_k) < 1e-4 * scale
     assert found.remarks == ()
-    start, wanted = (found.held or found.lpt_frame(cosmology)), conditions.lpt_frame(cosmology)
+    start, wanted = (found.snapshot or found.lpt_frame(cosmology)), conditions.lpt_frame(cosmology)
     np.testing.assert_allclose(start.displacement(D), wanted.displacement(D), atol=4e-6)
     np.testing.assert_allclose(start.velocity(D), wanted.velocity(D), rtol=1e-6, atol=1e-6)
 
@@ -108,7 +108,7 @@ def test_what_is_not_2lpt_stays_in_the_particles(path, domain, cosmology, condit
     assert "second-order displacements are" in found.remarks[0] and len(found.remarks) == 1
     assert np.std(found.psi2 - conditions.psi2) < 1e-3 * np.std(conditions.psi2)
     np.testing.assert_allclose(
-        (found.held or found.lpt_frame(cosmology)).velocity(D), psi1, rtol=2e-6, atol=1e-5
+        (found.snapshot or found.lpt_frame(cosmology)).velocity(D), psi1, rtol=2e-6, atol=1e-5
     )
 
     with h5py.File(path, "r+") as file:

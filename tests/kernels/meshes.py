@@ -35,12 +35,10 @@ def read(x, mesh, cloud=CIC, slabs=1, **options):
     return out
 
 
-def read_gradient(x, mesh, out, order=4, cloud=CIC, slabs=1, **options):
-    for slab, held in slabs_of(slabs, order // 2 - cloud[0], order // 2 + cloud[-1]):
+def read_gradient(x, mesh, out, cloud=CIC, slabs=1, **options):
+    for slab, held in slabs_of(slabs, 2 - cloud[0], 2 + cloud[-1]):
         part = np.pad(mesh[held], [(0, 0), (0, 0), (0, 2)], constant_values=np.nan)
-        kernels.gradient.read_gradient(
-            x, 1 / CELL, np.float32(part), slab, out, order, cloud, **options
-        )
+        kernels.gradient.read_gradient(x, 1 / CELL, np.float32(part), slab, out, cloud, **options)
 
 
 @pytest.fixture

@@ -115,4 +115,4 @@ def test_positions_that_are_not_finite_are_an_error(positions, mesh, bad, cloud)
     with pytest.raises(FloatingPointError, match="positions are not finite"):
         read(positions, mesh, cloud)
     with pytest.raises(FloatingPointError, match="positions are not finite"):
-        read_gradient(positions, mesh, positions, 4, cloud)
+        read_gradient(positions, mesh, positions, cloud)

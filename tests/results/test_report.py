@@ -151,7 +151,7 @@ def test_a_rejected_frame_is_a_warning(config_values, tmp_path):
         words(root.find(".//h1"))
         == "COLA, explicit kicks in the frame of 2LPT, 3 force evaluations"
     )
-    assert "fitted steps given up" in record["warnings"][-1]
+    assert "fitted steps in the frame of 2LPT given up" in record["warnings"][-1]
     assert record["warnings"][-1] in words(section(root, "warnings"))
 
 

@@ -17,7 +17,7 @@ def config_file(config_values, tmp_path):
 
 
 def test_a_run_too_large_for_the_machine_is_refused(config_file, capsys):
-    sizes = ["particles=8192", "mesh=24576", "box_size=8192.0"]
+    sizes = ["particles=8192", "mesh=16384", "box_size=8192.0"]
     arguments = [str(config_file)]
     for size in sizes:
         arguments += ["--set", size]

@@ -7,7 +7,7 @@ from coca.step_fitting.least_squares import least_squares
 FEATURES, TARGETS = kernels.fitted.FEATURES, kernels.fitted.TARGETS
 
 
-def test_least_squares_finds_the_matrices(particles):
+def test_least_squares_finds_the_matrices():
     """Matrices that differ between nodes, from particles without noise."""
     rng = np.random.default_rng(7)
     true = rng.normal(size=(2, TARGETS, FEATURES))
