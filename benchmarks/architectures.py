@@ -1,7 +1,8 @@
 """Error of networks of several shapes after equal seconds of training, beside the cost of a pass.
 
 Each shape has a plateau-and-fall schedule of as many iterations as fit into the seconds on this
-machine; errors are those of the averaged weights on the validation simulations.
+machine, of processor time to each thread: on one thread, the default, what else runs does not
+matter. Errors are those of the averaged weights on the validation simulations.
 """
 
 from __future__ import annotations
@@ -49,13 +50,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--simulations", type=int, default=None, help="training simulations")
     parser.add_argument("--seconds", type=float, default=300.0, help="of training, each")
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=SHAPES)
-    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--threads", type=int, default=1)
 
 
 def measure(options: argparse.Namespace) -> list[dict]:
     """A row for each shape."""
     keep_freed_memory(large=True)
-    threads = choose_threads(options.threads or "auto")
+    threads = choose_threads(options.threads)
     base = load_config(options.config, [], TrainConfig).model_dump(mode="json")
     if options.directory:
         base["simulations"]["directory"] = str(options.directory)
@@ -92,7 +93,7 @@ def _row(base: dict, name: str, seconds: float, threads: int) -> dict:
         "network": base["network"]
         | {"channels": channels, "blocks": blocks, "blocks_up": blocks_up}
     }
-    per_iteration = _seconds_per_iteration(_trainer(base, 10**6, threads))
+    per_iteration = _seconds_per_iteration(_trainer(base, 10**6, threads), threads)
     iterations = max(10, int(seconds / per_iteration))
     trainer = _trainer(base, iterations, threads)
     for _ in range(iterations):
@@ -125,12 +126,12 @@ def _trainer(values: dict, iterations: int, threads: int) -> Trainer:
     return Trainer(config, simulations, domain, choose_device(config.device))
 
 
-def _seconds_per_iteration(trainer: Trainer) -> float:
+def _seconds_per_iteration(trainer: Trainer, threads: int) -> float:
     seconds = []
     for _ in range(TIMED):
-        start = time.perf_counter()
+        start = time.process_time()
         trainer.step()
-        seconds.append(time.perf_counter() - start)
+        seconds.append((time.process_time() - start) / threads)
     return float(np.median(seconds[1:]))
 
 
