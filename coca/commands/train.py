@@ -63,7 +63,8 @@ def train(config: TrainConfig, as_they_come: bool = False) -> None:
         print(f"resuming at iteration {trainer.iteration}")
     _fit(trainer, config)
     trainer.emulator.save(config.weights)
-    trainer.checkpoint.unlink(missing_ok=True)
+    for path in (trainer.checkpoint, trainer.latest):
+        path.unlink(missing_ok=True)
     print(f"wrote {config.weights}")
 
 

@@ -24,7 +24,7 @@ from coca.emulator.optimiser import Optimiser
 from coca.emulator.symmetry import Symmetry
 from coca.emulator.time_functions import TimeFunctions
 from coca.emulator.training_set import SimulationSet
-from coca.errors import FileError
+from coca.errors import CocaError, FileError
 from coca.files.safetensors import read_tensors, write_tensors
 from coca.parallel.domain import Domain
 from coca.statistics.spectra import particle_spectra
@@ -99,6 +99,7 @@ class Trainer:
             if self.iteration % options.checkpoint_every == 0:
                 validation = self.validate()
                 self.save_checkpoint(self.checkpoint)
+                self.emulator.save(self.latest)
             on_progress(self.iteration, losses, validation)
 
     def step(self) -> Losses:
@@ -108,7 +109,13 @@ class Trainer:
         example = self.examples.load(self._draw(), Symmetry.random(rng))
         outputs = self._apply(self.network, example)
         D = 1.0 - 0.7 * rng.random() ** 2  # more often late than early
-        losses, gradient = self.loss(outputs, example, D, rng.random(3))
+        try:
+            losses, gradient = self.loss(outputs, example, D, rng.random(3))
+        except FloatingPointError as error:
+            raise CocaError(
+                f"iteration {self.iteration}: {error}; lower optimiser.muon_learning_rate and "
+                "optimiser.learning_rate"
+            ) from None
         outputs.backward(gradient)
         factor = schedule(self.iteration, options.warmup, options.iterations, options.decay)
         rates = (options.muon_learning_rate * factor, options.learning_rate * factor)
@@ -140,6 +147,11 @@ class Trainer:
     def checkpoint(self) -> Path:
         """The file that a killed training resumes from."""
         return self.config.weights.with_suffix(".checkpoint.safetensors")
+
+    @property
+    def latest(self) -> Path:
+        """The averaged weights at the last checkpoint, to be used while the training goes on."""
+        return self.config.weights.with_suffix(".latest.safetensors")
 
     @property
     def stable(self) -> Path:

@@ -9,7 +9,7 @@ from coca.configuration.loading import make_config
 from coca.configuration.training import TrainConfig
 from coca.emulator.emulator import Emulator
 from coca.emulator.training import schedule
-from coca.errors import FileError
+from coca.errors import CocaError, FileError
 from tests.emulator.training import parameters, trainer_of
 
 
@@ -68,6 +68,14 @@ def test_a_checkpoint_of_another_configuration_is_refused(values, tmp_path):
         trainer_of(values).resume()
 
 
+def test_a_training_that_diverges_ends(values):
+    trainer = trainer_of(values)
+    with torch.no_grad():
+        trainer.network.head.bias.fill_(torch.nan)
+    with pytest.raises(CocaError, match="iteration 0: positions are not finite; lower"):
+        trainer.step()
+
+
 def test_rates_rise_stay_and_fall():
     factors = [schedule(i, 4, 20, 0.5) for i in range(20)]
     np.testing.assert_allclose(factors[:4], [0.25, 0.5, 0.75, 1.0])
@@ -81,6 +89,7 @@ def test_a_finished_training_goes_on_from_where_rates_began_to_fall(values, tmp_
     short = values["optimiser"] | {"iterations": 6, "decay": 0.5, "checkpoint_every": 1}
     first = trainer_of(values | path | {"optimiser": short})
     first.train(lambda *_: None)
+    assert Emulator.load(first.latest).architecture == first.network.architecture
     longer = values | path | {"optimiser": short | {"iterations": 8}}
     second = trainer_of(longer)
     assert second.resume() and second.iteration == 3
