@@ -79,3 +79,60 @@ def pair_forces(
         squares.append(found @ found)
     mean = np.mean(radial)
     return float(mean), float(np.sqrt(np.mean(squares) - mean**2))
+
+
+def softened_forces(
+    x: np.ndarray, which: np.ndarray, box_size: float, softening: float
+) -> np.ndarray:
+    """Exact g = grad inverse-laplacian delta at some particles, softened as `coca.gravity.p3m`.
+
+    Parameters
+    ----------
+    x : array (N, 3) float64
+        Positions in Mpc/h.
+    which : array (M,) int64
+    box_size : float
+    softening : float
+        Plummer's equivalent, Mpc/h.
+
+    Returns
+    -------
+    array (M, 3)
+        In Mpc/h; error below 1e-7 of the next particle's.
+    """
+    alpha, support, L = 9.0 / box_size, 3.0 * softening, box_size
+    g = np.empty((len(which), 3))
+    for row, p in enumerate(which):
+        d = x[p] - x
+        d -= L * np.round(d / L)
+        r = np.sqrt(np.sum(d**2, axis=1))
+        r[p] = support  # of no account: its separation is zero
+        screened = erfc(alpha * r) + 2 * alpha * r / np.sqrt(np.pi) * np.exp(-((alpha * r) ** 2))
+        factor = screened / r**3
+        near = r < support
+        u = r[near] / support
+        factor[near] += np.polyval([21, -90, 140, -84, 0, 14], u) / support**3 - r[near] ** -3.0
+        g[row] = factor @ d / (4 * np.pi)
+    g += _smooth_forces(x, which, L, alpha)
+    return g * L**3 / len(x)
+
+
+def _smooth_forces(x: np.ndarray, which: np.ndarray, L: float, alpha: float) -> np.ndarray:
+    """Ewald's sum over modes exp(-k^2 / 4 alpha^2) / k^2, by a product of phases for each axis."""
+    most = int(np.ceil(1.4 * alpha * L))  # beyond, the Gaussian is below exp(-(1.4 pi)^2) = 4e-9
+    modes = np.arange(-most, most + 1)
+    k = 2 * np.pi / L * modes
+    phases = [np.exp(-1j * np.outer(x[:, axis], k)) for axis in range(3)]
+    k2 = k[:, None] ** 2 + k[None, :] ** 2
+    g = np.zeros((len(which), 3))
+    for i, kx in enumerate(k):
+        density = (phases[0][:, i, None] * phases[1]).T @ phases[2]
+        total = kx**2 + k2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            phi = np.where(total > 0, np.exp(-total / (4 * alpha**2)) / total, 0.0) * density / L**3
+        back = [phase[which].conj() for phase in phases]
+        along_z = back[2] @ phi.T
+        g[:, 0] += np.imag(back[0][:, i] * kx * np.sum(back[1] * along_z, axis=1))
+        g[:, 1] += np.imag(back[0][:, i] * np.sum(back[1] * k * along_z, axis=1))
+        g[:, 2] += np.imag(back[0][:, i] * np.sum(back[1] * ((back[2] * k) @ phi.T), axis=1))
+    return g

@@ -66,6 +66,58 @@ def inverse_laplacian(block, first, kf, scale, assignment):
             k2_yz[0] = 0.0
 
 
+@njit
+def _axis_factors(index, n):
+    """Of one axis, in units of the cell: wavenumber k, that of central differences of order 4, d,
+    and U^2 / (sum U^2)^2 of the window U of TSC, with all its aliases."""
+    k = 2.0 * np.pi / n * _signed(index, n)
+    d = 0.0 if 2 * index == n else (8.0 * np.sin(k) - np.sin(2.0 * k)) / 6.0
+    s2 = np.sin(0.5 * k) ** 2
+    window = _sinc(k, 1.0) ** 3 / (1.0 - s2 + 2.0 / 15.0 * s2 * s2)
+    return k, d, window * window
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
+def cloud_inverse_laplacian(block, first, kf, scale, cloud, step):
+    """Multiply columns in place by the potential of round clouds, whose central differences of
+    order 4, read by TSC, are nearest to its gradient when particles were assigned by TSC.
+
+    With C the transform of a cloud, d the wavenumbers of the differences and U the window of TSC,
+    the factor is that of Hockney & Eastwood (1981, section 8-3-3), its reference force free of
+    aliases:
+
+        -scale (d k) C(k) / (k^2 d^2) U^2 / (sum over aliases of U^2)^2
+
+    Parameters
+    ----------
+    block, first, kf, scale
+        As for `inverse_laplacian`.
+    cloud : array float32
+        C at (k cell)^2 = 0, step, 2 step, ... to beyond 3 pi^2.
+    step : float
+    """
+    n = block.shape[0]
+    nz = n // 2 + 1
+    width, tiny, inverse = block.shape[1], np.float32(1e-20), np.float32(1.0 / step)
+    yz = np.empty((4, width), np.float32)
+    cell = 2.0 * np.pi / (kf * n)
+    for c in range(width):
+        ky, dy, wy = _axis_factors((first + c) // nz % n, n)
+        kz, dz, wz = _axis_factors((first + c) % nz, n)
+        yz[0, c], yz[1, c], yz[2, c] = ky * ky + kz * kz, ky * dy + kz * dz, dy * dy + dz * dz
+        yz[3, c] = -scale * cell * cell * wy * wz
+    for i in range(n):
+        kx, dx, wx = _axis_factors(i, n)
+        k2_x, kd_x, d2_x = np.float32(kx * kx), np.float32(kx * dx), np.float32(dx * dx)
+        w_x = np.float32(wx)
+        for c in range(width):
+            k2, kd, d2 = k2_x + yz[0, c], kd_x + yz[1, c], d2_x + yz[2, c]
+            place = k2 * inverse
+            m = np.int32(place)
+            smooth = cloud[m] + (place - np.float32(m)) * (cloud[m + 1] - cloud[m])
+            block[i, c] *= w_x * yz[3, c] * kd * smooth / (k2 * d2 + tiny)
+
+
 @njit(cache=True, nogil=True, fastmath=True)
 def gradient(block, first, kf, axis, scale):
     """Multiply columns in place by i k_axis scale; arguments as for `inverse_laplacian`."""

@@ -36,6 +36,12 @@ class ParticleExchange:
         """Positions (3, G) float32 of the received; waits for them."""
         return np.ascontiguousarray(self._arrivals.wait().T)
 
+    def staying(self, own: int) -> np.ndarray:
+        """Which of this rank's particles, of which there are `own`, are in its slab."""
+        stay = np.ones(own, bool)
+        stay[self._indices] = False
+        return np.flatnonzero(stay)
+
     def bring(self, rows: np.ndarray) -> np.ndarray:
         """Values (G, c) of the received, of which every rank has its own particles', (N, c)."""
         leaving = rows[self._indices]

@@ -21,6 +21,7 @@ def test_emulator_lattice_is_checked_before_the_fit(capsys):
     assert "box_size: found 192 for 64 particles" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_fit_command_writes_a_table_that_serves(config_values, tmp_path, capsys):
     path = tmp_path / "table.safetensors"
     small = [

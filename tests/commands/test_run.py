@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 import run_sim
-from tests import ROOT
+from tests import ROOT, slow
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def config_file(config_values, tmp_path):
     return path
 
 
-@pytest.mark.parametrize("name", ["cola.yaml", "bullfrog.yaml"])
+@pytest.mark.parametrize("name", ["cola.yaml", *slow("bullfrog.yaml")])
 def test_shipped_configs_run(name, tmp_path, capsys):
     overrides = [
         "particles=32", "mesh=64", "box_size=64.0", "force_evaluations=2",

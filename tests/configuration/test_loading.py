@@ -12,6 +12,7 @@ from coca.configuration.loading import load_config, make_config
 from coca.configuration.run import Config
 from coca.configuration.training import TrainConfig
 from coca.errors import ConfigError
+from tests import slow
 from tests.configuration.changes import CONFIGS
 
 
@@ -108,7 +109,10 @@ HOSTILE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
+LARGE = "many keys", "long list"
+
+
+@pytest.mark.parametrize("kind", [*(k for k in HOSTILE if k not in LARGE), *slow(*LARGE)])
 def test_hostile_yaml_is_one_short_error(kind, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("config.yaml").write_bytes(HOSTILE[kind])

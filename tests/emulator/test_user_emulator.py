@@ -59,6 +59,7 @@ def test_a_table_of_true_snapshots_is_followed(truth):
         assert error(run, truth) < 0.2 * error(lpt, truth)
 
 
+@pytest.mark.slow
 def test_a_bad_emulator_is_corrected_as_forces_grow(truth):
     """Displacements 3 % too large at all times."""
     own = OwnEmulator(lambda D: 1.03 * truth[D], KNOTS)

@@ -9,6 +9,8 @@ from coca.run.simulation import run_plan
 from coca.statistics.spectra import particle_spectra
 from coca.step_fitting.density import POWER_WEIGHT
 
+pytestmark = pytest.mark.slow
+
 
 def run(config_values, **options):
     return run_plan(make_plan(make_config(config_values | options)))

@@ -10,6 +10,8 @@ import pytest
 
 from tests import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 def test_accuracy_benchmark_writes_its_rows(tmp_path):
     out = tmp_path / "accuracy.json"

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import coca
-from tests import ROOT
+from tests import ROOT, slow
 
 COCA = Path(sys.executable).with_name("coca")
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -37,6 +37,7 @@ def test_the_console_script_says_its_version(tmp_path):
     assert (done.returncode, done.stdout) == (0, f"coca {coca.__version__}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_to_run_gives_the_same(way, config_file, tmp_path):
     if way == "coca run" and not COCA.exists():
@@ -54,7 +55,7 @@ def test_an_unknown_command_is_a_usage(tmp_path):
 
 
 @pytest.mark.skipif(not MPIEXEC.exists(), reason="the mpi extra is not installed")
-@pytest.mark.parametrize("command", ["fit", "train"])
+@pytest.mark.parametrize("command", ["fit", *slow("train")])
 def test_commands_without_a_parallel_form_are_refused_on_two_ranks(command):
     """In one line, and before any work."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

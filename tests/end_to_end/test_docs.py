@@ -68,6 +68,7 @@ def test_readme_has_commands():
     assert len(commands((ROOT / "README.md").read_text())) >= 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Config, TrainConfig, FitConfig])
 def test_every_key_is_in_the_reference(html, kind):
     """Keys walked here from the JSON schema, not by the code that makes the page."""
@@ -88,6 +89,7 @@ def keys(schema, part, prefix=""):
             yield f"{prefix}{name}"
 
 
+@pytest.mark.slow
 def test_public_modules_are_in_the_api(html):
     text = (html / "api.html").read_text()
     for name in modules():
@@ -95,6 +97,7 @@ def test_public_modules_are_in_the_api(html):
             assert f'id="module-{name}"' in text, name
 
 
+@pytest.mark.slow
 def test_nothing_is_fetched(html):
     """Pages work without a network: no script, style or picture from elsewhere."""
     fetched = re.compile(r'<(?:script|img|link)[^>]+(?:src|href)="https?://[^"]*"')

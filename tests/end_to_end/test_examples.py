@@ -10,6 +10,8 @@ import pytest
 
 from tests import ROOT
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 ARGUMENTS = {"train_your_own": ["60"]}
 """After the directory, where the whole example takes most of a minute."""

@@ -8,6 +8,8 @@ import yaml
 from tests import ROOT
 from tests.damage import everything_in
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def config_file(config_values, tmp_path):

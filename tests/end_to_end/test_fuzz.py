@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,8 @@ from coca.errors import CocaError
 from coca.run.ensemble import members
 from coca.run.plan import make_plan
 from tests import ROOT
+
+pytestmark = pytest.mark.slow
 
 KINDS = {"train": TrainConfig, "fit": FitConfig}
 

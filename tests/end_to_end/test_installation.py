@@ -13,6 +13,8 @@ import pytest
 
 from tests import ROOT
 
+pytestmark = pytest.mark.slow
+
 SOURCES = "coca", "kernels", "run_sim.py", "setup.py", "pyproject.toml", "README.md", "LICENSE"
 NOT_SOURCES = shutil.ignore_patterns("__pycache__", "*.egg-info")
 

@@ -15,6 +15,8 @@ from coca.run.checkpoint import INDEX
 from tests import ROOT
 from tests.agreement import same_results
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def values(config_values):

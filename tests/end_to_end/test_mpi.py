@@ -17,6 +17,8 @@ from tests import ROOT
 from tests.agreement import HANDFUL, check_same
 from tests.end_to_end.failing import STAGES
 
+pytestmark = pytest.mark.slow
+
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 
 

@@ -7,8 +7,11 @@ import sys
 
 import h5py
 import numpy as np
+import pytest
 
 from tests import ROOT
+
+pytestmark = pytest.mark.slow
 
 
 def test_quickstart_from_the_command_line(tmp_path):

@@ -185,6 +185,7 @@ def test_fewer_files_replace_those_of_more_ranks(ranks, config_file, shared_path
     assert not (directory / f"snapshot_000.{ranks.size}.hdf5").exists()
 
 
+@pytest.mark.slow
 def test_other_codes_read_the_files(ranks, config_file, shared_path):
     """yt the parts, pynbody the set and the joined file."""
     yt, pynbody = pytest.importorskip("yt"), pytest.importorskip("pynbody")

@@ -36,6 +36,7 @@ def test_freed_memory_is_used_again(large):
     assert second < 0.1 * first
 
 
+@pytest.mark.slow
 def test_peak_memory_is_this_process_alone():
     """Not that of a large process, such as a notebook, that started it."""
     ballast = bytearray(os.urandom(1)) * 2**30

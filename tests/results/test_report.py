@@ -17,6 +17,7 @@ from coca.results.write import write_results
 from coca.run.plan import make_plan
 from coca.run.progress import Progress
 from coca.run.simulation import run_plan
+from tests import slow
 
 ALWAYS = ["trust", "residual", "time", "configuration", "machine", "files"]
 
@@ -42,7 +43,10 @@ def write(values, directory, change=lambda plan: plan):
     return ElementTree.fromstring(text.removeprefix("<!DOCTYPE html>\n")), text, record
 
 
-@pytest.fixture(scope="module", params=CASES)
+QUICK = "several redshifts", "no frame, reference"
+
+
+@pytest.fixture(scope="module", params=[*QUICK, *slow(*(k for k in CASES if k not in QUICK))])
 def case(request, tmp_path_factory):
     """Name of the case, page, text, record and directory."""
     values = {

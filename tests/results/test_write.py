@@ -15,6 +15,7 @@ from coca.results.write import write_results
 from coca.run.plan import make_plan
 from coca.run.progress import Progress
 from coca.run.simulation import run_plan
+from tests import slow
 from tests.damage import everything_in, files_of_at_most, read_only
 
 
@@ -62,7 +63,7 @@ def write_all(finished):
     write_results(plan, simulation, Progress(quiet=True))
 
 
-@pytest.mark.parametrize("size", [0, 700, 3000, 100_000, 390_000, 920_000])
+@pytest.mark.parametrize("size", [0, *slow(700, 3000, 100_000, 390_000, 920_000)])
 def test_a_full_disk_is_one_error_and_leaves_nothing_half_written(finished, size):
     """The disk fills in the first snapshot, of 917 504 bytes of data, and thereafter: a failure in
     each part of a file, when it is extended and when it is closed."""

@@ -9,6 +9,7 @@ import run_sim
 from coca.configuration.loading import make_config
 from coca.run import checkpoint
 from coca.run.checkpoint import INDEX, fingerprint
+from tests import slow
 from tests.agreement import same_results
 
 
@@ -72,8 +73,10 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("steps", [0, 6, 30])
+@pytest.mark.parametrize(
+    "method", ["fitted", *slow("bullfrog", "cola"), "coca", *slow("tolerance")]
+)
+@pytest.mark.parametrize("steps", [*slow(0, 30), 6])
 def test_every_method_resumes(values, tmp_path, directory, monkeypatch, method, steps):
     """In the run, or in its reference."""
     path = tmp_path / "config.yaml"

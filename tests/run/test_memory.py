@@ -25,6 +25,7 @@ def test_a_run_too_large_for_the_machine_is_refused(config_file, capsys):
     assert "GiB of memory, this machine has" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "options"),
     [

@@ -12,6 +12,7 @@ def particles(domain, conditions):
     return domain.add_lattice(conditions.psi1)
 
 
+@pytest.mark.slow
 def test_spectra_agree_with_abacusutils(domain, conditions, particles):
     """Auto and cross power of the same particles, window sinc^2, same shells."""
     abacus = pytest.importorskip("abacusnbody.analysis.power_spectrum")

@@ -32,7 +32,8 @@ def test_the_density_is_fitted_to_particles_that_move_as_in_a_run():
 
 
 def test_what_is_fitted_is_what_runs_step(tmp_path):
-    """A run of the table that was fitted ends where the fit's own run ended, to the bit."""
+    """A run of the table that was fitted ends where the fit's own run ended, but for the
+    float32 of the table: the fit goes on with float64."""
     small = ["particles=16", "simulations=2", "growth_factors=[1.0]", "nodes=2", "batch=2"]
     small += ["reference_steps=32", "times=8", "force_evaluations=3", "iterations=2", "counts=[3]"]
     config = load_config("configs/fit.yaml", [*small, "spacing=[2.0, 2.0]"], FitConfig)
@@ -52,7 +53,7 @@ def test_what_is_fitted_is_what_runs_step(tmp_path):
         (end,) = integrate(truth.domain, frame, truth.force, rule, run.steps, state, [run.D_end])
         found = run.state.e.copy()
         frame.add(run.D_end, (1.0, 0.0, 0.0), found)
-        np.testing.assert_array_equal(end.disp, found)
+        np.testing.assert_allclose(end.disp, found, atol=1e-5 * np.abs(found).max())
 
 
 def frame_of_lpt(truth):
