@@ -34,10 +34,11 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
 
 def make_simulations(config: TrainConfig) -> None:
     """Make the simulations that are missing."""
+    threads = choose_threads(config.threads)
     from coca.emulator.training import domain_of
     from coca.emulator.training_set import SimulationSet
 
-    domain = domain_of(config, choose_threads(config.threads))
+    domain = domain_of(config, threads)
     simulations = SimulationSet(config.simulations, domain)
     missing = simulations.make_missing()
     for _ in tqdm(missing, "simulations", len(simulations.planned), disable=None):
@@ -49,6 +50,7 @@ def train(config: TrainConfig, as_they_come: bool = False) -> None:
 
     Simulations that are missing are made before, or by another process meanwhile.
     """
+    threads = choose_threads(config.threads)
     from coca.emulator.device import choose_device
     from coca.emulator.training import Trainer, domain_of
     from coca.emulator.training_set import SimulationSet
@@ -57,7 +59,7 @@ def train(config: TrainConfig, as_they_come: bool = False) -> None:
     if not as_they_come:
         make_simulations(config)
     device = choose_device(config.device)
-    domain = domain_of(config, choose_threads(config.threads))
+    domain = domain_of(config, threads)
     trainer = Trainer(config, SimulationSet(config.simulations, domain), domain, device)
     if trainer.resume():
         print(f"resuming at iteration {trainer.iteration}")
