@@ -54,7 +54,7 @@ def read_gradient(x, inverse_cell, mesh, slab, out, cloud=CIC, lattice=None, lap
     where = (x, inverse_cell, *_tiling(x, lattice))
     if cloud == CIC:
         bad = _read_cic_gradient(*where, weights, mesh, slab, out, laplacian)
-    elif (order, cloud) == (4, TSC):
+    elif cloud == TSC:
         bad = _read_tsc_gradient(*where, weights, mesh, slab, out, laplacian)
     else:
         bad = _read_gradient(*where, cloud, weights, mesh, slab, out, laplacian)
