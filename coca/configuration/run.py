@@ -240,7 +240,14 @@ class ReferenceConfig(Section):
     """nbody: true in haloes. bullfrog: what the run's own force converges to, which with a mesh is
     about 10 % low in P at k = 1 h/Mpc."""
     force_evaluations: Integer | None = Field(None, ge=8, le=4096)
-    """Steps of bullfrog; none: 64."""
+    """Steps of bullfrog, which is meant where they are given; none: 64."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _steps_mean_bullfrog(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("force_evaluations") is not None:
+            return {"method": "bullfrog"} | values
+        return values
 
     @model_validator(mode="after")
     def _steps_are_bullfrogs(self) -> Self:
