@@ -49,11 +49,7 @@ def main(directory: Path, iterations: int = 400) -> None:
     """Runs without forces, of phases and a cosmology not trained on, beside a converged run."""
     weights = train_small(directory, iterations)
     box = {"particles": 32, "box_size": 64.0, "seed": 7, "force_evaluations": 0}
-    own = coca.simulate(
-        **box,
-        emulator={"weights": weights},
-        reference={"method": "bullfrog", "force_evaluations": 32},
-    )
+    own = coca.simulate(**box, emulator={"weights": weights}, reference={"force_evaluations": 32})
     runs = {
         "2LPT": coca.simulate(**box, method="fitted"),
         f"emulator, {iterations} iterations": own,

@@ -64,11 +64,7 @@ def test_shapes_and_units(result):
 
 def test_configuration_with_values_in_place_of_its_own():
     config = coca.load_config(ROOT / "configs" / "quickstart.yaml")
-    values = SMALL | {
-        "mesh": 64,
-        "box_size": 64.0,
-        "reference": {"method": "bullfrog", "force_evaluations": 8},
-    }
+    values = SMALL | {"mesh": 64, "box_size": 64.0, "reference": {"force_evaluations": 8}}
     values["linear_power"] = {"source": "eisenstein_hu"}
     result = coca.simulate(config, **values, cosmology={"Omega_m": 0.3})
     assert (result.config.seed, result.config.cosmology.h) == (42, 0.6711)

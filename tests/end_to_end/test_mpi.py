@@ -69,7 +69,7 @@ def small(config_values, tmp_path):
     """A configuration that goes through every stage."""
     values = config_values | {
         "method": "coca",
-        "reference": {"method": "bullfrog", "force_evaluations": 8},
+        "reference": {"force_evaluations": 8},
         "force_evaluations": 2,
     }
     path = tmp_path / "config.yaml"

@@ -126,7 +126,7 @@ def values(config_values, path):
     "method",
     [
         {"method": "bullfrog"},
-        {"method": "fitted", "reference": {"method": "bullfrog", "force_evaluations": 8}},
+        {"method": "fitted", "reference": {"force_evaluations": 8}},
         {"method": "cola"},
     ],
 )

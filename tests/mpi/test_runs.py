@@ -29,7 +29,7 @@ METHODS = {
     "pm": {"method": "pm"},
     "cola": {"method": "cola"},
     "gain": {"method": "coca", "emulator": {"weights": str(SHIPPED_WEIGHTS)}},
-    "fitted": {"method": "fitted", "reference": {"method": "bullfrog", "force_evaluations": 8}},
+    "fitted": {"method": "fitted", "reference": {"force_evaluations": 8}},
     "tolerance": {"method": "fitted", "force_evaluations": "auto", "tolerance": 0.2},
     "coca": {"method": "coca"},
 }
@@ -100,7 +100,7 @@ def test_runs_give_the_same_particles(ranks, values, whole, method):
 
 def test_a_run_from_a_snapshot(ranks, values, whole, shared_path):
     """A run of ours, ended early, is gone on with."""
-    values |= {"method": "fitted", "reference": {"method": "bullfrog", "force_evaluations": 8}}
+    values |= {"method": "fitted", "reference": {"force_evaluations": 8}}
     early = make_config(values | {"output": {"redshifts": [9.0]}, "method": "cola"})
     done, path = run_plan(make_plan(early, ranks)), shared_path / "start.hdf5"
     write_snapshot(path, done.domain, done.cosmology, done.snapshots[0], {})
@@ -128,7 +128,7 @@ def run(config_file, *overrides):
 
 def test_what_is_written(ranks, config_file, values, shared_path):
     """Gadget files of each rank and one that joins them, spectra, report, record."""
-    assert run(config_file, "reference={method: bullfrog, force_evaluations: 8}") == 0
+    assert run(config_file, "reference.force_evaluations=8") == 0
     directory = shared_path / "run"
     parts = [f"snapshot_000.{r}.hdf5" for r in range(ranks.size)] if ranks.size > 1 else []
     pictures = [f"report/{name}.png" for name in ("density_000", "residual", "spectra_000", "time")]

@@ -24,17 +24,11 @@ ALWAYS = ["trust", "residual", "time", "configuration", "machine", "files"]
 
 CASES = {
     "several redshifts": {"output": {"redshifts": [2.0, 0.5, 0.0]}},
-    "reference": {"reference": {"method": "bullfrog", "force_evaluations": 8}},
+    "reference": {"reference": {"force_evaluations": 8}},
     "no frame": {"method": "bullfrog"},
-    "no frame, reference": {
-        "method": "pm",
-        "reference": {"method": "bullfrog", "force_evaluations": 8},
-    },
+    "no frame, reference": {"method": "pm", "reference": {"force_evaluations": 8}},
     "no forces": {"force_evaluations": 0},
-    "no forces, reference": {
-        "force_evaluations": 0,
-        "reference": {"method": "bullfrog", "force_evaluations": 8},
-    },
+    "no forces, reference": {"force_evaluations": 0, "reference": {"force_evaluations": 8}},
     "emulator": {"method": "coca", "force_evaluations": 2, "cosmology.Omega_m": 0.6},
 }
 

@@ -11,10 +11,7 @@ from coca.statistics.spectra import particle_spectra
 def test_spectra_are_those_of_the_particles(config_values):
     """Of the run and of its frame, each against the reference; linear theory beside them."""
     config_values["output"]["redshifts"] = [1.0, 0.0]
-    values = config_values | {
-        "force_evaluations": 2,
-        "reference": {"method": "bullfrog", "force_evaluations": 8},
-    }
+    values = config_values | {"force_evaluations": 2, "reference": {"force_evaluations": 8}}
     done = run_plan(make_plan(make_config(values)))
     measured = measure(done)
     assert [m.redshift for m in measured] == pytest.approx([1.0, 0.0], abs=1e-6)

@@ -21,10 +21,7 @@ def values(config_values):
         "report": False,
         "checkpoint_minutes": 0.0,
     }
-    return config_values | {
-        "force_evaluations": 12,
-        "reference": {"method": "bullfrog", "force_evaluations": 64},
-    }
+    return config_values | {"force_evaluations": 12, "reference": {"force_evaluations": 64}}
 
 
 @pytest.fixture
