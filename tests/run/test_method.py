@@ -72,6 +72,7 @@ def test_coca_says_what_takes_the_place_of_fitted_steps_and_what_it_costs(
     ("values", "message"),
     [
         ({"mesh": 96}, "mesh: found 96, wanted 64 for fitted steps with method: fitted"),
+        ({"force": {"solver": "p3m"}}, "force.solver: found p3m, wanted pm for fitted steps"),
         ({"force": {"deconvolve": True}}, "force.deconvolve: found true, wanted false"),
         ({"force_evaluations": 99}, "force_evaluations: found 99, wanted 0 to 12"),
         ({"table": str(shipped("emulator"))}, "found one of frame emulator, wanted .* frame lpt"),
