@@ -11,6 +11,7 @@ from coca.configuration.run import START_REDSHIFT, Config, first_output
 from coca.cosmology import linear_power
 from coca.cosmology.background import scale_factor
 from coca.errors import CocaError, ConfigError
+from coca.gravity.p3m import check_lengths
 from coca.initial_conditions import from_snapshot, linear_fields
 from coca.integration.fitted_table import FittedSteps
 from coca.integration.nbody import LONG_STEPS
@@ -18,7 +19,7 @@ from coca.parallel.domain import check_ranks
 from coca.parallel.machine import check_memory, choose_threads
 from coca.parallel.ranks import OneRank, Ranks
 from coca.run.memory import estimate_memory
-from coca.run.method import BULLFROG_REFERENCE, Method, choose_methods
+from coca.run.method import BULLFROG_REFERENCE, P3M_MESH, Method, choose_methods
 
 if TYPE_CHECKING:
     from coca.emulator.loaded import Network
@@ -177,6 +178,7 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
     linear_power.check_source(config.linear_power.source, config.linear_power.file)
     if config.initial_conditions.file is not None:
         linear_fields.check_file(config.initial_conditions.file, config.particles)
+    _check_pairs(config)
     redshift = _start(config)
     network, warnings = _network(config, ranks) if own is None else (None, [])
     if own is not None:
@@ -209,6 +211,14 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
     if ranks.rank == 0 and config.output.directory is not None:
         check_directory("output.directory", config.output.directory)
     return Plan(config, ranks, threads, network, methods, memory, tuple(warnings), redshift, own)
+
+
+def _check_pairs(config: Config) -> None:
+    """Raise ConfigError if P3M cannot serve the run or its reference."""
+    if config.solver == "p3m":
+        check_lengths(config.box_size, config.mesh, config.softening)
+    elif config.reference is not None and config.reference.method == "nbody":
+        check_lengths(config.box_size, P3M_MESH * config.particles, config.softening)
 
 
 def _start(config: Config) -> float:
