@@ -12,6 +12,7 @@ from tqdm import tqdm
 from coca.commands.shared import check_one_rank, on_interrupt
 from coca.configuration.loading import load_config
 from coca.configuration.training import TrainConfig
+from coca.emulator.device import choose_device
 from coca.parallel.machine import choose_threads
 from coca.parallel.ranks import Ranks
 
@@ -29,11 +30,12 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
 
 def train(config: TrainConfig) -> None:
     """Make the simulations that are missing, train to the end, write the weights."""
-    from coca.emulator.device import choose_device
+    import torch
+
     from coca.emulator.training import Trainer, domain_of
     from coca.emulator.training_set import SimulationSet
 
-    device = choose_device(config.device)
+    device = torch.device(choose_device(config.device))
     domain = domain_of(config, choose_threads(config.threads))
     simulations = SimulationSet(config.simulations, domain)
     missing = simulations.make_missing()

@@ -8,38 +8,13 @@ modulation (Perez et al. 2018).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True)
-class Architecture:
-    """Sizes of the network."""
-
-    inputs: int
-    """Channels of the input features."""
-    outputs: int
-    """Channels of the output."""
-    channels: tuple[int, ...] = (48, 96, 96)
-    """Channels at 1/2, 1/4, ... of the particle resolution."""
-    blocks: tuple[int, ...] = (1, 2, 2)
-    """Residual blocks on the way down at each level; the deepest level has only these."""
-    blocks_up: tuple[int, ...] = (1, 1)
-    """Residual blocks on the way up at each level but the deepest."""
-
-    @property
-    def divisor(self) -> int:
-        """The number by which particles per dimension must divide."""
-        return 2 ** len(self.channels)
-
-    def to_dict(self) -> dict:
-        """Plain values, for a file header."""
-        return asdict(self)
-
+from coca.emulator.architecture import HALO, Architecture
 
 Edges = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 """Gives as many planes before and after a field (B, C, X, Y, Z) in x."""
@@ -125,10 +100,6 @@ class Block(nn.Module):
         y = F.silu(y * (1 + scale) + shift)
         inner = x[:, :, HALO:-HALO] if edges is None else x
         return inner + self.conv1(periodic_pad(y, edges))
-
-
-HALO = 2
-"""Planes on either side that a plane depends on in a block."""
 
 
 class Whole:

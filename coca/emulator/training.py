@@ -13,13 +13,15 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from coca.configuration.training import TrainConfig
+from coca.emulator.architecture import Architecture
 from coca.emulator.device import choose_precision, products
-from coca.emulator.emulator import Emulator, TrainedRange
+from coca.emulator.emulator import Emulator
 from coca.emulator.features import CHANNELS, features
-from coca.emulator.network import Architecture, UNet, style_of
+from coca.emulator.network import UNet, style_of
 from coca.emulator.optimiser import Optimiser
 from coca.emulator.time_functions import TimeFunctions, leading_functions
 from coca.emulator.training_set import SimulationSet
+from coca.emulator.weights_file import TrainedRange
 from coca.errors import FileError
 from coca.files.safetensors import read_tensors, write_tensors
 from coca.initial_conditions import lpt
@@ -49,7 +51,7 @@ class Trainer:
     ):
         self.config, self.simulations, self.domain = config, simulations, domain
         self.device, self.iteration = device, 0
-        self.precision = choose_precision(config.precision, device)
+        self.precision = getattr(torch, choose_precision(config.precision, device.type))
         torch.set_num_threads(domain.threads)
         sims = config.simulations
         functions, self._rotation, input_scale, output_scale = self._measure_scales()
