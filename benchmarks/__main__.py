@@ -24,6 +24,7 @@ NAMES = (
     "scaling",
     "scaling_model",
     "network",
+    "architectures",
     "runs",
     "statistics",
     "accuracy",

@@ -106,7 +106,7 @@ def softened_forces(
         d = x[p] - x
         d -= L * np.round(d / L)
         r = np.sqrt(np.sum(d**2, axis=1))
-        r[p] = support  # of no account: its separation is zero
+        r[r == 0.0] = support  # of no account: there is no way to go
         screened = erfc(alpha * r) + 2 * alpha * r / np.sqrt(np.pi) * np.exp(-((alpha * r) ** 2))
         factor = screened / r**3
         near = r < support

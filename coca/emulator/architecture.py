@@ -22,6 +22,8 @@ class Architecture:
     """Residual blocks on the way down at each level; the deepest level has only these."""
     blocks_up: tuple[int, ...] = (1, 1)
     """Residual blocks on the way up at each level but the deepest."""
+    styles: tuple[str, ...] = ("Omega_m",)
+    """Conditioning values, of `coca.emulator.network.style_of`."""
 
     @property
     def divisor(self) -> int:
@@ -42,15 +44,15 @@ class Architecture:
         for name, blocks in (("encode", self.blocks), ("decode", self.blocks_up)):
             for i, (channels, count) in enumerate(zip(self.channels, blocks, strict=False)):
                 for j in range(count):
-                    found |= _block(f"{name}.{i}.{j}", channels)
+                    found |= _block(f"{name}.{i}.{j}", channels, len(self.styles))
         return found | _layer("head", 8 * self.outputs, first + 8 * self.inputs, 1, 1, 1)
 
 
-def _block(name: str, channels: int) -> dict[str, tuple[int, ...]]:
+def _block(name: str, channels: int, styles: int) -> dict[str, tuple[int, ...]]:
     return {
         **_layer(f"{name}.conv0", channels, channels, 3, 3, 3),
         **_layer(f"{name}.conv1", channels, channels, 3, 3, 3),
-        **_layer(f"{name}.style", 2 * channels, 1),
+        **_layer(f"{name}.style", 2 * channels, styles),
     }
 
 

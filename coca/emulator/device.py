@@ -9,14 +9,10 @@ from __future__ import annotations
 import ctypes
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from coca.emulator.architecture import HALO
 from coca.errors import ConfigError
 from coca.parallel.machine import processor_flags
-
-if TYPE_CHECKING:
-    import torch
 
 FREE_SHARE = 0.8
 """Of a GPU's free memory that a pass may take by its estimate."""
@@ -70,13 +66,6 @@ def choose_precision(name: str, device: str) -> str:
     return name
 
 
-def products(device: torch.device, precision: torch.dtype) -> torch.autocast:
-    """A block whose products are done in a precision; the parameters stay float32."""
-    import torch
-
-    return torch.autocast(device.type, precision, enabled=precision != torch.float32)
-
-
 def _multiplies_bfloat16(device: str) -> bool:
     """Whether the hardware has bfloat16 products; emulated ones are slower than float32."""
     if device == "cpu":
@@ -86,13 +75,10 @@ def _multiplies_bfloat16(device: str) -> bool:
     return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
-def bytes_per_particle(device: str, precision: str) -> int:
+def bytes_per_particle(precision: str) -> int:
     """Of the network's pass: features, activations and coefficients, and the scratch of its
-    products, as measured on a CPU; those with AVX-512 take more."""
-    if precision == "bfloat16":
-        return 305
-    flags = processor_flags()
-    return 270 if device == "cpu" and "avx2" in flags and "avx512f" not in flags else 332
+    products, as measured on a CPU."""
+    return 240 if precision == "bfloat16" else 255
 
 
 def choose_slabs(device: str, planes: int, needed: int) -> int:

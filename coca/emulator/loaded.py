@@ -68,7 +68,7 @@ def load_network(
     where, weights = choose_device(device, ranks.node.rank), read_weights(options.weights)
     precision = choose_precision("auto", where)
     planes = max(1, particles // weights.architecture.divisor // ranks.size)
-    each = bytes_per_particle(where, precision)
+    each = bytes_per_particle(precision)
     needed = each * particles**3 // ranks.size * sharers(where, ranks.node.ranks)
     slabs = choose_slabs(where, planes, needed)
     return Network(weights, where, precision, slabs, each)

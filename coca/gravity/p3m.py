@@ -25,7 +25,8 @@ EXPONENT = 3
 CUT = 4.5
 """R in cells of the mesh. docs/force.md has the error of this and other choices."""
 SUPPORT = 3.0
-"""H in softening lengths: the potential at a softened point is then -1 / softening, as Plummer's."""
+"""H in softening lengths: the potential at a softened point is then -1 / softening, as
+Plummer's."""
 TABULATED = 8192
 HALO = "halo"
 
@@ -53,8 +54,8 @@ class P3M:
         cell = domain.box_size / mesh
         if not 0.0 < softening <= cell:
             raise ConfigError(
-                f"force.softening: found {softening:g} Mpc/h, wanted more than 0 and at most a cell "
-                f"of the mesh, {cell:g}"
+                f"force.softening: found {softening:g} Mpc/h, wanted more than 0 and at most a "
+                f"cell of the mesh, {cell:g}"
             )
         if 2.0 * cut > mesh:
             raise ConfigError(
@@ -132,8 +133,9 @@ class P3M:
         Returns
         -------
         array (4, M or more) float32
-            `out`, overwritten for the active: g in Mpc/h, and the sum over pairs of the acceleration
-            over the distance, a frequency squared in units of that of the mean density.
+            `out`, overwritten for the active: g in Mpc/h, and the sum over pairs of the
+            acceleration over the distance, a frequency squared in units of that of the mean
+            density.
         """
         out = np.empty((4, particles.tree.x.shape[1]), np.float32) if out is None else out
         domain = self.domain

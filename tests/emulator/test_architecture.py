@@ -9,6 +9,7 @@ from coca.emulator.network import UNet
     [
         Architecture(16, 12),
         Architecture(16, 6, (4, 6), (1, 3), (2,)),
+        Architecture(16, 6, (4, 6), (1, 1), (1,), ("Omega_m", "ln_spacing")),
         Architecture(5, 3, (4,), (1,), ()),
     ],
 )

@@ -35,11 +35,6 @@ def test_precision_of_a_processor_is_what_torch_says_of_it():
     assert choose_precision("auto", "cpu") == ("bfloat16" if fast else "float32")
 
 
-def test_width_of_a_processor_is_what_torch_says_of_it():
-    narrow = torch.backends.cpu.get_cpu_capability() == "AVX2"
-    assert (device.bytes_per_particle("cpu", "float32") == 270) == narrow
-
-
 def test_ranks_of_a_machine_take_turns_at_its_gpus(monkeypatch):
     monkeypatch.setattr(device, "has_driver", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
