@@ -10,6 +10,7 @@ from coca.atomic_files import check_directory
 from coca.configuration.run import START_REDSHIFT, Config, first_output
 from coca.cosmology import linear_power
 from coca.cosmology.background import scale_factor
+from coca.emulator.loaded import Network, load_network
 from coca.errors import CocaError, ConfigError
 from coca.gravity.p3m import check_lengths
 from coca.initial_conditions import from_snapshot, linear_fields
@@ -22,7 +23,6 @@ from coca.run.memory import estimate_memory
 from coca.run.method import BULLFROG_REFERENCE, P3M_MESH, Method, choose_methods
 
 if TYPE_CHECKING:
-    from coca.emulator.loaded import Network
     from coca.emulator.user_emulator import OwnEmulator
 
 FORCE_RATE = 7.5e8
@@ -116,7 +116,7 @@ class Plan:
         return line + self._network_cost()
 
     def _network_cost(self) -> str:
-        if self.network is None or self.network.device.type != "cpu":
+        if self.network is None or self.network.device != "cpu":
             return ""
         cores = self.threads * self.ranks.size
         seconds = self.config.particles**3 / (NETWORK_RATE * cores)
@@ -127,7 +127,7 @@ class Plan:
             return ""
         network = self.network
         pieces = f" in {network.slabs} slabs" if network.slabs > 1 else ""
-        return f", network on {network.device.type} in {network.precision}{pieces}"
+        return f", network on {network.kind} in {network.precision}{pieces}"
 
 
 def make_plan(config: Config, ranks: Ranks | None = None, own: OwnEmulator | None = None) -> Plan:
@@ -161,12 +161,13 @@ def _agreed(plan: Plan) -> Plan:
     ranks, network = plan.ranks, plan.network
     warnings = tuple(dict.fromkeys(line for w in ranks.gather(plan.warnings) for line in w))
     if network is not None:
-        kinds = set(ranks.gather(network.device.type))
+        kinds = set(ranks.gather(network.kind))
         if len(kinds) > 1:
             raise ConfigError(
                 f"device: found {' and '.join(sorted(kinds))}, wanted one on all ranks"
             )
-        widest = max(ranks.gather(network.precision), key=lambda precision: precision.itemsize)
+        precisions = ranks.gather(network.precision)
+        widest = "float32" if "float32" in precisions else network.precision
         slabs = max(ranks.gather(network.slabs))
         network = replace(network, precision=widest, slabs=slabs)
     return replace(plan, network=network, warnings=warnings)
@@ -264,9 +265,7 @@ def _table_warnings(config: Config, table: FittedSteps, start: float) -> list[st
 def _network(config: Config, ranks: Ranks) -> tuple[Network | None, list[str]]:
     if config.frame != "emulator":
         return None, []
-    from coca.emulator.loaded import load_network
-
     network = load_network(config.emulator, config.device, config.particles, ranks)
-    network.emulator.check(config.particles, config.box_size, ranks.size)
+    network.weights.check(config.particles, config.box_size, ranks.size)
     cell, cosmology = config.box_size / config.particles, config.cosmology.build()
-    return network, network.emulator.trained.warnings(cell, cosmology, config.output.redshifts)
+    return network, network.weights.trained.warnings(cell, cosmology, config.output.redshifts)

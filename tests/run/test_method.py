@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.robustness import scramble_weights
 from coca.configuration.loading import make_config
-from coca.emulator.emulator import SHIPPED_WEIGHTS, Emulator
+from coca.emulator.emulator import Emulator
+from coca.emulator.weights_file import SHIPPED_WEIGHTS
 from coca.errors import ConfigError
 from coca.integration.fitted_table import FittedSteps, shipped
 from coca.run.method import Method
