@@ -232,7 +232,7 @@ def _read_cic_gradient(x, inverse_cell, lattice, tile, weights, phi, slab, out, 
 
 @njit(fastmath={"contract", "nsz"})
 def _derivatives(w, near, far):
-    """Weights in the derivative of order 4 of seven cells, from those of the three in the middle."""
+    """Weights of seven cells in the derivative of order 4, from those of the middle three."""
     a, b, c = w
     return (
         -far * a,

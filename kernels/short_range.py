@@ -24,8 +24,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import get_num_threads, njit, prange
-
 from coca.kernels.lanes import (
     absolute,
     count_below,
@@ -41,6 +39,7 @@ from coca.kernels.lanes import (
     sum_of,
     where_below,
 )
+from numba import get_num_threads, njit, prange
 
 LEAF = 16
 """Particles of a leaf."""

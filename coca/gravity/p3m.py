@@ -25,7 +25,7 @@ EXPONENT = 3
 CUT = 4.5
 """R in cells of the mesh. docs/force.md has the error of this and other choices."""
 SUPPORT = 3.0
-"""H in softening lengths: the potential at a softened point is then -1 / softening, as Plummer's."""
+"""H in softening lengths: the potential at a point is then -1 / softening, as Plummer's is."""
 TABULATED = 8192
 HALO = "halo"
 
@@ -43,6 +43,11 @@ class P3M:
     cut : float
         Radius of the clouds, and reach of pairs, in cells of the mesh.
 
+    Attributes
+    ----------
+    visited : int
+        Pairs that have been looked at so far.
+
     Raises
     ------
     ConfigError
@@ -53,8 +58,8 @@ class P3M:
         cell = domain.box_size / mesh
         if not 0.0 < softening <= cell:
             raise ConfigError(
-                f"force.softening: found {softening:g} Mpc/h, wanted more than 0 and at most a cell "
-                f"of the mesh, {cell:g}"
+                f"force.softening: found {softening:g} Mpc/h, wanted more than 0 and at most a "
+                f"cell of the mesh, {cell:g}"
             )
         if 2.0 * cut > mesh:
             raise ConfigError(
@@ -62,7 +67,7 @@ class P3M:
                 f"reach {cut:g} cells"
             )
         self.domain, self.mesh = domain, mesh
-        self.softening, self.cut = softening, cut * cell
+        self.softening, self.cut, self.visited = softening, cut * cell, 0
         self._fft = domain.transform(mesh)
         self._potential = Mesh(domain, mesh, ASSIGNMENT, 4)
         table, step = _tabulated(cut)
@@ -132,12 +137,12 @@ class P3M:
         Returns
         -------
         array (4, M or more) float32
-            `out`, overwritten for the active: g in Mpc/h, and the sum over pairs of the acceleration
-            over the distance, a frequency squared in units of that of the mean density.
+            `out`, overwritten for the active: g in Mpc/h, and the sum over pairs of acceleration
+            over distance, which times c is the square of a frequency in D.
         """
         out = np.empty((4, particles.tree.x.shape[1]), np.float32) if out is None else out
         domain = self.domain
-        kernels.short_range.pair_sums(
+        self.visited += kernels.short_range.pair_sums(
             particles.tree,
             particles.targets if active is None else active,
             domain.box_size,

@@ -30,11 +30,11 @@ from coca.gravity.p3m import P3M, SlabParticles
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot, State
 
-LONG_STEPS = 48
+LONG_STEPS = 64
 """Long steps from early times to today, uniform in D but for the first ones."""
 EARLIEST = 0.2
 """Most that a long step takes of D."""
-ETA = 0.25
+ETA = 0.18
 """Phase, in radians, that a particle's own step may take on its fastest orbit."""
 DEPTH = 8
 """Rungs of a particle's own steps."""
@@ -87,9 +87,7 @@ class NBody:
         speed = float(np.sqrt(np.max(np.sum(state.w**2, axis=0), initial=0.0)))
         speed = max(self.domain.ranks.gather(speed))
         slab = self.force.gather(x, MARGIN * speed * (D1 - D0))
-        v, steady, short = (
-            slab.take(values) for values in (state.w, before, self.memory["short"])
-        )
+        v, steady, short = (slab.take(values) for values in (state.w, before, self.memory["short"]))
         moved = self._follow(slab, v, steady, short, D0, D1)
         state.e += slab.bring_home(moved)
         state.w[...] = slab.bring_home(v)
@@ -169,7 +167,7 @@ def long_steps(D_start: float, outputs: Sequence[float], number: int = LONG_STEP
 def _progress(D: float, number: int) -> float:
     """Long steps, in parts, until D: even in ln D as long as they are shorter so."""
     turn = 1.0 / (number * EARLIEST)
-    return np.log(D / turn) / EARLIEST if D < turn else number * (D - turn)
+    return np.log(D / turn) / EARLIEST if turn > D else number * (D - turn)
 
 
 def _at_progress(t: float, number: int) -> float:
@@ -204,7 +202,7 @@ def nbody_run(
         yield Snapshot(pending.pop(0), state.e.copy(), state.w.copy())
     for D in ends:
         nbody.step(state, D)
-        if D == pending[0]:
+        if pending[0] == D:
             pending.pop(0)
             yield Snapshot(D, state.e.copy(), state.w.copy())
         if pending:

@@ -83,8 +83,10 @@ def test_a_pair_at_every_distance(distance):
         size += np.sum(exact**2) / 40
     # of the force between two points without softening at that distance, or a softening's; on the
     # box's scale the images' forces nearly cancel
-    scale = 0.5 * 32.0**3 * np.linalg.norm(
-        ewald(np.array([max(distance, 1.0) * SOFTENING, 0, 0]), 32.0 * 8)
+    scale = (
+        0.5
+        * 32.0**3
+        * np.linalg.norm(ewald(np.array([max(distance, 1.0) * SOFTENING, 0, 0]), 32.0 * 8))
     )
     assert np.sqrt(np.mean(np.sum(np.square(errors), axis=1))) < 0.01 * scale
 
@@ -107,9 +109,7 @@ def test_parts_add_up(domain, force, clumps):
     particles = force.gather(clumps)
     short = particles.bring_home(force.short_range(particles))[:3]
     g = force(clumps).g
-    np.testing.assert_allclose(
-        short + force.long_range(clumps), g, atol=1e-6 * np.abs(g).max()
-    )
+    np.testing.assert_allclose(short + force.long_range(clumps), g, atol=1e-6 * np.abs(g).max())
 
 
 def test_the_force_can_take_the_positions_memory(force, clumps):

@@ -3,9 +3,9 @@ from math import comb
 import numba
 import numpy as np
 import pytest
+from coca.kernels.short_range import LEAF, PACKED
 
 from coca import kernels
-from coca.kernels.short_range import LEAF, PACKED
 
 L, CUT, SUPPORT = 10.0, 2.0, 0.3
 _RATIOS = [comb(3, k) * (-1) ** k / (2 * k + 3) for k in range(4)]
@@ -58,7 +58,7 @@ def clumps(n, size, seed=1):
 
 def assert_same(found, expected):
     # float32 round-off of positions, which the steepest force amplifies; of a distant pair's point
-    # and cloud, which nearly cancel; and of a particle's own part in the last row, which is taken out
+    # and cloud, which nearly cancel; and of a particle's own part in the last row, taken out again
     steepest = np.abs(expected[3]).max()
     atol = 5e-6 * np.abs(expected[:3]).max() + 1e-7 * (L * steepest + 1 / CUT**2)
     np.testing.assert_allclose(found[:3], expected[:3], atol=atol)
@@ -133,7 +133,7 @@ def test_the_tree_halves_particles(n):
 
 
 def test_the_tree_follows_its_particles():
-    x, order = kernels.short_range.tree_order(clumps(400, 1.0), L)
+    x, _ = kernels.short_range.tree_order(clumps(400, 1.0), L)
     tree = kernels.short_range.tree_of(x)
     x += np.random.default_rng(2).normal(0, 0.5, x.shape).astype(np.float32)
     tree.follow()
