@@ -26,6 +26,7 @@ NAMES = (
     "scaling",
     "scaling_model",
     "network",
+    "architectures",
     "runs",
     "statistics",
     "accuracy",

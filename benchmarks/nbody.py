@@ -27,7 +27,7 @@ from coca.gravity.p3m import P3M
 from coca.initial_conditions.linear_fields import InitialConditions, from_seed
 from coca.integration import reference
 from coca.integration.integrate import initial_state
-from coca.integration.nbody import NBody, nbody_run
+from coca.integration.nbody import NBody, long_steps
 from coca.parallel.domain import Domain
 from coca.parallel.machine import choose_threads
 from coca.particles import Snapshot
@@ -84,7 +84,8 @@ def run(
     force = P3M(domain, 2 * domain.n_side, SOFTENED * domain.cell)
     rest = rest_frame(domain.particles)
     state = initial_state(conditions.lpt_frame(COSMOLOGY), rest, D_START)
-    snapshots = list(nbody_run(NBody(domain, COSMOLOGY, force), state, outputs))
+    steps = long_steps(COSMOLOGY, D_START, outputs)
+    snapshots = list(NBody(domain, COSMOLOGY, force).follow(steps, state, outputs))
     return snapshots, time.perf_counter() - start
 
 

@@ -21,7 +21,7 @@ from coca.frames import rest_frame
 from coca.gravity.p3m import CUT, P3M
 from coca.gravity.particle_mesh import ParticleMesh
 from coca.integration.integrate import initial_state
-from coca.integration.nbody import NBody, nbody_run
+from coca.integration.nbody import NBody, long_steps
 from coca.parallel.domain import Domain
 from coca.parallel.machine import choose_threads
 
@@ -54,8 +54,10 @@ def evolved(domain: Domain) -> np.ndarray:
     """Positions (3, N) at z = 0 of an N-body run."""
     force = P3M(domain, 2 * domain.n_side, SOFTENED * domain.cell)
     lpt = conditions_of(domain, 1).lpt_frame(COSMOLOGY)
-    state = initial_state(lpt, rest_frame(domain.particles), float(COSMOLOGY.D1(0.05)))
-    *_, snapshot = nbody_run(NBody(domain, COSMOLOGY, force), state, [1.0])
+    D_start = float(COSMOLOGY.D1(0.05))
+    state = initial_state(lpt, rest_frame(domain.particles), D_start)
+    steps = long_steps(COSMOLOGY, D_start, [1.0])
+    (snapshot,) = NBody(domain, COSMOLOGY, force).follow(steps, state, [1.0])
     return domain.add_lattice(snapshot.disp)
 
 

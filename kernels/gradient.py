@@ -50,15 +50,9 @@ def read_gradient(x, inverse_cell, mesh, slab, out, cloud=CIC, lattice=None, lap
     FloatingPointError
         Some positions are not finite.
     """
-    weights = CENTRAL_DIFFERENCES
+    kernel = _read_cic_gradient if cloud == CIC else _read_tsc_gradient
     where = (x, inverse_cell, *_tiling(x, lattice))
-    if cloud == CIC:
-        bad = _read_cic_gradient(*where, weights, mesh, slab, out, laplacian)
-    elif cloud == TSC:
-        bad = _read_tsc_gradient(*where, weights, mesh, slab, out, laplacian)
-    else:
-        bad = _read_gradient(*where, cloud, weights, mesh, slab, out, laplacian)
-    _raise_if(bad)
+    _raise_if(kernel(*where, CENTRAL_DIFFERENCES, mesh, slab, out, laplacian))
 
 
 @njit(fastmath={"contract", "nsz"})
@@ -83,36 +77,6 @@ def _gradient(phi, i0, j0, k0, wx, wy, wz, cloud, weights):
                     gy += f * (phi[i, _wrap(j + h + 1, m), k] - phi[i, _wrap(j - h - 1, m), k])
                     gz += f * (phi[i, j, _wrap(k + h + 1, m)] - phi[i, j, _wrap(k - h - 1, m)])
     return gx, gy, gz, laplacian
-
-
-@njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
-def _read_gradient(x, inverse_cell, lattice, tile, cloud, weights, phi, slab, out, laplacian):
-    first, planes, ghosts = slab
-    m, scale = phi.shape[1], np.float32(inverse_cell)
-    wanted = laplacian.size > 0
-    bad = 0
-    for t in prange(_tiles(lattice, tile)):
-        x0, x1, y0, y1, z0, z1 = _bounds(t, lattice, tile)
-        finite = True
-        for u in range(x0, x1):
-            for v in range(y0, y1):
-                row = (u * lattice[1] + v) * lattice[2]
-                for p in range(row + z0, row + z1):
-                    finite &= _finite(x, p)
-                for p in range(row + z0, row + z1):
-                    i0, fx = _cell(x[0, p], inverse_cell, cloud, m, first)
-                    if i0 >= planes:
-                        continue
-                    i0 += ghosts
-                    j0, fy = _cell(x[1, p], inverse_cell, cloud, m)
-                    k0, fz = _cell(x[2, p], inverse_cell, cloud, m)
-                    wx, wy, wz = _weights(fx, cloud), _weights(fy, cloud), _weights(fz, cloud)
-                    gx, gy, gz, l = _gradient(phi, i0, j0, k0, wx, wy, wz, cloud, weights)
-                    out[0, p], out[1, p], out[2, p] = scale * gx, scale * gy, scale * gz
-                    if wanted:
-                        laplacian[p] = scale * scale * l
-        bad += not finite
-    return bad
 
 
 @njit(fastmath={"contract", "nsz"})
@@ -192,7 +156,7 @@ def _ask_for(flat, x, p, inverse_cell, m, pitch, slab):
 
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
 def _read_cic_gradient(x, inverse_cell, lattice, tile, weights, phi, slab, out, laplacian):
-    """`_read_gradient` for CIC, which loads its 20 rows of cells once each."""
+    """The gradient by CIC, which loads the 20 rows of cells that it takes once each."""
     first, planes, ghosts = slab
     m, pitch = phi.shape[1], phi.shape[2]
     flat = phi.reshape(-1)
@@ -232,7 +196,8 @@ def _read_cic_gradient(x, inverse_cell, lattice, tile, weights, phi, slab, out, 
 
 @njit(fastmath={"contract", "nsz"})
 def _derivatives(w, near, far):
-    """Weights of seven cells in the derivative of order 4, from those of the middle three."""
+    """Weights in the derivative of order 4 of seven cells, from those of the three in the
+    middle."""
     a, b, c = w
     return (
         -far * a,
@@ -253,7 +218,7 @@ def _three(flat, a, b, c, w):
 
 @njit(fastmath={"contract", "nsz"})
 def _tsc_gradient(flat, i, j, k, m, pitch, wx, wy, wz, weights, wanted):
-    """`_gradient` of TSC and order 4, from rows of eight cells along z that begin three before the
+    """`_gradient` of TSC, from rows of eight cells along z that begin three before the
     particle's, none of which may reach beyond the mesh; the Laplacian only if wanted."""
     zero, two = np.float32(0), np.float32(2)
     dx, dy = _derivatives(wx, weights[0], weights[1]), _derivatives(wy, weights[0], weights[1])
@@ -309,7 +274,7 @@ def _tsc_gradient(flat, i, j, k, m, pitch, wx, wy, wz, weights, wanted):
 
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
 def _read_tsc_gradient(x, inverse_cell, lattice, tile, weights, phi, slab, out, laplacian):
-    """`_read_gradient` for TSC and order 4, which loads its rows of cells eight at a time."""
+    """The gradient by TSC, which loads its rows of cells eight at a time."""
     first, planes, ghosts = slab
     m, pitch = phi.shape[1], phi.shape[2]
     flat = phi.reshape(-1)

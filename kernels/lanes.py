@@ -247,7 +247,8 @@ def _compare(order: str) -> Callable:
 
 
 least, not_below = _compare("<"), _compare(">")
-"""The smaller, or the larger, of each of sixteen numbers and one other, which is taken beside NaN."""
+"""The smaller, or the larger, of each of sixteen numbers and one other, which is taken beside
+NaN."""
 
 
 @intrinsic

@@ -61,6 +61,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_analyse(commands)
     train = commands.add_parser("train", help="train an emulator", description="Train an emulator.")
     _add_configuration(train, "configs/train.yaml", "optimiser.iterations=100")
+    train.add_argument(
+        "--only-simulations", action="store_true", help="make the simulations and do not train"
+    )
+    train.add_argument(
+        "--as-they-come",
+        action="store_true",
+        help="train on the simulations that are there, while another process makes more",
+    )
     fit = commands.add_parser("fit", help="fit steps", description="Fit the steps of a frame.")
     _add_configuration(fit, "configs/fit.yaml", "frame=emulator")
     return parser

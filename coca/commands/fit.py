@@ -44,10 +44,11 @@ def fit_table(config: FitConfig) -> None:
     check_memory("simulations, particles", fit_memory(config), "fewer of them")
     _check_times(config)
     before = _table_before(config)
+    threads = choose_threads(config.threads)
     frame_of = _frame_builder(config)
     from coca.step_fitting.fit import fit
 
-    table = fit(config, choose_threads(config.threads), frame_of, before=before)
+    table = fit(config, threads, frame_of, before=before)
     table.save(config.table)
     print(f"wrote {config.table}")
 

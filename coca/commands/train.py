@@ -12,57 +12,81 @@ from tqdm import tqdm
 from coca.commands.shared import check_one_rank, on_interrupt
 from coca.configuration.loading import load_config
 from coca.configuration.training import TrainConfig
-from coca.parallel.machine import choose_threads
+from coca.parallel.machine import choose_threads, keep_freed_memory
 from coca.parallel.ranks import Ranks
 
 if TYPE_CHECKING:
-    from coca.emulator.training import Trainer
+    from coca.emulator.loss import Losses
+    from coca.emulator.training import Trainer, Validation
 
 
 def main(options: argparse.Namespace, ranks: Ranks) -> int:
     """Train as the configuration says; the exit status."""
     check_one_rank(ranks, "train")
+    config = load_config(options.config, options.set, TrainConfig)
     with on_interrupt("interrupted; the same command goes on from the last checkpoint"):
-        train(load_config(options.config, options.set, TrainConfig))
+        if options.only_simulations:
+            make_simulations(config)
+        else:
+            train(config, options.as_they_come)
     return 0
 
 
-def train(config: TrainConfig) -> None:
-    """Make the simulations that are missing, train to the end, write the weights."""
-    from coca.emulator.device import choose_device
-    from coca.emulator.training import Trainer, domain_of
+def make_simulations(config: TrainConfig) -> None:
+    """Make the simulations that are missing."""
+    threads = choose_threads(config.threads)
+    from coca.emulator.training import domain_of
     from coca.emulator.training_set import SimulationSet
 
-    device = choose_device(config.device)
-    domain = domain_of(config, choose_threads(config.threads))
+    domain = domain_of(config, threads)
     simulations = SimulationSet(config.simulations, domain)
     missing = simulations.make_missing()
     for _ in tqdm(missing, "simulations", len(simulations.planned), disable=None):
         pass
-    trainer = Trainer(config, simulations, domain, device)
+
+
+def train(config: TrainConfig, as_they_come: bool = False) -> None:
+    """Train to the end, write the weights.
+
+    Simulations that are missing are made before, or by another process meanwhile.
+    """
+    threads = choose_threads(config.threads)
+    from coca.emulator.device import choose_device
+    from coca.emulator.training import Trainer, domain_of
+    from coca.emulator.training_set import SimulationSet
+
+    keep_freed_memory(large=True)
+    if not as_they_come:
+        make_simulations(config)
+    device = choose_device(config.device)
+    domain = domain_of(config, threads)
+    trainer = Trainer(config, SimulationSet(config.simulations, domain), domain, device)
     if trainer.resume():
         print(f"resuming at iteration {trainer.iteration}")
     _fit(trainer, config)
     trainer.emulator.save(config.weights)
-    trainer.checkpoint.unlink(missing_ok=True)
+    for path in (trainer.checkpoint, trainer.latest):
+        path.unlink(missing_ok=True)
     print(f"wrote {config.weights}")
 
 
 def _fit(trainer: Trainer, config: TrainConfig) -> None:
     """Run the schedule with a progress bar on a terminal, plain lines otherwise."""
+    from coca.emulator.loss import mean_losses
+
     start, total = time.monotonic(), config.optimiser.iterations
-    recent: list[float] = []
+    recent: list[Losses] = []
     with tqdm(total=total, initial=trainer.iteration, disable=None, unit="it") as bar:
 
-        def report(iteration: int, loss: float, validation: float | None) -> None:
-            recent.append(loss)
+        def report(iteration: int, losses: Losses, validation: Validation | None) -> None:
+            recent.append(losses)
             bar.update()
-            bar.set_postfix_str(f"left {loss:.3f}")
+            bar.set_postfix_str(f"left {losses.positions:.3f}")
             if validation is not None:
                 tqdm.write(
-                    f"iteration {iteration}/{total}  variance left: training "
-                    f"{sum(recent) / len(recent):.4f}  validation {validation:.4f}  "
-                    f"{time.monotonic() - start:.0f} s"
+                    f"iteration {iteration}/{total}  {time.monotonic() - start:.0f} s  left of "
+                    f"positions, velocities, density: training {mean_losses(recent)}  "
+                    f"validation {validation}"
                 )
                 sys.stdout.flush()
                 recent.clear()

@@ -53,6 +53,8 @@ START_REDSHIFT = 19.0
 START_RANGE = 0.01, 1000.0
 LEAST_STEP = 1e-6
 """Relative difference in 1 + z of a run's start and end."""
+SPACINGS_A_SOFTENING = 40.0
+"""Softening lengths in a particle spacing, by default."""
 LEAST_MESH = 5
 """Cells per dimension, as many as the central differences of the potential span."""
 Auto = Literal["auto"]
@@ -139,10 +141,16 @@ class InitialConditionsConfig(Section):
 
 
 class ForceConfig(Section):
-    """Options of the particle-mesh force; docs/force.md has the error and the cost of each."""
+    """How gravity is solved; docs/force.md has the error and the cost of each."""
 
+    solver: Literal["pm", "p3m"] | None = None
+    """pm: the mesh alone. p3m: with pairs of particles where the mesh leaves off. None: p3m with
+    method: nbody, pm with others."""
+    softening: Number | None = Field(None, gt=0)
+    """Plummer-equivalent softening of pairs in Mpc/h, for p3m; none: 1/40 of the particle
+    spacing."""
     deconvolve: Boolean = False
-    """Divide out the windows of assignment and interpolation."""
+    """Divide out the windows of assignment and interpolation, for pm."""
 
 
 class EmulatorConfig(Section):
@@ -152,10 +160,10 @@ class EmulatorConfig(Section):
     """A safetensors file of coca train; none: the weights shipped with the package."""
 
 
-MethodName = Literal["coca", "fitted", "cola", "bullfrog", "fastpm", "pm"]
+MethodName = Literal["coca", "fitted", "cola", "bullfrog", "fastpm", "pm", "nbody"]
 FRAMES = {"coca": "emulator", "fitted": "lpt", "cola": "lpt"}
 """Frames of reference of methods; the others have none."""
-WITHOUT_ESTIMATE = "bullfrog", "fastpm"
+WITHOUT_ESTIMATE = "bullfrog", "fastpm", "nbody"
 """Methods that do not measure how wrong a frame is."""
 
 
@@ -226,9 +234,29 @@ class OutputConfig(Section):
 
 
 class ReferenceConfig(Section):
-    """A converged BullFrog run of the same initial conditions to compare with."""
+    """A converged run of the same initial conditions to compare with."""
 
-    force_evaluations: Integer = Field(64, ge=8, le=4096)
+    method: Literal["nbody", "bullfrog"] = "nbody"
+    """nbody: true in haloes. bullfrog: what the run's own force converges to, which with a mesh is
+    about 10 % low in P at k = 1 h/Mpc."""
+    force_evaluations: Integer | None = Field(None, ge=8, le=4096)
+    """Steps of bullfrog, which is meant where they are given; none: 64."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _steps_mean_bullfrog(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("force_evaluations") is not None:
+            return {"method": "bullfrog"} | values
+        return values
+
+    @model_validator(mode="after")
+    def _steps_are_bullfrogs(self) -> Self:
+        if self.method == "nbody" and self.force_evaluations is not None:
+            raise ValueError(
+                f"reference.force_evaluations: found {self.force_evaluations}, wanted none with "
+                "reference.method: nbody, which takes the steps it needs"
+            )
+        return self
 
 
 class EnsembleConfig(Section):
@@ -287,14 +315,15 @@ class Config(Section):
     method: MethodName = "coca"
     """coca: fitted steps in the emulator's frame. fitted: fitted steps in the frame of 2LPT,
     without a network. cola: explicit kicks in the frame of 2LPT (Tassev et al. 2013). bullfrog,
-    fastpm, pm: leapfrogs without a frame, consistent with 2LPT, consistent with Zel'dovich, and
-    plain."""
+fastpm, pm: leapfrogs without a frame, consistent with 2LPT, consistent with Zel'dovich, and
+    plain. nbody: the converged run, P3M with steps of each particle's own."""
     emulator: EmulatorConfig = EmulatorConfig()
     table: FilePath | None = None
     """Fitted steps of methods coca and fitted, a safetensors file of coca fit; none: those shipped
     with the package."""
     force_evaluations: Evaluations
-    """Number of force evaluations, or auto: as few as the tolerance lets."""
+    """Number of force evaluations, or auto: as few as the tolerance lets. With method: nbody number
+    of long steps from D = 0 to 1, auto for what converges."""
     tolerance: Number | None = Field(None, gt=0)
     """Estimated rms position error per component to reach with force_evaluations: auto."""
     output: OutputConfig = OutputConfig()
@@ -322,7 +351,9 @@ class Config(Section):
                 "its modes are the same"
             )
         self._check_method()
-        if (self.force_evaluations == "auto") != (self.tolerance is not None):
+        self._check_force()
+        free = self.force_evaluations == "auto" and self.method != "nbody"
+        if free != (self.tolerance is not None):
             raise ValueError(
                 f"tolerance: found {self.tolerance}, wanted a number of Mpc/h with "
                 "force_evaluations: auto, and none otherwise"
@@ -335,6 +366,11 @@ class Config(Section):
             raise ValueError(
                 f"force_evaluations: found 0, wanted 1 or more with method: {self.method}, where "
                 "nothing else moves the particles"
+            )
+        if self.method == "nbody" and self.tolerance is not None:
+            raise ValueError(
+                f"tolerance: found {self.tolerance}, wanted none with method: nbody, which "
+                "converges"
             )
         if self.method in WITHOUT_ESTIMATE and self.tolerance is not None:
             raise ValueError(
@@ -351,6 +387,27 @@ class Config(Section):
                 f"table: found {self.table}, wanted none with method: {self.method}, whose steps "
                 "are not fitted"
             )
+
+    def _check_force(self) -> None:
+        """Raise ValueError for keys of the force that its solver does not know."""
+        if self.method == "nbody" and self.solver == "pm":
+            raise ValueError("force.solver: found pm, wanted p3m with method: nbody")
+        if self.solver == "pm" and self.force.softening is not None:
+            raise ValueError(
+                f"force.softening: found {self.force.softening}, wanted none with force.solver: pm"
+            )
+        if self.solver == "p3m" and self.force.deconvolve:
+            raise ValueError("force.deconvolve: found true, wanted false with force.solver: p3m")
+
+    @property
+    def solver(self) -> str:
+        """The force: pm or p3m."""
+        return self.force.solver or ("p3m" if self.method == "nbody" else "pm")
+
+    @property
+    def softening(self) -> float:
+        """Plummer-equivalent softening of pairs, Mpc/h."""
+        return self.force.softening or self.box_size / self.particles / SPACINGS_A_SOFTENING
 
     @property
     def frame(self) -> str:

@@ -77,6 +77,8 @@ class NetworkConfig(Section):
     blocks: tuple[Annotated[Integer, Field(ge=0, le=100)], ...] = (1, 2, 2)
     blocks_up: tuple[Annotated[Integer, Field(ge=0, le=100)], ...] = (1, 1)
     time_functions: Integer = Field(5, ge=1, le=10)
+    styles: tuple[Literal["Omega_m", "ln_sigma", "ln_spacing"], ...] = ("Omega_m",)
+    """What modulates the blocks: Omega_m, the rms of the linear density on the lattice, spacing."""
 
     @model_validator(mode="after")
     def _levels_match(self) -> Self:
@@ -89,7 +91,11 @@ class OptimiserConfig(Section):
     """Length and schedule of the training."""
 
     iterations: Integer = Field(ge=1)
+    """May be raised later: the training then goes on from where its rates began to fall."""
     warmup: Integer = Field(100, ge=0)
+    """Iterations in which rates rise."""
+    decay: Number = Field(0.3, gt=0, le=1)
+    """Share of the iterations, the last, in which rates fall to zero; between they are constant."""
     learning_rate: Number = Field(1e-3, gt=0)
     muon_learning_rate: Number = Field(0.02, gt=0)
     weight_decay: Number = Field(0.0, ge=0)

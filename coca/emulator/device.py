@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from coca.emulator.network import HALO
+from coca.emulator.layers import HALO
 from coca.errors import ConfigError
 
 FREE_SHARE = 0.8
@@ -39,11 +39,6 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     return getattr(torch, name)
 
 
-def products(device: torch.device, precision: torch.dtype) -> torch.autocast:
-    """A block whose products are done in a precision; the parameters stay float32."""
-    return torch.autocast(device.type, precision, enabled=precision != torch.float32)
-
-
 def _multiplies_bfloat16(device: torch.device) -> bool:
     """Whether the hardware has bfloat16 products; emulated ones are slower than float32."""
     if device.type == "cuda":
@@ -52,13 +47,10 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
     return bool(supported and supported())
 
 
-def bytes_per_particle(device: torch.device, precision: torch.dtype) -> int:
+def bytes_per_particle(precision: torch.dtype) -> int:
     """Of the network's pass: features, activations and coefficients, and the scratch of its
-    products, as measured on a CPU; those with AVX-512 take more."""
-    wide = device.type != "cpu" or torch.backends.cpu.get_cpu_capability() != "AVX2"
-    if precision == torch.bfloat16:
-        return 305
-    return 332 if wide else 270
+    products, as measured on a CPU."""
+    return 240 if precision == torch.bfloat16 else 255
 
 
 def choose_slabs(device: torch.device, planes: int, needed: int) -> int:

@@ -12,22 +12,15 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from coca.cosmology.background import Cosmology
-from coca.emulator.device import products
 from coca.emulator.features import CHANNELS, features
-from coca.emulator.network import (
-    Architecture,
-    Edges,
-    Slabs,
-    UNet,
-    Whole,
-    own_edges,
-    style_of,
-)
+from coca.emulator.layers import Edges, fold, own_edges, unfold
+from coca.emulator.network import Architecture, Slabs, UNet, Whole, style_of
 from coca.emulator.time_functions import TimeFunctions
 from coca.errors import ConfigError, FileError
 from coca.files.safetensors import read_tensors, write_tensors
 from coca.frames import Frame, SeparableFrame, Term, lpt_terms
 from coca.initial_conditions.linear_fields import InitialConditions
+from coca.integration.fitted_kick import log_rms_density
 from coca.parallel.domain import Domain, check_ranks
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "quijote-2mpc.safetensors"
@@ -208,15 +201,17 @@ class Emulator:
         network = self.network.on(device).eval()
         inputs = features(domain, conditions.delta_k, conditions.psi1, conditions.psi2)
         inputs /= self.input_scale[:, None, None, None]
-        style = torch.full((1, 1), style_of(Omega_m), device=device)
-        with torch.inference_mode(), products(device, precision):
-            fields, edges = torch.from_numpy(inputs)[None], edges_of(domain)
+        sigma = log_rms_density(domain, conditions.delta_k, 1.0)
+        style = style_of(self.architecture.styles, Omega_m, sigma, domain.cell).to(device)
+        with torch.inference_mode():
+            fields, edges = fold(torch.from_numpy(inputs)[None].to(precision)), edges_of(domain)
+            del inputs
             if slabs == 1:
-                outputs = network(fields.to(device), style, Whole(edges))[0]
+                outputs = network.folded(fields.to(device), style, Whole(edges))
             else:
-                outputs = network(fields, style, Slabs(slabs, device, edges))[0]
-        outputs = outputs.float().cpu().contiguous().numpy()
-        C = outputs.reshape(len(self.functions), 3, -1)
+                outputs = network.folded(fields, style, Slabs(slabs, device, edges))
+            outputs = unfold(outputs)[0].float().cpu().contiguous()
+        C = outputs.numpy().reshape(len(self.functions), 3, -1)
         C *= self.output_scale[:, None, None]
         return C
 

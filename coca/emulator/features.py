@@ -17,7 +17,9 @@ from coca.parallel.fft import Multiply
 
 DISPLACEMENT_RADII = (4.0, 12.0)
 DENSITY_RADII = (2.0, 4.0, 8.0, 16.0)
-CHANNELS = 6 + 3 * len(DISPLACEMENT_RADII) + len(DENSITY_RADII)
+VECTORS = 2 + len(DISPLACEMENT_RADII)
+"""Vector fields, whose components are the first channels; the others are scalars."""
+CHANNELS = 3 * VECTORS + len(DENSITY_RADII)
 
 
 def features(domain: Domain, delta_k: np.ndarray, psi1: np.ndarray, psi2: np.ndarray) -> np.ndarray:

@@ -49,7 +49,7 @@ def load_network(
     where, emulator = choose_device(device, ranks.node.rank), Emulator.load(options.weights)
     precision = choose_precision("auto", where)
     planes = max(1, particles // emulator.architecture.divisor // ranks.size)
-    each = bytes_per_particle(where, precision)
+    each = bytes_per_particle(precision)
     needed = each * particles**3 // ranks.size * sharers(where, ranks.node.ranks)
     slabs = choose_slabs(where, planes, needed)
     return Network(emulator, where, precision, slabs, each)

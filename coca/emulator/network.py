@@ -1,12 +1,13 @@
-"""A folded, periodic U-Net. The only module beside the trainer that imports torch layers.
+"""A folded, periodic U-Net.
 
 Fields are folded: 2x2x2 cells become channels, so that all convolutions run at half the
-particle resolution and below. Skips are additive. Omega_m enters every block by feature-wise
-modulation (Perez et al. 2018).
+particle resolution and below. Skips are additive. Omega_m, and other numbers
+if wanted, enter every block by feature-wise modulation (Perez et al. 2018).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,6 +15,18 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from coca.emulator.layers import (
+    HALO,
+    LAYOUT,
+    Block,
+    Edges,
+    Pointwise,
+    fold,
+    own_edges,
+    unfold,
+    zero,
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +43,8 @@ class Architecture:
     """Residual blocks on the way down at each level; the deepest level has only these."""
     blocks_up: tuple[int, ...] = (1, 1)
     """Residual blocks on the way up at each level but the deepest."""
+    styles: tuple[str, ...] = ("Omega_m",)
+    """Conditioning values, of `style_of`."""
 
     @property
     def divisor(self) -> int:
@@ -39,96 +54,6 @@ class Architecture:
     def to_dict(self) -> dict:
         """Plain values, for a file header."""
         return asdict(self)
-
-
-Edges = Callable[[Tensor, int], tuple[Tensor, Tensor]]
-"""Gives as many planes before and after a field (B, C, X, Y, Z) in x."""
-
-
-def own_edges(x: Tensor, planes: int) -> tuple[Tensor, Tensor]:
-    """The edges of a field that holds the whole period."""
-    n = x.shape[2]
-    before, after = torch.arange(-planes, 0) % n, torch.arange(planes) % n
-    return x.index_select(2, before.to(x.device)), x.index_select(2, after.to(x.device))
-
-
-def periodic_pad(x: Tensor, edges: Edges | None = own_edges) -> Tensor:
-    """One layer of periodic padding in y and z of (B, C, X, Y, Z), and in x where there are
-    edges."""
-    b, c, nx, ny, nz = x.shape
-    more = 0 if edges is None else 1
-    size, layout = (b, c, nx + 2 * more, ny + 2, nz + 2), torch.channels_last_3d
-    out = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=layout)
-    inner = out[:, :, :, 1:-1, 1:-1]
-    inner[:, :, more : more + nx] = x
-    if edges is not None:
-        inner[:, :, :1], inner[:, :, -1:] = edges(x, 1)
-    for dim in (3, 4):  # the second takes the first's padding along
-        n = x.shape[dim]
-        out.select(dim, 0).copy_(out.select(dim, n))
-        out.select(dim, n + 1).copy_(out.select(dim, 1))
-    return out
-
-
-def fold(x: Tensor) -> Tensor:
-    """(B, C, 2X, 2Y, 2Z) to (B, 8C, X, Y, Z)."""
-    b, c, nx, ny, nz = x.shape
-    x = x.view(b, c, nx // 2, 2, ny // 2, 2, nz // 2, 2)
-    x = x.permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(b, nx // 2, ny // 2, nz // 2, 8 * c)
-    return x.permute(0, 4, 1, 2, 3)
-
-
-def unfold(x: Tensor) -> Tensor:
-    """The inverse of `fold`."""
-    b, c8, nx, ny, nz = x.shape
-    x = x.permute(0, 2, 3, 4, 1).reshape(b, nx, ny, nz, 2, 2, 2, c8 // 8)
-    x = x.permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(b, 2 * nx, 2 * ny, 2 * nz, c8 // 8)
-    return x.permute(0, 4, 1, 2, 3)
-
-
-ROWS = 256
-"""Least rows of a product: libraries sum over channels in another order where there are few, and
-what a rank or a slab finds should not depend on how much it has."""
-
-
-class Pointwise(nn.Conv3d):
-    """A convolution of one cell: one matrix product."""
-
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__(inputs, outputs, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
-        cells = x.permute(0, 2, 3, 4, 1)
-        rows = cells.reshape(-1, cells.shape[-1])
-        more = F.pad(rows, (0, 0, 0, ROWS - len(rows))) if len(rows) < ROWS else rows
-        y = F.linear(more, self.weight.flatten(1), self.bias)[: len(rows)]
-        return y.view(*cells.shape[:-1], -1).permute(0, 4, 1, 2, 3)
-
-
-class Block(nn.Module):
-    """x + conv(silu(modulate(conv(x)))), 3^3 kernels; the identity when new."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.conv0 = nn.Conv3d(channels, channels, 3)
-        self.conv1 = nn.Conv3d(channels, channels, 3)
-        self.style = nn.Linear(1, 2 * channels)
-        _zero(self.conv1)
-        _zero(self.style)
-
-    def forward(self, x: Tensor, style: Tensor, edges: Edges | None = own_edges) -> Tensor:
-        """Both fields (B, channels, X, Y, Z); style (B, 1). A field without edges comes with
-        `HALO` planes more at either end in x."""
-        scale, shift = self.style(style)[:, :, None, None, None].chunk(2, dim=1)
-        y = self.conv0(periodic_pad(x, edges))
-        y = F.silu(y * (1 + scale) + shift)
-        inner = x[:, :, HALO:-HALO] if edges is None else x
-        return inner + self.conv1(periodic_pad(y, edges))
-
-
-HALO = 2
-"""Planes on either side that a plane depends on in a block."""
 
 
 class Whole:
@@ -178,8 +103,7 @@ class Slabs:
             b, c, planes, *shape = part.shape
             if number == 0:
                 size = (b, c, planes * self.count, *shape)
-                layout = torch.channels_last_3d
-                out = torch.empty(size, dtype=part.dtype, device=where, memory_format=layout)
+                out = torch.empty(size, dtype=part.dtype, device=where, memory_format=LAYOUT)
             out[:, :, number * planes : (number + 1) * planes] = part
         return out
 
@@ -194,7 +118,7 @@ class Slabs:
 
 
 class UNet(nn.Module):
-    """Features (B, inputs, n, n, n) and style (B, 1) to (B, outputs, n, n, n)."""
+    """Features (B, inputs, n, n, n) and style (1, styles) to (B, outputs, n, n, n)."""
 
     def __init__(self, architecture: Architecture):
         super().__init__()
@@ -203,15 +127,20 @@ class UNet(nn.Module):
         self.stem = Pointwise(8 * a.inputs, a.channels[0])
         self.down = nn.ModuleList(Pointwise(8 * c0, c1) for c0, c1 in levels)
         self.up = nn.ModuleList(Pointwise(c1, 8 * c0) for c0, c1 in levels)
-        self.encode = nn.ModuleList(map(_blocks, a.channels, a.blocks))
-        self.decode = nn.ModuleList(map(_blocks, a.channels, a.blocks_up))
+        blocks = partial(_blocks, styles=len(a.styles))
+        self.encode = nn.ModuleList(map(blocks, a.channels, a.blocks))
+        self.decode = nn.ModuleList(map(blocks, a.channels, a.blocks_up))
         self.head = Pointwise(a.channels[0] + 8 * a.inputs, 8 * a.outputs)
-        _zero(self.head)
+        zero(self.head)
 
     def forward(self, features: Tensor, style: Tensor, apply: Callable | None = None) -> Tensor:
         """See the class; `apply` is a `Whole`, the default, or `Slabs`."""
+        return unfold(self.folded(fold(features), style, apply))
+
+    def folded(self, features: Tensor, style: Tensor, apply: Callable | None = None) -> Tensor:
+        """`forward` of folded features (B, 8 inputs, n/2, n/2, n/2), folded itself."""
         apply = apply or Whole()
-        x = apply(lambda f: self.stem(fold(f)), features)
+        x = apply(self.stem, features)
         skips = []
         for level, blocks in enumerate(self.encode):
             x = self._pass(blocks, x, style, apply)
@@ -221,12 +150,11 @@ class UNet(nn.Module):
         for level in reversed(range(len(self.up))):
             x = apply(lambda skip, x, up=self.up[level]: skip + unfold(up(x)), skips.pop(), x)
             x = self._pass(self.decode[level], x, style, apply)
-        return apply(self._end, x, features)
+        return apply(lambda x, features: self.head(F.silu(x), features), x, features)
 
     def on(self, device: torch.device) -> UNet:
         """The network moved to a device, with kernels laid out as the fields are."""
-        layout = torch.channels_last_3d
-        return self.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch has it
+        return self.to(device, memory_format=LAYOUT)  # type: ignore[call-overload]  # torch has it
 
     @staticmethod
     def _pass(blocks: nn.Module, x: Tensor, style: Tensor, apply: Callable) -> Tensor:
@@ -234,19 +162,26 @@ class UNet(nn.Module):
             x = apply(partial(block, style=style), x, halo=HALO)
         return x
 
-    def _end(self, x: Tensor, features: Tensor) -> Tensor:
-        return unfold(self.head(torch.cat([F.silu(x), fold(features)], dim=1)))
+
+def _blocks(channels: int, count: int, styles: int) -> nn.ModuleList:
+    return nn.ModuleList(Block(channels, styles) for _ in range(count))
 
 
-def _zero(layer: nn.Module) -> None:
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
+def style_of(styles: tuple[str, ...], Omega_m: float, ln_sigma: float, spacing: float) -> Tensor:
+    """The conditioning values of an architecture, (1, number) float32, each of order one.
 
-
-def _blocks(channels: int, count: int) -> nn.ModuleList:
-    return nn.ModuleList(Block(channels) for _ in range(count))
-
-
-def style_of(Omega_m: float) -> float:
-    """The network's conditioning value (Omega_m - 0.3) * 5."""
-    return (Omega_m - 0.3) * 5.0
+    Parameters
+    ----------
+    styles : tuple of {"Omega_m", "ln_sigma", "ln_spacing"}
+    Omega_m : float
+    ln_sigma : float
+        Logarithm of the rms of the linear density at D = 1 on the particle lattice.
+    spacing : float
+        Of the particles, Mpc/h.
+    """
+    values = {
+        "Omega_m": (Omega_m - 0.3) * 5.0,
+        "ln_sigma": ln_sigma - 0.7,
+        "ln_spacing": math.log(spacing / 2.0),
+    }
+    return torch.tensor([[values[style] for style in styles]])

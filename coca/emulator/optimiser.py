@@ -2,24 +2,40 @@
 
 Muon (Jordan et al. 2024) replaces the momentum of a matrix by its nearest semi-orthogonal
 matrix, found by a Newton-Schulz iteration; a convolution kernel is the matrix
-(out, in * 27).
+(out, 27 * in).
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import torch
 from torch import Tensor, nn
 
+POLYNOMIAL = (3.4445, -4.7750, 2.0315)
+"""Coefficients of X, (X X^T) X and (X X^T)^2 X in a Newton-Schulz iteration."""
+ITERATIONS = 5
 
-def orthogonalise(G: Tensor, iterations: int = 5) -> Tensor:
-    """Semi-orthogonal matrix near `G` (singular values 0.7 to 1.2), by Newton-Schulz."""
-    a, b, c = 3.4445, -4.7750, 2.0315
-    X = G.T if G.shape[0] > G.shape[1] else G
-    X = X / (X.norm() + 1e-7)
-    for _ in range(iterations):
-        A = X @ X.T
-        X = a * X + (b * A + c * A @ A) @ X
-    return X.T if G.shape[0] > G.shape[1] else X
+
+def orthogonalise(G: Tensor) -> Tensor:
+    """Semi-orthogonal matrices near `G` (..., m, n): singular values 0.7 to 1.2, by Newton-Schulz.
+
+    Every iterate is a polynomial in X X^T times the first X. Only that polynomial Q and A = X X^T
+    are iterated, squares of the shorter side: a fifth of the work for a kernel of 96 channels, and
+    in float32 the same as iterating X to a few parts in 10^4.
+    """
+    if G.shape[-2] > G.shape[-1]:
+        return orthogonalise(G.mT).mT
+    a, b, c = POLYNOMIAL
+    X = G / (torch.linalg.matrix_norm(G, keepdim=True) + 1e-7)
+    A = X @ X.mT
+    one = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
+    Q = one
+    for _ in range(ITERATIONS):
+        P = a * one + b * A + c * A @ A
+        Q = P @ Q
+        A = P @ A @ P
+    return Q @ X
 
 
 class Optimiser:
@@ -40,37 +56,53 @@ class Optimiser:
         self.state: dict[str, Tensor] = {}
         for name, p in self.parameters.items():
             self.state[f"{name}.m"] = torch.zeros_like(p)
-            if not self._is_hidden(name, p):
+            if not self._is_hidden(name):
                 self.state[f"{name}.v"] = torch.zeros_like(p)
 
-    @staticmethod
-    def _is_hidden(name: str, p: Tensor) -> bool:
-        return p.ndim == 5 and not name.startswith(("stem", "head"))
+    def _is_hidden(self, name: str) -> bool:
+        return self.parameters[name].ndim == 5 and not name.startswith(("stem", "head"))
 
     @torch.no_grad()
     def step(self, iteration: int, muon_rate: float, adam_rate: float, decay: float) -> None:
         """One step; `iteration` counts from 0, `decay` is the decoupled weight decay."""
+        alike = defaultdict(list)
         for name, p in self.parameters.items():
-            if p.grad is None:  # as for torch's optimisers
-                continue
-            hidden = self._is_hidden(name, p)
-            rate = muon_rate if hidden else adam_rate
-            update = self._muon(name, p.grad) if hidden else self._adam(name, p.grad, iteration)
-            if p.ndim > 1:
-                p.mul_(1.0 - rate * decay)
-            p.add_(update, alpha=-rate)
-            p.grad = None
+            if p.grad is not None:  # as for torch's optimisers
+                alike[tuple(p.shape) if self._is_hidden(name) else None].append(name)
+        for shape, names in alike.items():
+            parameters: list[Tensor] = [self.parameters[name] for name in names]
+            if shape:
+                rate, updates = muon_rate, self._muon(names)
+            else:
+                rate, updates = adam_rate, self._adam(names, iteration)
+            matrices = [p for p in parameters if p.ndim > 1]
+            torch._foreach_mul_(matrices, 1.0 - rate * decay)
+            torch._foreach_add_(parameters, updates, alpha=-rate)
+            for name in names:
+                self.parameters[name].grad = None
 
-    def _muon(self, name: str, gradient: Tensor) -> Tensor:
-        m = self.state[f"{name}.m"]
-        m.mul_(self.momentum).add_(gradient)
-        G = (gradient + self.momentum * m).flatten(1)
-        return orthogonalise(G).reshape(m.shape) * max(1.0, G.shape[0] / G.shape[1]) ** 0.5
+    def _gradients(self, names: list[str]) -> list[Tensor]:
+        return [g for name in names if (g := self.parameters[name].grad) is not None]
 
-    def _adam(self, name: str, gradient: Tensor, iteration: int) -> Tensor:
-        m, v = self.state[f"{name}.m"], self.state[f"{name}.v"]
+    def _muon(self, names: list[str]) -> list[Tensor]:
+        """Updates of kernels of one shape."""
+        gradients, m = self._gradients(names), [self.state[f"{name}.m"] for name in names]
+        torch._foreach_mul_(m, self.momentum)
+        torch._foreach_add_(m, gradients)
+        ahead = torch._foreach_add(gradients, m, alpha=self.momentum)
+        kernels = torch.stack([G.permute(0, 2, 3, 4, 1) for G in ahead])
+        rows, columns = kernels.shape[1], kernels[0, 0].numel()
+        U = orthogonalise(kernels.flatten(2)) * max(1.0, rows / columns) ** 0.5
+        return [u.permute(0, 4, 1, 2, 3) for u in U.view(kernels.shape)]
+
+    def _adam(self, names: list[str], iteration: int) -> list[Tensor]:
+        gradients = self._gradients(names)
+        m, v = ([self.state[f"{name}.{kind}"] for name in names] for kind in "mv")
         b1, b2 = self.betas
-        m.lerp_(gradient, 1 - b1)
-        v.lerp_(gradient**2, 1 - b2)
         t = iteration + 1
-        return m / (1 - b1**t) / ((v / (1 - b2**t)).sqrt() + 1e-8)
+        torch._foreach_lerp_(m, gradients, 1 - b1)
+        torch._foreach_mul_(v, b2)
+        torch._foreach_addcmul_(v, gradients, gradients, 1 - b2)
+        roots = torch._foreach_sqrt(torch._foreach_div(v, 1 - b2**t))
+        torch._foreach_add_(roots, 1e-8)
+        return list(torch._foreach_div(torch._foreach_div(m, 1 - b1**t), roots))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,33 +13,57 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from coca.configuration.training import TrainConfig
-from coca.emulator.device import choose_precision, products
+from coca.emulator.average import Average
+from coca.emulator.device import choose_precision
 from coca.emulator.emulator import Emulator, TrainedRange
-from coca.emulator.features import CHANNELS, features
+from coca.emulator.examples import Example, Examples, measured_scales
+from coca.emulator.features import CHANNELS
+from coca.emulator.loss import Loss, Losses, mean_losses
 from coca.emulator.network import Architecture, UNet, style_of
 from coca.emulator.optimiser import Optimiser
-from coca.emulator.time_functions import TimeFunctions, leading_functions
+from coca.emulator.symmetry import Symmetry
+from coca.emulator.time_functions import TimeFunctions
 from coca.emulator.training_set import SimulationSet
-from coca.errors import FileError
+from coca.errors import CocaError, FileError
 from coca.files.safetensors import read_tensors, write_tensors
-from coca.initial_conditions import lpt
 from coca.parallel.domain import Domain
+from coca.statistics.spectra import particle_spectra
 
-SCALE_SIMULATIONS = 16
-"""Simulations from which time functions and normalisations are measured."""
+VALIDATION_K = 1.0
+"""Wavenumber of a validation's spectra, h/Mpc."""
+
+
+class Validation(NamedTuple):
+    """Of the averaged weights on simulations that are held out; means over them."""
+
+    losses: Losses
+    """With the density at D = 1."""
+    power: float
+    """P / P_true - 1 at `VALIDATION_K` and D = 1."""
+    scatter: float
+    """Its standard deviation from box to box."""
+    decorrelation: float
+    """1 - r there."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.losses}  P {self.power:+.2%} (scatter {self.scatter:.2%}) "
+            f"1-r {self.decorrelation:.3%} at k = {VALIDATION_K:g} h/Mpc"
+        )
 
 
 class Trainer:
-    """Trains one emulator; its state is in the network, the optimiser and `iteration`.
+    """Trains one emulator.
 
     Every random choice is drawn from the seed and the iteration, so a training that was
-    killed goes on as if it had not been.
+    killed goes on as if it had not been. An epoch takes the simulations that are there when it
+    begins; more may be added meanwhile.
 
     Parameters
     ----------
     config : TrainConfig
     simulations : SimulationSet
-        Complete.
+        Of which those for validation and some for training are there.
     domain : Domain
     device : torch.device
     """
@@ -48,203 +72,224 @@ class Trainer:
         self, config: TrainConfig, simulations: SimulationSet, domain: Domain, device: torch.device
     ):
         self.config, self.simulations, self.domain = config, simulations, domain
-        self.device, self.iteration = device, 0
+        self.device, self.iteration, self._epoch = device, 0, Epoch(-1, [], 0)
         self.precision = choose_precision(config.precision, device)
         torch.set_num_threads(domain.threads)
-        sims = config.simulations
-        functions, self._rotation, input_scale, output_scale = self._measure_scales()
+        scales, K = measured_scales(simulations, domain), config.network.time_functions
+        self.examples = Examples(simulations, domain, scales)
+        self.loss = Loss(self.examples, K)
         torch.manual_seed(config.optimiser.seed)
-        architecture = Architecture(
-            CHANNELS,
-            3 * len(functions),
-            config.network.channels,
-            config.network.blocks,
-            config.network.blocks_up,
-        )
-        network = UNet(architecture).on(device)
-        trained = TrainedRange(
-            sims.box_size / sims.particles,
-            sims.cosmology.Omega_m,
-            sims.cosmology.sigma_8,
-            (0.0, sims.redshift),
-        )
-        self.emulator = Emulator(network, functions, input_scale, output_scale, trained)
-        self.optimiser = Optimiser(network)
+        self.network = UNet(_architecture(config)).on(device)
+        self.optimiser, self.average = Optimiser(self.network), Average(self.network)
+        functions = TimeFunctions(self.examples.functions.coefficients[:K])
+        outputs = scales.outputs[:K]
+        trained = _trained_range(config)
+        self.emulator = Emulator(self.average.network, functions, scales.inputs, outputs, trained)
 
-    def train(self, on_progress: Callable[[int, float, float | None], None]) -> None:
+    def train(self, on_progress: Callable[[int, Losses, Validation | None], None]) -> None:
         """Train to the end of the schedule, with checkpoints.
 
-        `on_progress` gets the iteration, the loss and, at each checkpoint, the validation loss;
-        both are fractions of the trajectory variance beyond 2LPT that are left.
+        `on_progress` gets the iteration, its losses and, at each checkpoint, the validation.
         """
-        total = self.config.optimiser.iterations
-        while self.iteration < total:
-            loss = self.step()
-            validation = None
-            if self.iteration % self.config.optimiser.checkpoint_every == 0:
-                validation = self.validate()
-                self.save_checkpoint()
-            on_progress(self.iteration, loss, validation)
-
-    def step(self) -> float:
-        """One optimiser step on one augmented simulation; returns its loss."""
         options = self.config.optimiser
-        self.emulator.network.train()
+        while self.iteration < options.iterations:
+            if self.iteration == decay_start(options.iterations, options.decay):
+                self.save_checkpoint(self.stable)
+            losses, validation = self.step(), None
+            if self.iteration % options.checkpoint_every == 0:
+                validation = self.validate()
+                self.save_checkpoint(self.checkpoint)
+                self.emulator.save(self.latest)
+            on_progress(self.iteration, losses, validation)
+
+    def step(self) -> Losses:
+        """One optimiser step on one augmented simulation; its losses before."""
+        options = self.config.optimiser
         rng = np.random.default_rng([options.seed, self.iteration])
-        loss = self._loss(self._draw(), Symmetry.random(rng))
-        loss.backward()
-        factor = _schedule(self.iteration, options.warmup, options.iterations)
-        self.optimiser.step(
-            self.iteration,
-            options.muon_learning_rate * factor,
-            options.learning_rate * factor,
-            options.weight_decay,
-        )
+        example = self.examples.load(self._draw(), Symmetry.random(rng))
+        outputs = self._apply(self.network, example)
+        D = 1.0 - 0.7 * rng.random() ** 2  # more often late than early
+        try:
+            losses, gradient = self.loss(outputs, example, D, rng.random(3))
+        except FloatingPointError as error:
+            raise CocaError(
+                f"iteration {self.iteration}: {error}; lower optimiser.muon_learning_rate and "
+                "optimiser.learning_rate"
+            ) from None
+        outputs.backward(gradient)
+        factor = schedule(self.iteration, options.warmup, options.iterations, options.decay)
+        rates = (options.muon_learning_rate * factor, options.learning_rate * factor)
+        self.optimiser.step(self.iteration, *rates, options.weight_decay)
+        self.average.update(self.iteration)
         self.iteration += 1
-        return float(loss.detach())
+        return losses
 
     @torch.inference_mode()
-    def validate(self) -> float:
-        """Mean loss over the validation simulations."""
-        self.emulator.network.eval()
-        identity = Symmetry((0, 1, 2), (1, 1, 1), (0, 0, 0))
-        losses = [float(self._loss(i, identity)) for i in self.simulations.validation]
-        return float(np.mean(losses))
+    def validate(self) -> Validation:
+        """Apply the averaged weights to the simulations that are held out."""
+        losses, spectra = [], []
+        for i in self.simulations.validation:
+            example = self.examples.load(i)
+            outputs = self._apply(self.average.network, example)
+            losses.append(self.loss(outputs, example, 1.0, np.zeros(3))[0])
+            true, emulated = self.loss.errors(outputs, example, 1.0)[1]
+            shells = particle_spectra(self.domain, 2 * self.domain.n_side, emulated, true)
+            spectra.append(shells.at(VALIDATION_K))
+        power = [float(s.ratio) - 1.0 for s in spectra]
+        return Validation(
+            mean_losses(losses),
+            float(np.mean(power)),
+            float(np.std(power)),
+            float(np.mean([1.0 - s.r for s in spectra])),
+        )
 
     @property
     def checkpoint(self) -> Path:
         """The file that a killed training resumes from."""
         return self.config.weights.with_suffix(".checkpoint.safetensors")
 
-    def save_checkpoint(self) -> None:
-        """Write network, optimiser and iteration, whole or not at all."""
-        tensors = {f"network.{k}": v for k, v in self.emulator.network.state_dict().items()}
-        tensors |= {f"optimiser.{k}": v for k, v in self.optimiser.state.items()}
-        tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-        metadata = {"iteration": str(self.iteration), "config": self._identity()}
-        write_tensors(self.checkpoint, save_file, tensors, metadata)
+    @property
+    def latest(self) -> Path:
+        """The averaged weights at the last checkpoint, to be used while the training goes on."""
+        return self.config.weights.with_suffix(".latest.safetensors")
+
+    @property
+    def stable(self) -> Path:
+        """The state when rates began to fall, from which a longer training goes on."""
+        return self.config.weights.with_suffix(".stable.safetensors")
+
+    def save_checkpoint(self, path: Path) -> None:
+        """Write networks, optimiser and place in the training, whole or not at all."""
+        tensors = {
+            f"{part}.{name}": value.detach().cpu().contiguous()
+            for part, values in self._parts().items()
+            for name, value in values.items()
+        }
+        metadata = {
+            "iteration": str(self.iteration),
+            "epoch": json.dumps(self._epoch),
+            "end": str(self._end()),
+            "config": self._identity(),
+        }
+        write_tensors(path, save_file, tensors, metadata)
 
     def resume(self) -> bool:
-        """Take up the checkpoint if there is one; whether there was.
+        """Take up the last checkpoint whose rates have not fallen towards another end, if there is
+        one; whether there was.
 
         Raises
         ------
         FileError
-            The checkpoint is damaged or of another configuration.
+            A checkpoint is damaged or of another configuration.
         """
-        if not self.checkpoint.exists():
-            return False
+        for path in filter(Path.exists, (self.checkpoint, self.stable)):
+            metadata, tensors = self._read(path)
+            if metadata["end"] in ("None", str(self.config.optimiser.iterations)):
+                self._take(metadata, tensors)
+                return True
+        return False
+
+    def _read(self, path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
         try:
-            metadata, tensors = read_tensors(self.checkpoint, "pt", str(self.device))
+            metadata, tensors = read_tensors(path, "pt", str(self.device))
         except (OSError, SafetensorError, ValueError) as error:
-            raise FileError(f"{self.checkpoint}: cannot read: {error}") from None
+            raise FileError(f"{path}: cannot read: {error}") from None
         if metadata.get("config") != self._identity():
-            raise FileError(
-                f"{self.checkpoint}: of another configuration; remove it or restore its config"
-            )
-        parts: dict[str, dict[str, torch.Tensor]] = {"network": {}, "optimiser": {}}
-        for name, value in tensors.items():
-            part, _, key = name.partition(".")
-            parts[part][key] = value
-        self.emulator.network.load_state_dict(parts["network"])
-        for key, value in parts["optimiser"].items():
-            self.optimiser.state[key].copy_(value)
+            raise FileError(f"{path}: of another configuration; remove it or restore its config")
+        return metadata, tensors
+
+    @torch.no_grad()
+    def _take(self, metadata: dict[str, str], tensors: dict[str, torch.Tensor]) -> None:
+        for part, values in self._parts().items():
+            for name, value in values.items():
+                value.copy_(tensors[f"{part}.{name}"])
         self.iteration = int(metadata["iteration"])
-        return True
+        self._epoch = Epoch(*json.loads(metadata["epoch"]))
+
+    def _parts(self) -> dict[str, dict[str, torch.Tensor]]:
+        """The tensors that are the training's state."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.network.state_dict(),
+            "optimiser": self.optimiser.state,
+        }
+
+    def _end(self) -> int | None:
+        """The end towards which rates have begun to fall."""
+        options = self.config.optimiser
+        falling = self.iteration > decay_start(options.iterations, options.decay)
+        return options.iterations if falling else None
 
     def _identity(self) -> str:
         """What a checkpoint must have been trained with."""
         values = self.config.model_dump(mode="json", exclude={"threads", "device", "weights"})
         values["simulations"].pop("directory")
-        values["optimiser"].pop("checkpoint_every")
-        return json.dumps(values)
-
-    def _measure_scales(self) -> tuple[TimeFunctions, np.ndarray, np.ndarray, np.ndarray]:
-        """Time functions, their rotation, and the rms of features and coefficients."""
-        count = min(SCALE_SIMULATIONS, len(self.simulations.training))
-        J = len(self.simulations.basis)
-        covariance, squares = np.zeros((J, J)), np.zeros(CHANNELS)
-        for i in range(count):
-            psi1, psi2, rows = self.simulations.load(i)
-            covariance = covariance + rows @ rows.T / (rows.shape[1] * count)
-            inputs = self._features(psi1, psi2)
-            squares = squares + (inputs**2).mean(axis=(1, 2, 3)) / count
-        K = self.config.network.time_functions
-        functions, rotation = leading_functions(self.simulations.basis, covariance, K)
-        variance = np.diag(rotation @ covariance @ rotation.T)
-        return functions, rotation.astype(np.float32), np.sqrt(squares), np.sqrt(variance)
-
-    def _features(self, psi1: np.ndarray, psi2: np.ndarray) -> np.ndarray:
-        delta_k = lpt.density_of_displacement(self.domain, psi1)
-        return features(self.domain, delta_k, psi1, psi2)
+        for key in ("checkpoint_every", "iterations", "decay"):
+            values["optimiser"].pop(key)
+        return json.dumps(values | {"scales": self.examples.scales.key})
 
     def _draw(self) -> int:
         """The training simulation of this iteration: a new order each epoch."""
-        count = len(self.simulations.training)
-        epoch, position = divmod(self.iteration, count)
-        order = np.random.default_rng([self.config.optimiser.seed, 1, epoch]).permutation(count)
-        return int(order[position])
+        if self._epoch.position == len(self._epoch.order):
+            number = self._epoch.number + 1
+            present = self.simulations.present(self.simulations.training)
+            rng = np.random.default_rng([self.config.optimiser.seed, 1, number])
+            self._epoch = Epoch(number, rng.permutation(present).tolist(), 0)
+        number, order, position = self._epoch
+        self._epoch = Epoch(number, order, position + 1)
+        return order[position]
 
-    def _loss(self, i: int, symmetry: Symmetry) -> torch.Tensor:
-        """Fraction of the trajectory variance beyond 2LPT that the network leaves."""
-        emulator, n = self.emulator, self.domain.n_side
-        psi1, psi2, rows = self.simulations.load(i)
-        targets = (self._rotation @ rows).reshape(-1, 3, n, n, n)
-        psi1, psi2 = (symmetry(f.reshape(3, n, n, n)).reshape(3, -1) for f in (psi1, psi2))
-        inputs = self._features(psi1, psi2) / emulator.input_scale[:, None, None, None]
-        targets = np.concatenate([symmetry(C) for C in targets])
-        variance = float((targets**2).sum(axis=0).mean())
-        style = style_of(self.simulations.planned[i].cosmology.Omega_m)
-        styles = torch.full((1, 1), style, device=self.device)
-        with products(self.device, self.precision):
-            outputs = emulator.network(self._tensor(inputs), styles)
-        scale = self._tensor(np.repeat(emulator.output_scale, 3)[:, None, None, None])
-        errors = outputs.float() * scale - self._tensor(targets)
-        return (errors**2).sum(dim=1).mean() / variance
-
-    def _tensor(self, field: np.ndarray) -> torch.Tensor:
-        """A batch of one (1, C, X, Y, Z) on the device, channels last as the network's layers."""
-        tensor = torch.from_numpy(field)[None].to(self.device)
-        return tensor.contiguous(memory_format=torch.channels_last_3d)
+    def _apply(self, network: UNet, example: Example) -> torch.Tensor:
+        """Folded outputs of a network."""
+        Omega_m = self.simulations.planned[example.number].cosmology.Omega_m
+        sigma = self.examples.ln_sigma(example.number)
+        style = style_of(network.architecture.styles, Omega_m, sigma, self.domain.cell)
+        features = example.features().to(self.device, self.precision)
+        return network.folded(features, style.to(self.device))
 
 
-class Symmetry:
-    """An element of the octahedral group and a translation, acting on vector fields.
+class Epoch(NamedTuple):
+    """A pass through the training simulations."""
 
-    Parameters
-    ----------
-    axes : permutation of (0, 1, 2)
-    signs : three of 1 and -1
-        Reflections, after the permutation.
-    shift : three int
-        Cells of translation; odd ones break up the network's folding.
-    """
-
-    def __init__(self, axes: Sequence[int], signs: Sequence[int], shift: Sequence[int]):
-        self.axes, self.signs, self.shift = axes, signs, shift
-
-    @classmethod
-    def random(cls, rng: np.random.Generator) -> Symmetry:
-        """One of the 48 rotations and reflections, with a shift of 0 or 1 along each axis."""
-        draws = rng.permutation(3), rng.choice([1, -1], 3), rng.integers(0, 2, 3)
-        return cls(*(draw.tolist() for draw in draws))
-
-    def __call__(self, field: np.ndarray) -> np.ndarray:
-        """The image of a vector field (3, n, n, n)."""
-        field = field.transpose(0, *(1 + np.asarray(self.axes)))[list(self.axes)]
-        flipped = tuple(1 + i for i in range(3) if self.signs[i] < 0)
-        field = np.roll(np.flip(field, flipped), self.shift, axis=(1, 2, 3))
-        return np.ascontiguousarray(field * np.array(self.signs, field.dtype)[:, None, None, None])
+    number: int
+    order: list[int]
+    """Indices of simulations."""
+    position: int
+    """How many of them are done."""
 
 
-def _schedule(iteration: int, warmup: int, total: int) -> float:
-    """Linear warm-up, then half a cosine to zero."""
-    if iteration < warmup:
-        return (iteration + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (iteration - warmup) / max(1, total - warmup)))
+def schedule(iteration: int, warmup: int, total: int, decay: float) -> float:
+    """Factor of the rates: a linear rise, a plateau, a linear fall over the last share."""
+    start = decay_start(total, decay)
+    rise = (iteration + 1) / max(1, warmup)
+    fall = (total - iteration) / max(1, total - start)
+    return min(1.0, rise, fall)
+
+
+def decay_start(total: int, decay: float) -> int:
+    """Iteration from which rates fall."""
+    return total - round(decay * total)
 
 
 def domain_of(config: TrainConfig, threads: int) -> Domain:
     """The box of the training simulations."""
     sims = config.simulations
     return Domain(sims.box_size, sims.particles, threads)
+
+
+def _architecture(config: TrainConfig) -> Architecture:
+    network = config.network
+    return Architecture(
+        CHANNELS,
+        3 * network.time_functions,
+        network.channels,
+        network.blocks,
+        network.blocks_up,
+        network.styles,
+    )
+
+
+def _trained_range(config: TrainConfig) -> TrainedRange:
+    sims = config.simulations
+    ranges = sims.cosmology.Omega_m, sims.cosmology.sigma_8
+    return TrainedRange(sims.box_size / sims.particles, *ranges, (0.0, sims.redshift))

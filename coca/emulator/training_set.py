@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,7 +90,7 @@ class SimulationSet:
         self.planned = planned_simulations(config)
         self.basis: TimeFunctions = orthonormal_polynomials(training_times(config))
         identity = config.model_dump_json(exclude={"directory"})
-        self._key = hashlib.sha256(identity.encode()).hexdigest()[:12]
+        self.key = hashlib.sha256(identity.encode()).hexdigest()[:12]
         config.directory.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -103,14 +103,19 @@ class SimulationSet:
         """Indices of the validation set."""
         return range(self.config.training, len(self.planned))
 
+    def present(self, indices: Iterable[int]) -> list[int]:
+        """Those simulations of which there is a file."""
+        return [i for i in indices if self.path(i).exists()]
+
     def make_missing(self) -> Iterator[int]:
-        """Make what is missing, yielding the index of each simulation as it is there."""
+        """Make what is missing, the validation set first, yielding the index of each simulation as
+        it is there."""
         force = None
-        for i, simulation in enumerate(self.planned):
-            path = self._path(i)
+        for i in (*self.validation, *self.training):
+            path = self.path(i)
             if not path.exists():
                 force = force or ParticleMesh(self.domain, self.config.mesh)
-                conditions, rows = make_simulation(self.config, self.domain, force, simulation)
+                conditions, rows = make_simulation(self.config, self.domain, force, self.planned[i])
                 fields = np.concatenate(
                     [conditions.psi1, conditions.psi2, rows.reshape(-1, rows.shape[1] // 3)]
                 )
@@ -120,13 +125,24 @@ class SimulationSet:
 
     def load(self, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Psi1 (3, N), Psi2 (3, N) and coefficients (J, 3 N) of simulation `i`."""
-        path = self._path(i)
-        try:
-            fields = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, EOFError, ValueError) as error:
-            raise FileError(f"{path}: cannot read: {error}; remove it to make it anew") from None
+        fields = read_map(self.path(i))
         rows = fields[6:].reshape(len(self.basis), -1)
         return np.array(fields[0:3]), np.array(fields[3:6]), rows
 
-    def _path(self, i: int) -> Path:
-        return self.config.directory / f"simulation-{self._key}-{i:04d}.npy"
+    def path(self, i: int) -> Path:
+        """The file of simulation `i`."""
+        return self.config.directory / f"simulation-{self.key}-{i:04d}.npy"
+
+
+def read_map(path: Path) -> np.ndarray:
+    """The array of an npy file, mapped from disk.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read.
+    """
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise FileError(f"{path}: cannot read: {error}; remove it to make it anew") from None

@@ -25,7 +25,8 @@ EXPONENT = 3
 CUT = 4.5
 """R in cells of the mesh. docs/force.md has the error of this and other choices."""
 SUPPORT = 3.0
-"""H in softening lengths: the potential at a point is then -1 / softening, as Plummer's is."""
+"""H in softening lengths: the potential at a softened point is then -1 / softening, as
+Plummer's."""
 TABULATED = 8192
 HALO = "halo"
 
@@ -137,8 +138,9 @@ class P3M:
         Returns
         -------
         array (4, M or more) float32
-            `out`, overwritten for the active: g in Mpc/h, and the sum over pairs of acceleration
-            over distance, which times c is the square of a frequency in D.
+            `out`, overwritten for the active: g in Mpc/h, and the sum over pairs of the
+            acceleration over the distance, a frequency squared in units of that of the mean
+            density.
         """
         out = np.empty((4, particles.tree.x.shape[1]), np.float32) if out is None else out
         domain = self.domain

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -28,6 +30,53 @@ from coca.particles import Snapshot, State, hermite
 Force = Callable[[np.ndarray, bool, np.ndarray], Acceleration]
 """Called with positions, whether the density is wanted too, and where to write g: see
 `coca.gravity.particle_mesh.ParticleMesh`."""
+
+
+class Integrator(Protocol):
+    """Follows particles from step to step."""
+
+    @property
+    def memory(self) -> dict[str, np.ndarray]:
+        """What it remembers from step to step, and checkpoints keep."""
+
+    def follow(
+        self,
+        steps: Sequence[Step],
+        state: State,
+        outputs: Sequence[float],
+        on_evaluation: Callable[[Evaluation | None], None],
+        on_step: Callable[[], None],
+    ) -> Iterator[Snapshot]:
+        """Snapshots at `outputs`; arguments as for `integrate`."""
+
+
+@dataclass(frozen=True)
+class KickIntegrator:
+    """Drift and kick with one force a step."""
+
+    domain: Domain
+    frame: Frame
+    force: Force
+    rule: Kick
+
+    @property
+    def memory(self) -> dict[str, np.ndarray]:
+        """What the kick remembers."""
+        return self.rule.memory
+
+    def follow(
+        self,
+        steps: Sequence[Step],
+        state: State,
+        outputs: Sequence[float],
+        on_evaluation: Callable[[Evaluation | None], None],
+        on_step: Callable[[], None],
+    ) -> Iterator[Snapshot]:
+        """Snapshots at `outputs`; arguments as for `integrate`."""
+        return integrate(
+            self.domain, self.frame, self.force, self.rule, steps, state, outputs, on_evaluation,
+            on_step,
+        )  # fmt: skip
 
 
 def initial_state(start: Frame, frame: Frame, D: float) -> State:

@@ -27,6 +27,9 @@ import numpy as np
 from coca import kernels
 from coca.cosmology.background import Cosmology
 from coca.gravity.p3m import P3M, SlabParticles
+from coca.integration import schemes
+from coca.integration.kicks import Evaluation
+from coca.integration.schemes import Step
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot, State
 
@@ -98,6 +101,40 @@ class NBody:
         self.memory = {"steady": after, "short": slab.bring_home(short)}
         self.work.long_steps += 1
 
+    def follow(
+        self,
+        steps: Sequence[Step],
+        state: State,
+        outputs: Sequence[float],
+        on_evaluation: Callable[[Evaluation | None], None] = lambda evaluation: None,
+        on_step: Callable[[], None] = lambda: None,
+    ) -> Iterator[Snapshot]:
+        """Follow the particles through long steps and yield snapshots, at each of which one ends
+        or the first begins.
+
+        Parameters
+        ----------
+        steps : sequence of Step
+            From `long_steps`.
+        state : State
+            Of particles in the frame at rest; advanced in place.
+        outputs : sequence of float
+            In increasing order, the state's time or ends of steps.
+        on_evaluation, on_step : callable, optional
+            See `coca.integration.integrate.integrate`.
+        """
+        pending = list(outputs)
+        if pending and pending[0] == state.D_e:
+            yield Snapshot(pending.pop(0), state.e.copy(), state.w.copy())
+        for step in steps:
+            self.step(state, step.D1)
+            on_evaluation(None)
+            if pending and pending[0] == step.D1:
+                pending.pop(0)
+                yield Snapshot(step.D1, state.e.copy(), state.w.copy())
+            if step is not steps[-1]:
+                on_step()
+
     def _forces(self, x: np.ndarray, D: float) -> dict[str, np.ndarray]:
         """The memory at the start of a run."""
         slab = self.force.gather(x)
@@ -145,11 +182,15 @@ class NBody:
             self.force.short_range(slab, active, short)
 
 
-def long_steps(D_start: float, outputs: Sequence[float], number: int = LONG_STEPS) -> list[float]:
-    """Ends of long steps, all outputs among them: 1 / number in D, and early at most a share of D.
+def long_steps(
+    cosmology: Cosmology, D_start: float, outputs: Sequence[float], number: int = LONG_STEPS
+) -> list[Step]:
+    """Long steps, with all outputs among their ends: 1 / number in D, and early at most a share of
+    D.
 
     Parameters
     ----------
+    cosmology : Cosmology
     D_start : float
     outputs : sequence of float
         Growth factors in increasing order.
@@ -161,7 +202,7 @@ def long_steps(D_start: float, outputs: Sequence[float], number: int = LONG_STEP
         count = int(np.ceil(t_high - t_low - 1e-9))
         fractions = t_low + (t_high - t_low) * np.arange(1, count) / max(count, 1)
         ends += [*(_at_progress(t, number) for t in fractions), high] if count else []
-    return ends
+    return schemes.fastpm(cosmology, np.array(ends))
 
 
 def _progress(D: float, number: int) -> float:
@@ -174,36 +215,3 @@ def _at_progress(t: float, number: int) -> float:
     """The inverse of `_progress`."""
     turn = 1.0 / (number * EARLIEST)
     return float(turn * np.exp(t * EARLIEST) if t < 0 else turn + t / number)
-
-
-def nbody_run(
-    nbody: NBody,
-    state: State,
-    outputs: Sequence[float],
-    number: int = LONG_STEPS,
-    on_step: Callable[[], None] = lambda: None,
-) -> Iterator[Snapshot]:
-    """Snapshots at growth factors, at each of which a long step ends.
-
-    Parameters
-    ----------
-    nbody : NBody
-    state : State
-        Of particles in the frame at rest; advanced in place.
-    outputs : sequence of float
-        In increasing order, none before the state.
-    number : int
-        Long steps from D = 0 to 1, were they uniform.
-    on_step : callable, optional
-        Called after each long step but the last, when its snapshots have been taken.
-    """
-    ends, pending = long_steps(state.D_e, outputs, number)[1:], list(outputs)
-    if pending and pending[0] == state.D_e:
-        yield Snapshot(pending.pop(0), state.e.copy(), state.w.copy())
-    for D in ends:
-        nbody.step(state, D)
-        if pending[0] == D:
-            pending.pop(0)
-            yield Snapshot(D, state.e.copy(), state.w.copy())
-        if pending:
-            on_step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import resource
 import sys
@@ -20,14 +21,26 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 """Options of glibc's mallopt, see malloc.h."""
 
 
+def sleep_at_barriers() -> None:
+    """Have OpenMP's threads sleep where they wait for one another, unless the user says otherwise.
+
+    Spinning threads take the cores from those they wait for on a machine that does other work too:
+    an N-body run of many short steps takes six times as long then. OpenMP reads the environment
+    when numba's or torch's library is loaded.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
 def choose_threads(wanted: int | Literal["auto"], node: Node | None = None) -> int:
-    """Threads to use: as wanted, or for "auto" the cores granted to this rank, or process.
+    """Threads to use: as wanted, or for "auto" the cores granted to this rank, or process; they
+    sleep where they wait for one another.
 
     Raises
     ------
     ConfigError
         More threads than numba can start here.
     """
+    sleep_at_barriers()
     most = numba.config.NUMBA_NUM_THREADS
     if wanted == "auto":
         cores = node.cores if node else len(granted_cores())

@@ -24,6 +24,9 @@ DISPLACEMENT, TRAVEL_BYTES = 5.0, 92
 """Mean displacement along one axis in Mpc/h, generously, and bytes for each particle that it takes
 to another rank: positions and accelerations, sent and received."""
 
+P3M_BYTES, NBODY_BYTES = 51, 130
+"""Bytes per particle of pairs in one force, and of all that N-body keeps in a long step, measured
+at 144^3."""
 STATISTICS_PARTICLE, STATISTICS_CELL = 140, 36
 """Bytes of statistics for each particle of the box and each cell of their mesh."""
 
@@ -62,12 +65,19 @@ def stage_memory(
     conditions = psi + 4 * N + held
     terms = len(network.emulator.functions) if network else 0
     frame = psi + vectors * terms
-    density = 0 if config.method in WITHOUT_ESTIMATE else 8 * N
+    scratch = 0 if config.method in WITHOUT_ESTIMATE else 8 * N
+    if config.method == "nbody":
+        scratch = NBODY_BYTES * N
+    elif config.solver == "p3m":
+        scratch += P3M_BYTES * N
     state = 3 * vectors + (2 * vectors if outputs > 1 else 0)
     state += vectors + 4 * N if fitted_steps else 0
     state += SUB_STEP_BYTES * N if sub_steps else 0
-    integration = conditions + vectors * terms + state + mesh + density + snapshots - 2 * vectors
+    integration = conditions + vectors * terms + state + mesh + scratch + snapshots - 2 * vectors
     kept = snapshots * (1 + references) + frame
+    reference = kept + conditions + state + 2 * mesh + NBODY_BYTES * N
+    if config.reference is None or config.reference.method != "nbody":
+        reference = 0
     alone = vectors if config.frame != "rest" else 0
     wanted = config.output.statistics
     statistics = statistics_memory(config.particles**3, config.mesh) if wanted else 0
@@ -76,6 +86,7 @@ def stage_memory(
         "initial conditions": 56 * N + held + (from_snapshot.BYTES if held else 0),
         "network": conditions + network.bytes_per_particle * N if network else 0,
         "integration": integration + references * snapshots,
+        "reference": reference,
         "analysis": kept + alone + vectors + mesh * (1 + references),
     }
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from coca.configuration.run import FRAMES, Config
+from coca.configuration.run import FRAMES, Config, ReferenceConfig
 from coca.cosmology.background import Cosmology
 from coca.errors import ConfigError
 from coca.frames import Frame
+from coca.gravity.p3m import P3M
+from coca.gravity.particle_mesh import ParticleMesh
 from coca.integration import fitted_table, schemes
 from coca.integration.fitted_kick import FittedKick
 from coca.integration.fitted_table import FittedCount, FittedSteps
+from coca.integration.integrate import Force, Integrator, KickIntegrator
 from coca.integration.kicks import Kick, ResidualKick, VelocityKick
+from coca.integration.nbody import LONG_STEPS, NBody, long_steps
 from coca.integration.schemes import Scheme, Step
 from coca.parallel.domain import Domain
 
@@ -27,6 +31,8 @@ MAX_RATIO_TO_LPT = 0.75
 frame with the gain. It is asked of the first force, where particles are still on the frame: the
 shipped emulator's are 0.35 to 0.7. Later, when errors of the steps add to it, up to 0.87, the share
 is one."""
+FIRST_TRY = 6
+"""Force evaluations to begin with where the tolerance decides and nothing is fitted."""
 GAIN = 6.0
 """Strength of the resolved gain, see `coca.integration.kicks.ResidualKick`."""
 GAIN_COST = (
@@ -40,6 +46,7 @@ LABELS = {
     "bullfrog": "BullFrog",
     "fastpm": "FastPM",
     "pm": "PM",
+    "nbody": "N-body",
 }
 WHERE = {
     "emulator": "in the emulator's frame",
@@ -88,6 +95,8 @@ class Method:
 
     def describe(self, count: int | None = None) -> str:
         """The method in words, for a number of evaluations or in general."""
+        if self.name == "nbody":
+            return "N-body, P3M with steps of each particle's own"
         if self.scheme is not schemes.residual:
             return self.label
         fitted = self.fitted(count) if count is not None else self.table
@@ -95,11 +104,41 @@ class Method:
         how = f"{'fitted steps' if fitted else kicks} {WHERE[self.frame]}"
         return how if self.name == "fitted" else f"{self.label}, {how}"
 
-    def steps(self, cosmology: Cosmology, D_start: float, D_end: float, count: int) -> list[Step]:
-        """The steps of `count` force evaluations."""
+    def first_try(self, error: float, log_rms_density: Callable[[], float]) -> int:
+        """Force evaluations to begin with where an error in spacings, or convergence, decides."""
+        if self.name == "nbody":
+            return LONG_STEPS
+        if self.name == "bullfrog":
+            return BULLFROG_REFERENCE
+        return self.table.steps_for(error, log_rms_density()) if self.table else FIRST_TRY
+
+    def steps(
+        self, cosmology: Cosmology, D_start: float, outputs: Sequence[float], count: int
+    ) -> list[Step]:
+        """The steps of `count` force evaluations, to the last of the outputs."""
+        if self.name == "nbody":
+            return long_steps(cosmology, D_start, outputs, count)
         table = self.fitted(count)
         fractions = table.fractions if table else schemes.power_fractions(count)
-        return self.scheme(cosmology, schemes.step_boundaries(D_start, D_end, fractions))
+        return self.scheme(cosmology, schemes.step_boundaries(D_start, outputs[-1], fractions))
+
+    def integrator(
+        self,
+        domain: Domain,
+        cosmology: Cosmology,
+        frame: Frame,
+        force: ParticleMesh | P3M,
+        steps: list[Step],
+        log_rms_density: Callable[[], float],
+        timed: Callable[[Force], Force] = lambda force: force,
+    ) -> Integrator:
+        """What takes particles through the steps; arguments as for `rule`, with the force, and what
+        measures the time it takes."""
+        if self.name == "nbody":
+            assert isinstance(force, P3M)
+            return NBody(domain, cosmology, force)
+        rule = self.rule(domain, cosmology, frame, steps, log_rms_density)
+        return KickIntegrator(domain, frame, timed(force), rule)
 
     def rule(
         self,
@@ -146,6 +185,13 @@ class Method:
 
 
 COLA = Method("cola")
+BULLFROG_REFERENCE = 64
+"""Steps of a BullFrog reference, where nothing else is said."""
+
+
+def reference_method(options: ReferenceConfig) -> Method:
+    """The method of a reference run."""
+    return Method(options.method, schemes.fastpm if options.method == "nbody" else schemes.bullfrog)
 
 
 def choose_methods(config: Config, own_frame: bool = False) -> tuple[tuple[Method, ...], list[str]]:
@@ -165,6 +211,8 @@ def choose_methods(config: Config, own_frame: bool = False) -> tuple[tuple[Metho
             return (Method("bullfrog", schemes.bullfrog),), []
         case "fastpm":
             return (Method("fastpm", schemes.fastpm),), []
+        case "nbody":
+            return (Method("nbody", schemes.fastpm),), []
         case "fitted":
             return (_fitted(config, config.table or fitted_table.shipped("lpt")), COLA), []
         case "coca":
@@ -220,6 +268,8 @@ def _obstacle(config: Config, table: FittedSteps) -> str | None:
     """Why fitted steps cannot serve a run, if so: the key, what was found and what is wanted."""
     if config.mesh != 2 * config.particles:
         return f"mesh: found {config.mesh}, wanted {2 * config.particles} for fitted steps"
+    if config.solver != "pm":
+        return f"force.solver: found {config.solver}, wanted pm for fitted steps"
     if config.force.deconvolve:
         return "force.deconvolve: found true, wanted false for fitted steps"
     count = config.force_evaluations

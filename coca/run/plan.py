@@ -13,11 +13,12 @@ from coca.cosmology.background import scale_factor
 from coca.errors import CocaError, ConfigError
 from coca.initial_conditions import from_snapshot, linear_fields
 from coca.integration.fitted_table import FittedSteps
+from coca.integration.nbody import LONG_STEPS
 from coca.parallel.domain import check_ranks
 from coca.parallel.machine import check_memory, choose_threads
 from coca.parallel.ranks import OneRank, Ranks
 from coca.run.memory import estimate_memory
-from coca.run.method import Method, choose_methods
+from coca.run.method import BULLFROG_REFERENCE, Method, choose_methods
 
 if TYPE_CHECKING:
     from coca.emulator.loaded import Network
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 FORCE_RATE = 7.5e8
 """Mesh cells times log2 of their number per second and core in a force evaluation with central
 differences, on a 2.8 GHz Xeon."""
+NBODY_RATE = 4e5
+"""Particles per second and core that a long step of N-body takes to its end, at z = 0, there."""
 NETWORK_RATE = 5e5
 """Particles per second and core in the pass of the shipped network, in float32, there."""
 
@@ -80,16 +83,25 @@ class Plan:
         return None if count == "auto" else count
 
     def _tolerance(self) -> str:
-        if self._count() is not None:
+        if self.config.tolerance is None:
             return ""
         return f", to an estimated error of {self.config.tolerance:g} Mpc/h rms"
 
     def force_cost(self) -> float:
         """Rough wall seconds of all force evaluations, the reference's included; without them
         where the tolerance decides how many there are."""
-        c = self.config
-        forces = (self._count() or 0) + (c.reference.force_evaluations if c.reference else 0)
-        return forces * self._one_force()
+        seconds = self._run_cost(self.methods[0].name, self._count())
+        reference = self.config.reference
+        if reference is not None:
+            seconds += self._run_cost(reference.method, reference.force_evaluations)
+        return seconds
+
+    def _run_cost(self, method: str, count: int | None) -> float:
+        """Rough wall seconds of a method with a number of forces, or as many as converge."""
+        if method == "nbody":
+            cores = self.threads * self.ranks.size
+            return self.config.particles**3 * (count or LONG_STEPS) / (NBODY_RATE * cores)
+        return (count or (BULLFROG_REFERENCE if method == "bullfrog" else 0)) * self._one_force()
 
     def _one_force(self) -> float:
         c = self.config
@@ -98,7 +110,7 @@ class Plan:
 
     def _cost_line(self) -> str:
         line = f"cost         about {self.force_cost():.1f} s of forces"
-        if self._count() is None:
+        if self.config.tolerance is not None:
             line += f" and {self._one_force():.2f} s for each that the tolerance takes"
         return line + self._network_cost()
 

@@ -15,24 +15,24 @@ from coca.configuration.run import MOST_EVALUATIONS, Config, ReferenceConfig
 from coca.cosmology.background import Cosmology, scale_factor
 from coca.cosmology.linear_power import LinearPower, linear_power
 from coca.frames import Frame, rest_frame
+from coca.gravity.p3m import P3M
 from coca.gravity.particle_mesh import ParticleMesh
 from coca.initial_conditions import from_snapshot, linear_fields
 from coca.initial_conditions.linear_fields import InitialConditions
-from coca.integration import schemes
 from coca.integration.error_estimate import Trust, estimate_error
 from coca.integration.fitted_kick import log_rms_density
-from coca.integration.integrate import Force, initial_state, integrate
-from coca.integration.kicks import Evaluation, Kick, VelocityKick
+from coca.integration.integrate import Integrator, initial_state
+from coca.integration.kicks import Evaluation
 from coca.integration.schemes import Step
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
 from coca.run.checkpoint import Checkpoints, Evolution, NoCheckpoints
-from coca.run.method import FrameRejected, Method
+from coca.run.method import FrameRejected, Method, reference_method
 from coca.run.plan import Plan
 from coca.run.progress import Clock, Progress
 
-FIRST_TRY = 6
-"""Force evaluations to begin with where the tolerance decides and nothing is fitted."""
+P3M_MESH = 2
+"""Mesh of a P3M reference in those of the particle lattice, where the run has no P3M of its own."""
 
 
 class Run(NamedTuple):
@@ -81,7 +81,7 @@ class Problem:
     domain: Domain
     cosmology: Cosmology
     conditions: InitialConditions
-    force: Force
+    force: ParticleMesh | P3M
     D_start: float
     outputs: list[float]
     """Growth factors."""
@@ -93,6 +93,16 @@ class Problem:
     def lpt(self) -> Frame:
         """2LPT trajectories."""
         return self.conditions.lpt_frame(self.cosmology)
+
+    @cached_property
+    def reference_force(self) -> ParticleMesh | P3M:
+        """The force of the reference run."""
+        config = self.plan.config
+        if config.reference is not None and config.reference.method == "bullfrog":
+            return self.force
+        if isinstance(self.force, P3M):
+            return self.force
+        return P3M(self.domain, P3M_MESH * config.particles, config.softening)
 
     @cached_property
     def log_rms_density(self) -> float:
@@ -134,7 +144,7 @@ def run_plan(
     for line in conditions.remarks:
         progress.say(f"  {line}")
     with clock("force"):
-        force = ParticleMesh(domain, config.mesh, deconvolve=config.force.deconvolve)
+        force = build_force(config, domain)
     checkpoints = checkpoints or NoCheckpoints()
     found = checkpoints.open(domain)
     if found:
@@ -174,6 +184,13 @@ def make_initial_conditions(
     )
 
 
+def build_force(config: Config, domain: Domain) -> ParticleMesh | P3M:
+    """The solver that a configuration asks for."""
+    if config.solver == "p3m":
+        return P3M(domain, config.mesh, config.softening)
+    return ParticleMesh(domain, config.mesh, deconvolve=config.force.deconvolve)
+
+
 def follow_methods(problem: Problem) -> tuple[Run, list[str]]:
     """The first method that no force rejects, and what was said of those before."""
     *first, last = problem.plan.methods
@@ -200,11 +217,9 @@ def follow(problem: Problem, method: Method) -> Run:
         frame = build_frame(problem, method)
     count, tolerance = config.force_evaluations, config.wanted_error
     if count == "auto":
-        count = FIRST_TRY
-        if method.table is not None:
-            with problem.clock("integration"):
-                error = tolerance / problem.domain.cell
-                count = method.table.steps_for(error, problem.log_rms_density)
+        with problem.clock("integration"):
+            error = tolerance / problem.domain.cell
+            count = method.first_try(error, lambda: problem.log_rms_density)
     while True:
         run = follow_steps(problem, method, frame, count)
         excess = run.trust.excess(tolerance)
@@ -239,12 +254,19 @@ def follow_steps(problem: Problem, method: Method, frame: Frame, count: int) -> 
     """Run a method with `count` force evaluations; errors as in `follow`."""
     domain, cosmology = problem.domain, problem.cosmology
     with problem.clock("integration"):
-        steps = method.steps(cosmology, problem.D_start, problem.outputs[-1], count)
-        rule = method.rule(domain, cosmology, frame, steps, lambda: problem.log_rms_density)
+        steps = method.steps(cosmology, problem.D_start, problem.outputs, count)
+        integrator = method.integrator(
+            domain,
+            cosmology,
+            frame,
+            problem.force,
+            steps,
+            lambda: problem.log_rms_density,
+            partial(problem.clock.timed, "force"),
+        )
         limits = method.limits(domain, steps, lambda: problem.log_rms_density)
-        force = problem.clock.timed("force", problem.force)
         try:
-            snapshots, evaluations = evolve(problem, frame, force, rule, steps, limits)
+            snapshots, evaluations = evolve(problem, frame, integrator, steps, limits)
         except (FrameRejected, FloatingPointError) as reason:
             if method is problem.plan.methods[-1]:
                 raise
@@ -256,8 +278,7 @@ def follow_steps(problem: Problem, method: Method, frame: Frame, count: int) -> 
 def evolve(
     problem: Problem,
     frame: Frame,
-    force: Force,
-    rule: Kick,
+    integrator: Integrator,
     steps: list[Step],
     limits: np.ndarray,
     kept: Sequence[Snapshot] = (),
@@ -268,9 +289,7 @@ def evolve(
     ----------
     problem : Problem
     frame : Frame
-    force : callable
-        See `coca.integration.integrate.Force`.
-    rule : Kick
+    integrator : Integrator
     steps : list of Step
     limits : array
         Rms residual acceleration at each step above which the frame is rejected, Mpc/h.
@@ -294,17 +313,15 @@ def evolve(
 
         def stepped() -> None:
             past.done += 1
-            past.memory = rule.memory
+            past.memory = integrator.memory
             problem.checkpoints.step(state, kept)
 
         start = problem.conditions.snapshot or problem.lpt
         state = past.state or initial_state(start, frame, problem.D_start)
-        rule.memory.update(past.memory)
+        integrator.memory.update(past.memory)
         left, outputs = steps[past.done :], problem.outputs[len(past.snapshots) :]
         with problem.checkpoints.watching():
-            for snapshot in integrate(
-                problem.domain, frame, force, rule, left, state, outputs, note, stepped
-            ):
+            for snapshot in integrator.follow(left, state, outputs, note, stepped):
                 past.snapshots.append(snapshot)
     snapshots, past.snapshots = past.snapshots, []  # not kept beyond the caller's use
     past.finished, past.state, past.memory = True, None, {}
@@ -335,14 +352,16 @@ def _judge(progress: Progress, evaluation: Evaluation, limit: float) -> None:
 def run_reference(
     problem: Problem, options: ReferenceConfig, kept: Sequence[Snapshot]
 ) -> list[Snapshot]:
-    """The BullFrog reference that the configuration asks for; `kept` are the run's snapshots."""
-    count = options.force_evaluations
+    """The reference that the configuration asks for; `kept` are the run's snapshots."""
+    method, cosmology = reference_method(options), problem.cosmology
+    problem.progress.say(f"reference run ({method.describe()})")
     rest = rest_frame(problem.domain.own_particles)
-    boundaries = np.linspace(problem.D_start, problem.outputs[-1], count + 1)
-    steps = schemes.bullfrog(problem.cosmology, boundaries)
-    problem.progress.say("reference run (BullFrog)")
-    limits = np.full(count, np.inf)
-    return evolve(problem, rest, problem.force, VelocityKick(), steps, limits, kept)[0]
+    count = options.force_evaluations or method.first_try(np.inf, lambda: 0.0)
+    steps = method.steps(cosmology, problem.D_start, problem.outputs, count)
+    integrator = method.integrator(
+        problem.domain, cosmology, rest, problem.reference_force, steps, lambda: 0.0
+    )
+    return evolve(problem, rest, integrator, steps, np.full(len(steps), np.inf), kept)[0]
 
 
 def growth_factors(

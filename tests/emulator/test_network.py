@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from coca.emulator.features import CHANNELS
-from coca.emulator.network import Slabs, fold, periodic_pad, unfold
+from coca.emulator.layers import fold, periodic_pad, unfold
+from coca.emulator.network import Slabs
 
 CPU = torch.device("cpu")
 

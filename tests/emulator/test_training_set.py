@@ -71,7 +71,7 @@ def test_damaged_training_simulations_are_one_error(damage, tmp_path, domain):
     values = yaml.safe_load((CONFIGS / "train.yaml").read_text())
     values["simulations"] |= {"directory": str(tmp_path / "training"), "training": 1}
     simulations = SimulationSet(make_config(values, TrainConfig).simulations, domain)
-    path = simulations._path(0)
+    path = simulations.path(0)
     if damage == "pickle":
         np.save(path, np.array([Harmful(tmp_path / "harm")]), allow_pickle=True)
     else:

@@ -1,6 +1,5 @@
 """Benchmarks write their rows, and other codes find our forces."""
 
-import json
 import os
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from benchmarks.rows import read_rows
 from tests import ROOT
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ def test_accuracy_benchmark_writes_its_rows(tmp_path):
         "--out", str(tmp_path),
     ]  # fmt: skip
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    rows = json.loads(out.read_text())
+    rows = read_rows(out)
     assert len(rows) == 2 * 2 * 4
     keys = {
         "method", "force_evaluations", "seed", "Omega_m", "rms", "velocity_error", "k",
@@ -43,7 +43,7 @@ def force_benchmark(tmp_path_factory):
     out = tmp_path_factory.mktemp("force")
     command = [sys.executable, "-m", "benchmarks", "force", "--particles", "32", "--rounds", "1"]
     subprocess.run([*command, "--out", str(out)], cwd=ROOT, check=True, capture_output=True)
-    return {row["name"]: row for row in json.loads((out / "force.json").read_text())}
+    return {row["name"]: row for row in read_rows(out / "force.json")}
 
 
 @pytest.mark.parametrize("solver", ["PySCo full_fft", "PySCo fft"])

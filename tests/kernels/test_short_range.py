@@ -58,7 +58,8 @@ def clumps(n, size, seed=1):
 
 def assert_same(found, expected):
     # float32 round-off of positions, which the steepest force amplifies; of a distant pair's point
-    # and cloud, which nearly cancel; and of a particle's own part in the last row, taken out again
+    # and cloud, which nearly cancel; and of a particle's own part in the last row, which is
+    # taken out
     steepest = np.abs(expected[3]).max()
     atol = 5e-6 * np.abs(expected[:3]).max() + 1e-7 * (L * steepest + 1 / CUT**2)
     np.testing.assert_allclose(found[:3], expected[:3], atol=atol)

@@ -32,9 +32,10 @@ def test_a_run_too_large_for_the_machine_is_refused(config_file, capsys):
         (176, {"method": "bullfrog"}),
         (176, {"method": "cola", "output.redshifts": [1, 0]}),
         (176, {"method": "fitted", "force_evaluations": 2}),
-        (128, {"method": "coca", "reference": {"force_evaluations": 8}}),
+        (128, {"method": "coca", "reference": {"method": "bullfrog", "force_evaluations": 8}}),
+        (128, {"method": "nbody", "output.redshifts": [9]}),
     ],
-    ids=["bullfrog", "cola", "fitted", "coca"],
+    ids=["bullfrog", "cola", "fitted", "coca", "nbody"],
 )
 def test_memory_estimate_is_within_ten_per_cent(tmp_path, n, options):
     """Of the peak that the run itself measured, in a process of its own; arrays of more than
