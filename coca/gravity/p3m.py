@@ -44,6 +44,11 @@ class P3M:
     cut : float
         Radius of the clouds, and reach of pairs, in cells of the mesh.
 
+    Attributes
+    ----------
+    visited : int
+        Pairs that have been looked at so far.
+
     Raises
     ------
     ConfigError
@@ -53,7 +58,7 @@ class P3M:
     def __init__(self, domain: Domain, mesh: int, softening: float, cut: float = CUT):
         check_lengths(domain.box_size, mesh, softening, cut)
         self.domain, self.mesh = domain, mesh
-        self.softening, self.cut = softening, cut * domain.box_size / mesh
+        self.softening, self.cut, self.visited = softening, cut * domain.box_size / mesh, 0
         self._fft = domain.transform(mesh)
         self._potential = Mesh(domain, mesh, ASSIGNMENT, 4)
         table, step = _tabulated(cut)
@@ -129,7 +134,7 @@ class P3M:
         """
         out = np.empty((4, particles.tree.x.shape[1]), np.float32) if out is None else out
         domain = self.domain
-        kernels.short_range.pair_sums(
+        self.visited += kernels.short_range.pair_sums(
             particles.tree,
             particles.targets if active is None else active,
             domain.box_size,
