@@ -16,7 +16,7 @@ from coca.kernels.assignment import (
     _weights,
     _wrap,
 )
-from coca.kernels.constants import CIC
+from coca.kernels.constants import CIC, TSC
 from coca.kernels.lanes import each, eight, four_sums, numbers, prefetch
 from numba import njit, prange
 
