@@ -20,6 +20,8 @@ NAMES = (
     "fft",
     "force",
     "force_error",
+    "p3m",
+    "nbody",
     "sizes",
     "scaling",
     "scaling_model",

@@ -44,6 +44,11 @@ class P3M:
     cut : float
         Radius of the clouds, and reach of pairs, in cells of the mesh.
 
+    Attributes
+    ----------
+    visited : int
+        Pairs that have been looked at so far.
+
     Raises
     ------
     ConfigError
@@ -51,19 +56,9 @@ class P3M:
     """
 
     def __init__(self, domain: Domain, mesh: int, softening: float, cut: float = CUT):
-        cell = domain.box_size / mesh
-        if not 0.0 < softening <= cell:
-            raise ConfigError(
-                f"force.softening: found {softening:g} Mpc/h, wanted more than 0 and at most a "
-                f"cell of the mesh, {cell:g}"
-            )
-        if 2.0 * cut > mesh:
-            raise ConfigError(
-                f"mesh: found {mesh}, wanted at least {int(np.ceil(2 * cut))} for p3m, whose pairs "
-                f"reach {cut:g} cells"
-            )
+        check_lengths(domain.box_size, mesh, softening, cut)
         self.domain, self.mesh = domain, mesh
-        self.softening, self.cut = softening, cut * cell
+        self.softening, self.cut, self.visited = softening, cut * domain.box_size / mesh, 0
         self._fft = domain.transform(mesh)
         self._potential = Mesh(domain, mesh, ASSIGNMENT, 4)
         table, step = _tabulated(cut)
@@ -139,7 +134,7 @@ class P3M:
         """
         out = np.empty((4, particles.tree.x.shape[1]), np.float32) if out is None else out
         domain = self.domain
-        kernels.short_range.pair_sums(
+        self.visited += kernels.short_range.pair_sums(
             particles.tree,
             particles.targets if active is None else active,
             domain.box_size,
@@ -150,6 +145,31 @@ class P3M:
             out,
         )
         return out
+
+
+def check_lengths(box_size: float, mesh: int, softening: float, cut: float = CUT) -> None:
+    """Raise ConfigError if the softening is beyond a cell, or clouds beyond half the box.
+
+    Parameters
+    ----------
+    box_size, softening : float
+        Mpc/h.
+    mesh : int
+        Cells per dimension.
+    cut : float
+        Radius of the clouds in cells.
+    """
+    cell = box_size / mesh
+    if not 0.0 < softening <= cell:
+        raise ConfigError(
+            f"force.softening: found {softening:g} Mpc/h, wanted more than 0 and at most a cell of "
+            f"the mesh, {cell:g}"
+        )
+    if 2.0 * cut > mesh:
+        raise ConfigError(
+            f"mesh: found {mesh}, wanted at least {int(np.ceil(2 * cut))} for p3m, whose pairs "
+            f"reach {cut:g} cells"
+        )
 
 
 class SlabParticles:

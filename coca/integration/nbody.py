@@ -33,11 +33,11 @@ from coca.integration.schemes import Step
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot, State
 
-LONG_STEPS = 48
+LONG_STEPS = 64
 """Long steps from early times to today, uniform in D but for the first ones."""
 EARLIEST = 0.2
 """Most that a long step takes of D."""
-ETA = 0.25
+ETA = 0.18
 """Phase, in radians, that a particle's own step may take on its fastest orbit."""
 DEPTH = 8
 """Rungs of a particle's own steps."""
@@ -109,7 +109,8 @@ class NBody:
         on_evaluation: Callable[[Evaluation | None], None] = lambda evaluation: None,
         on_step: Callable[[], None] = lambda: None,
     ) -> Iterator[Snapshot]:
-        """Follow the particles through long steps and yield snapshots, at each of which one ends.
+        """Follow the particles through long steps and yield snapshots, at each of which one ends
+        or the first begins.
 
         Parameters
         ----------
@@ -118,15 +119,17 @@ class NBody:
         state : State
             Of particles in the frame at rest; advanced in place.
         outputs : sequence of float
-            In increasing order, ends of steps.
+            In increasing order, the state's time or ends of steps.
         on_evaluation, on_step : callable, optional
             See `coca.integration.integrate.integrate`.
         """
         pending = list(outputs)
+        if pending and pending[0] == state.D_e:
+            yield Snapshot(pending.pop(0), state.e.copy(), state.w.copy())
         for step in steps:
             self.step(state, step.D1)
             on_evaluation(None)
-            if pending[0] == step.D1:
+            if pending and pending[0] == step.D1:
                 pending.pop(0)
                 yield Snapshot(step.D1, state.e.copy(), state.w.copy())
             if step is not steps[-1]:

@@ -1,0 +1,168 @@
+"""N-body runs against SWIFT's and against many uniform steps.
+
+    P - 1, 1 - r    of the matter at k = 0.5, 1, 1.5, 2 h/Mpc
+    distance        median of particles, in softening lengths
+    haloes          friends of friends of 20, 50, 100 particles and more, over those of the other
+    dispersion      of velocities in haloes of 50 and more, over that of the other
+
+SWIFT's particles are those of ../shared/nbody, from coca's own initial conditions; `steps` are
+BullFrog's, uniform in D, with the same force.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.problem import COSMOLOGY
+from benchmarks.timing import machine_record
+from coca.cosmology.background import scale_factor
+from coca.cosmology.linear_power import linear_power
+from coca.frames import rest_frame
+from coca.gravity.p3m import P3M
+from coca.initial_conditions.linear_fields import InitialConditions, from_seed
+from coca.integration import reference
+from coca.integration.integrate import initial_state
+from coca.integration.nbody import NBody, long_steps
+from coca.parallel.domain import Domain
+from coca.parallel.machine import choose_threads
+from coca.particles import Snapshot
+from coca.statistics.haloes import LINKING_LENGTH, friends
+from coca.statistics.spectra import particle_spectra
+
+SHARED = Path(__file__).parents[2] / "shared" / "nbody"
+D_START = float(COSMOLOGY.D1(scale_factor(19.0)))
+SOFTENED = 1 / 40
+"""Softening in particle spacings."""
+WAVENUMBERS = (0.5, 1.0, 1.5, 2.0)
+LEAST = (20, 50, 100)
+
+
+class Swift(NamedTuple):
+    """A run of SWIFT's."""
+
+    file: str
+    n_side: int
+    box_size: float
+    seed: int
+
+
+SWIFT = (Swift("swift_48_96.npz", 48, 96.0, 42), Swift("swift_32_64.npz", 32, 64.0, 43))
+REDSHIFTS = (1.0, 0.5, 0.0)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of this benchmark."""
+    parser.add_argument("--particles", type=int, default=64, help="per dimension, beside steps")
+    parser.add_argument("--steps", type=int, default=512, help="0: beside SWIFT only")
+    parser.add_argument("--threads", type=int, default=None)
+
+
+def measure(options: argparse.Namespace) -> list[dict]:
+    """A row for each comparison."""
+    threads = choose_threads(options.threads or "auto")
+    rows = []
+    for swift in SWIFT:
+        if (SHARED / swift.file).exists():
+            rows += beside_swift(swift, threads)
+        else:
+            rows.append({"name": swift.file, "skipped": f"{SHARED / swift.file} is not there"})
+    if options.steps:
+        rows += beside_steps(options.particles, options.steps, threads)
+    return [row | machine_record(threads) for row in rows]
+
+
+def run(
+    domain: Domain, conditions: InitialConditions, outputs: list[float]
+) -> tuple[list[Snapshot], float]:
+    """Snapshots of an N-body run from z = 19, and its seconds."""
+    start = time.perf_counter()
+    force = P3M(domain, 2 * domain.n_side, SOFTENED * domain.cell)
+    rest = rest_frame(domain.particles)
+    state = initial_state(conditions.lpt_frame(COSMOLOGY), rest, D_START)
+    steps = long_steps(COSMOLOGY, D_START, outputs)
+    snapshots = list(NBody(domain, COSMOLOGY, force).follow(steps, state, outputs))
+    return snapshots, time.perf_counter() - start
+
+
+def beside_swift(swift: Swift, threads: int) -> list[dict]:
+    """A row for each redshift."""
+    domain = Domain(swift.box_size, swift.n_side, threads)
+    conditions = from_seed(domain, linear_power(COSMOLOGY, "camb"), swift.seed)
+    outputs = [float(COSMOLOGY.D1(scale_factor(z))) for z in REDSHIFTS]
+    snapshots, seconds = run(domain, conditions, outputs)
+    rows = []
+    with np.load(SHARED / swift.file) as arrays:
+        for z, snapshot in zip(REDSHIFTS, snapshots, strict=True):
+            x, u = (np.ascontiguousarray(arrays[f"{name}_z{z:.2f}"].T) for name in "xu")
+            row = {"name": f"{swift.n_side}^3, SWIFT, z = {z:g}", "seconds": seconds}
+            rows.append(row | compare(domain, snapshot, x, u))
+    return rows
+
+
+def beside_steps(n: int, steps: int, threads: int) -> list[dict]:
+    """One row, at z = 0."""
+    domain = Domain(2.0 * n, n, threads)
+    conditions = from_seed(domain, linear_power(COSMOLOGY, "camb"), 21)
+    (snapshot,), seconds = run(domain, conditions, [1.0])
+    force = P3M(domain, 2 * n, SOFTENED * domain.cell)
+    (other,) = reference.bullfrog_run(domain, COSMOLOGY, conditions, force, D_START, steps, [1.0])
+    u = other.vel * np.float32(COSMOLOGY.velocity_unit(1.0))
+    row = {"name": f"{n}^3, {steps} steps, z = 0", "seconds": seconds}
+    return [row | compare(domain, snapshot, domain.add_lattice(other.disp), u)]
+
+
+def compare(domain: Domain, snapshot: Snapshot, x: np.ndarray, u: np.ndarray) -> dict:
+    """A snapshot beside particles at x (3, N) in Mpc/h with velocities u in km/s."""
+    mine = domain.add_lattice(snapshot.disp)
+    spectra = particle_spectra(domain, 4 * domain.n_side, mine, x)
+    there = [spectra.at(k) for k in WAVENUMBERS]
+    distance = mine - x
+    distance -= domain.box_size * np.rint(distance / domain.box_size)
+    own_u = snapshot.vel * np.float32(COSMOLOGY.velocity_unit(snapshot.D))
+    own, others = haloes(domain, mine, own_u), haloes(domain, x, u)
+    return {
+        "P": [float(s.ratio) - 1 for s in there],
+        "r_missing": [1 - float(s.r) for s in there],
+        "distance": float(np.median(np.linalg.norm(distance, axis=0)) / (SOFTENED * domain.cell)),
+        "haloes": [[a, b] for a, b in zip(own[0], others[0], strict=True)],
+        "dispersion": own[1] / others[1],
+    }
+
+
+def haloes(domain: Domain, x: np.ndarray, u: np.ndarray) -> tuple[list[int], float]:
+    """Numbers of haloes, and the rms velocity within those of 50 particles and more."""
+    x = np.mod(x, np.float32(domain.box_size))
+    x[x >= domain.box_size] = 0.0
+    group = friends(x, domain.box_size, LINKING_LENGTH * domain.cell)
+    counts = np.bincount(group)
+    inside = counts[group] >= 50
+    squares = np.zeros(np.count_nonzero(inside))
+    for part in u:
+        mean = np.bincount(group, part) / counts
+        squares += (part - mean[group])[inside] ** 2
+    return [int(np.count_nonzero(counts >= least)) for least in LEAST], float(
+        np.sqrt(squares.mean())
+    )
+
+
+def table(rows: list[dict]) -> str:
+    """One line a comparison."""
+    titles = ["", "P - 1 [%]", "1 - r [%]", "distance", "haloes", "dispersion", "s"]
+    lines = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
+    for row in rows:
+        if "skipped" in row:
+            lines.append(f"| {row['name']} | {row['skipped']} |")
+            continue
+        power = " / ".join(f"{100 * value:+.1f}" for value in row["P"])
+        missing = " / ".join(f"{100 * value:.3f}" for value in row["r_missing"])
+        numbers = ", ".join(f"{a}/{b}" for a, b in row["haloes"])
+        lines.append(
+            f"| {row['name']} | {power} | {missing} | {row['distance']:.2f} | {numbers} "
+            f"| {row['dispersion']:.2f} | {row['seconds']:.1f} |"
+        )
+    return "\n".join(lines)
