@@ -4,8 +4,7 @@ Errors are rms over the rms force, of 32^3 particles 2 Mpc/h apart with a soften
 that: on 2LPT trajectories at z = 19 (waves), at z = 0 (clustered), in one isothermal sphere (halo).
 A `cut` is the radius of the mesh's clouds in its cells. Costs are of particles at z = 0 and 19,
 1, 2 and 4 Mpc/h apart, in turns with `ParticleMesh` on a mesh of twice the lattice; the last column
-is
-nanoseconds of a thread for each pair visited.
+is nanoseconds of a thread for each pair visited.
 """
 
 from __future__ import annotations
