@@ -52,6 +52,13 @@ def test_the_emulators_frame_gives_way_to_2lpt(config_values):
     assert coarse == ["COCA, gain 6 in the emulator's frame", after[1]]
 
 
+def test_long_steps_that_do_not_converge_are_warned_of(config_values):
+    nbody = config_values | {"method": "nbody"}
+    for count, warned in ((4, True), (47, True), (48, False), ("auto", False)):
+        plan = make_plan(make_config(nbody | {"force_evaluations": count}))
+        assert any("wanted auto, or 48" in line for line in plan.warnings) == warned
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
