@@ -30,6 +30,7 @@ setup(
         "matplotlib>=3.7",
         "numba>=0.60",
         "numpy>=2",
+        "pillow>=9",
         "psutil>=5.9",
         "pydantic>=2.5,<3",
         "pyfftw>=0.14",

@@ -120,7 +120,7 @@ class Panels:
         return left, TITLE + self.pitch * row
 
 
-PANELS_LEFT, PANELS_APART, BAR = 0.55, 0.25, 0.75
+PANELS_LEFT, PANELS_APART, BAR = 0.53, 0.22, 0.75
 """Left of rows of panels, between panels, and for a bar of colours; inches."""
 
 
@@ -186,7 +186,7 @@ def _bar(figure: Figure, panels: Panels, number: int, image: AxesImage, label: s
     bar = _place(figure, left, panels.corner(row * columns)[1], 0.08, panels.side)
     figure.colorbar(image, cax=bar, label=label, extend="both")
     if not isinstance(image.norm, LogNorm):
-        bar.ticklabel_format(scilimits=(-1, 3))
+        bar.ticklabel_format(scilimits=(-2, 3))
 
 
 def spectra(

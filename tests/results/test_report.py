@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import matplotlib.image
 import numpy as np
 import pytest
+from scipy.ndimage import uniform_filter
 
 from coca.configuration.loading import make_config
 from coca.parallel.domain import Domain
@@ -193,3 +194,10 @@ def test_the_slab_is_no_deeper_than_the_box():
     image = report._projected_density(SimpleNamespace(domain=domain), disp, 16)
     assert image.mean() == pytest.approx(1.0, rel=1e-6)
     assert image.std() > 0.1
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_running_mean_is_scipys(width):
+    image = np.random.default_rng(3).random((12, 12))
+    wanted = uniform_filter(image, width, mode="wrap")
+    np.testing.assert_allclose(report.running_mean(image, width), wanted, rtol=1e-12)

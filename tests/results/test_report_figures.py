@@ -1,5 +1,6 @@
 import matplotlib.image
 import numpy as np
+import pytest
 
 from coca.results import report_figures
 
@@ -23,3 +24,18 @@ def test_compilation_is_told_apart():
 
     assert hatched({"force": 0.0, "output": 0.0}) == 0
     assert hatched({"force": 1.5, "output": 0.0}) > 1000
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_panels_and_their_bars_fit_the_page(count):
+    """Nothing is drawn over the right edge, and no panel over another."""
+    columns = 2 if count in (2, 4) else 3
+    panels = report_figures.Panels(count, columns, 2 if count <= columns else 1)
+    corners = np.array([panels.corner(number) for number in range(count)])
+    assert corners[:, 0].max() + panels.side + panels.bars * report_figures.BAR < 7.5
+    assert corners[:, 1].max() + panels.side < panels.height
+    apart = np.abs(corners[:, None] - corners[None]).max(axis=-1) + 9 * np.eye(count)
+    assert apart.min() > panels.side
+    images = {str(i): np.ones((8, 8)) + i for i in range(count - 1)}
+    pixels = report_figures.density(images, ("a", np.eye(8)), 1000.0, 16.0) if images else None
+    assert pixels is None or (pixels[:, -3:] == 255).all()
