@@ -115,7 +115,7 @@ class Pointwise(nn.Conv3d):
         self.bias: nn.Parameter  # there always is one
 
     def forward(self, *fields: Tensor) -> Tensor:
-        """Of fields that follow each other in the channels."""
+        """The layer's output, of fields that follow each other in the channels."""
         cells = [field.permute(0, 2, 3, 4, 1) for field in fields]
         rows = [_at_least(c.reshape(-1, c.shape[-1]), ROWS) for c in cells]
         kernels = self.weight.flatten(1).to(rows[0].dtype)
@@ -216,7 +216,7 @@ def _convolve_back(gradient: Tensor, weight: Tensor, edges: Edges) -> Tensor:
 
 
 def _kernel_gradient(padded: Tensor, gradient: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Of the kernel and of the bias."""
+    """Gradients of the kernel and of the bias."""
     rows = gradient.permute(0, 2, 3, 4, 1).flatten(0, 3)
     return conv3d_weight(padded, weight.shape, gradient), rows.sum(0)
 

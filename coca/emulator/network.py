@@ -41,7 +41,7 @@ class Whole:
         self.edges = edges
 
     def __call__(self, operation: Callable, *fields: Tensor, halo: int = 0) -> Tensor:
-        """See the class; an operation with a halo takes `edges`."""
+        """Apply an operation to fields; one with a halo takes `edges`."""
         return operation(*fields, edges=self.edges) if halo else operation(*fields)
 
 
@@ -63,7 +63,7 @@ class Slabs:
         self.count, self.device, self.edges = count, device, edges
 
     def __call__(self, operation: Callable, *fields: Tensor, halo: int = 0) -> Tensor:
-        """See the class; `halo` planes are given at either end to an operation that takes
+        """Apply an operation slab by slab; `halo` planes are given at either end to one that takes
         `edges`."""
         operation = partial(operation, edges=None) if halo else operation
         out, where = torch.empty(0), fields[0].device
@@ -106,7 +106,7 @@ class UNet(nn.Module):
         zero(self.head)
 
     def forward(self, features: Tensor, style: Tensor, apply: Callable | None = None) -> Tensor:
-        """See the class; `apply` is a `Whole`, the default, or `Slabs`."""
+        """The network's output; `apply` is a `Whole`, the default, or `Slabs`."""
         return unfold(self.folded(fold(features), style, apply))
 
     def folded(self, features: Tensor, style: Tensor, apply: Callable | None = None) -> Tensor:
