@@ -11,7 +11,6 @@ from coca.commands.arguments import parse
 from coca.commands.shared import in_parallel
 from coca.parallel.ranks import Ranks
 
-
 GARBAGE = 50_000
 """New objects after which Python looks for garbage among them: libraries make hundreds of thousands
 when they are loaded, and none of it is garbage."""
