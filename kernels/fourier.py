@@ -181,7 +181,6 @@ def gaussian_filter(block, first, kf, radius, scale):
             block[i, c] *= factor_x * factor_yz[c]
 
 
-@njit(parallel=True, cache=True)
 def binned_power(a_k, b_k, first, kf, window_order):
     """Sums over the modes of each shell int(|k| / kf), both halves of Fourier space counted.
 
@@ -200,14 +199,20 @@ def binned_power(a_k, b_k, first, kf, window_order):
     array (5, n//2+1) float64
         Number of modes, sum of k, of |a|^2, of |b|^2 and of Re(a b*), shells 0 to n//2.
     """
+    return _binned_power(a_k, b_k, first, kf, window_order).sum(axis=0)
+
+
+@njit(parallel=True, cache=True)
+def _binned_power(a_k, b_k, first, kf, window_order):
+    """The sums of each chunk of planes, which NumPy adds: numba takes a second to compile that."""
     n = a_k.shape[0]
     shells = n // 2 + 1
     cell = 2.0 * np.pi / (kf * n)
     window = np.array([_sinc(kf * _signed(i, n), cell) ** (2 * window_order) for i in range(n)])
     sums = np.zeros((CHUNKS, 5, shells))
     for chunk in prange(CHUNKS):
-        _add_power(a_k, b_k, first, kf, window, chunk, sums[chunk])
-    return sums.sum(axis=0)
+        _add_power(a_k, b_k, first, kf, window, np.int64(chunk), sums[chunk])
+    return sums
 
 
 @njit(cache=True)

@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from coca.integration.kicks import Evaluation
 from coca.statistics.spectra import Spectra
@@ -121,7 +121,7 @@ class Panels:
         return left, TITLE + self.pitch * row
 
 
-PANELS_LEFT, PANELS_APART, BAR = 0.53, 0.22, 0.75
+PANELS_LEFT, PANELS_APART, BAR = 0.56, 0.22, 0.72
 """Left of rows of panels, between panels, and for a bar of colours; inches."""
 
 
@@ -175,19 +175,30 @@ def _image(
     panel.tick_params(labelleft=left, labelbottom=low)
     panel.set(xlabel="$y$ [Mpc/$h$]" if low else None, ylabel="$z$ [Mpc/$h$]" if left else None)
     extent = (0, box_size, 0, box_size)
-    return panel.imshow(values.T, norm=norm, cmap=colours, origin="lower", extent=extent)
+    image = panel.imshow(values.T, norm=norm, cmap=colours, origin="lower", extent=extent)
+    ticks = np.array(_few_ticks().tick_values(0, box_size))
+    panel.set_xticks(ticks[ticks < 0.93 * box_size])  # a label at the end would meet the next panel
+    panel.set(xlim=(0, box_size))
+    panel.yaxis.set_label_coords(-0.38 / panels.side, 0.5)
+    return image
+
+
+def _few_ticks() -> MaxNLocator:
+    """Labels of few digits."""
+    return MaxNLocator(4, steps=[1, 2, 5, 10])
 
 
 def _bar(figure: Figure, panels: Panels, number: int, image: AxesImage, label: str) -> None:
     """The bar of an image's colours right of the row of a panel; right of the first one where both
     are in one row."""
     row, columns = number // panels.columns, panels.columns
-    beyond = panels.corner(columns - 1)[0] + panels.side + 2 * EDGE
+    beyond = panels.corner(columns - 1)[0] + panels.side + 0.1
     left = beyond + (BAR if number and panels.bars == 2 else 0.0)
     bar = _place(figure, left, panels.corner(row * columns)[1], 0.08, panels.side)
     figure.colorbar(image, cax=bar, label=label, extend="both")
     if not isinstance(image.norm, LogNorm):
         bar.ticklabel_format(scilimits=(-2, 3))
+        bar.yaxis.set_major_locator(_few_ticks())
 
 
 def spectra(

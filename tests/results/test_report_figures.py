@@ -38,4 +38,4 @@ def test_panels_and_their_bars_fit_the_page(count):
     assert apart.min() > panels.side
     images = {str(i): np.ones((8, 8)) + i for i in range(count - 1)}
     pixels = report_figures.density(images, ("a", np.eye(8)), 1000.0, 16.0) if images else None
-    assert pixels is None or (pixels[:, -3:] == 255).all()
+    assert pixels is None or (pixels[:, [*range(-3, 3)]] == 255).all()
