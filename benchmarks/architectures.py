@@ -123,7 +123,7 @@ def _trainer(values: dict, iterations: int, threads: int) -> Trainer:
     config = make_config(values | {"optimiser": optimiser}, TrainConfig)
     domain = domain_of(config, threads)
     simulations = SimulationSet(config.simulations, domain)
-    return Trainer(config, simulations, domain, choose_device(config.device))
+    return Trainer(config, simulations, domain, torch.device(choose_device(config.device)))
 
 
 def _seconds_per_iteration(trainer: Trainer, threads: int) -> float:
@@ -143,8 +143,9 @@ def _passes(trainer: Trainer) -> dict[str, np.ndarray]:
     example = trainer.examples.load(0, Symmetry())
     x = domain.add_lattice(np.ascontiguousarray(trainer.simulations.load(0)[0]))
     style = torch.zeros(1, len(trainer.network.architecture.styles))
+    precision = getattr(torch, choose_precision("auto", trainer.device.type))
     inputs = {
-        "network": example.features().to(choose_precision("auto", trainer.device)),
+        "network": example.features().to(precision),
         "float32": example.features().float(),
     }
     calls = {"force": lambda: force(x, False, out)}

@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def measure(options: argparse.Namespace) -> list[dict]:
     """A row for each size and part."""
     threads = choose_threads(options.threads or "auto")
-    device, emulator = choose_device(options.device), Emulator.load()
+    device, emulator = torch.device(choose_device(options.device)), Emulator.load()
     rows = []
     for n in options.particles:
         domain = Domain(SPACING * n, n, threads)
@@ -44,8 +44,9 @@ def measure(options: argparse.Namespace) -> list[dict]:
             "force, mesh 2x": lambda force=force, x=x, out=out: force(x, True, out),
             "features": lambda domain=domain, fields=fields: features(domain, *fields),
         }
-        for precision in dict.fromkeys((torch.float32, choose_precision("auto", device))):
-            calls[f"features and network, {precision}"] = (
+        for name in dict.fromkeys(("float32", choose_precision("auto", device.type))):
+            precision = getattr(torch, name)
+            calls[f"features and network, {name}"] = (
                 lambda precision=precision, domain=domain, conditions=conditions: (
                     emulator.coefficients(domain, COSMOLOGY.Omega_m, conditions, device, precision)
                 )

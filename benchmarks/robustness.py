@@ -16,7 +16,7 @@ import numpy as np
 from safetensors.torch import save_file
 
 from benchmarks.accuracy import FIDUCIAL, REFERENCE_STEPS, compare, plan_of
-from coca.emulator.emulator import SHIPPED_WEIGHTS
+from coca.emulator.weights_file import SHIPPED_WEIGHTS
 from coca.files.safetensors import read_tensors, write_tensors
 from coca.initial_conditions.gaussian_modes import white_noise_modes
 from coca.parallel.domain import Domain

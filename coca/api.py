@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -197,16 +196,12 @@ def _defaults(values: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def own_threads() -> Iterator[None]:
-    """Leave numba's and torch's numbers of threads as they were; torch, if the block uses it,
-    has to be loaded before."""
-    before, torch = numba.get_num_threads(), sys.modules.get("torch")
-    torch_before = torch.get_num_threads() if torch else None
+    """Leave numba's number of threads as it was."""
+    before = numba.get_num_threads()
     try:
         yield
     finally:
         numba.set_num_threads(before)
-        if torch:
-            torch.set_num_threads(torch_before)
 
 
 def _output(done: simulation.Simulation, index: int, measured: Measurement) -> Output:

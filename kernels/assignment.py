@@ -22,11 +22,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from coca.kernels.constants import CIC
 from numba import get_num_threads, njit, prange
 from numba.extending import overload
-
-CIC, TSC = (0, 1), (-1, 0, 1)
-"""The cells of a cloud."""
 
 _TILE = (16, 16, 128)
 _RUN = (1, 1, 1024)

@@ -8,11 +8,10 @@ at the step's end.
 from __future__ import annotations
 
 import numpy as np
+from coca.kernels.constants import FEATURES, TARGETS
 from coca.kernels.lanes import each, eight
 from numba import njit, prange
 
-FEATURES = 4
-TARGETS = 2
 BLOCK = 512
 RAMP = 0.06
 """How far from an edge, relative to it, matrices go over from one class to the next."""

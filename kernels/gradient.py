@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 from coca.kernels.assignment import (
-    CIC,
-    TSC,
     _bounds,
     _cell,
     _finite,
@@ -18,6 +16,7 @@ from coca.kernels.assignment import (
     _weights,
     _wrap,
 )
+from coca.kernels.constants import CIC, TSC
 from coca.kernels.lanes import each, eight, four_sums, numbers, prefetch
 from numba import njit, prange
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from coca.kernels.assignment import CIC, _cell, _finite
+from coca.kernels.assignment import _cell, _finite
+from coca.kernels.constants import CIC
 from numba import get_num_threads, njit, prange
 
 

@@ -13,7 +13,8 @@ ghost plane above. Sums come in fours, since so many are added at a time.
 from __future__ import annotations
 
 import numpy as np
-from coca.kernels.assignment import _TILE, CIC, _bounds, _cell, _tiles
+from coca.kernels.assignment import _TILE, _bounds, _cell, _tiles
+from coca.kernels.constants import CIC
 from coca.kernels.lanes import each, four, put
 from numba import get_num_threads, njit, prange
 

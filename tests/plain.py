@@ -3,7 +3,7 @@
 import itertools
 
 import numpy as np
-from coca.kernels.assignment import CIC
+from coca.kernels.constants import CIC
 
 
 def plain_clouds(x, m, cell, cloud):

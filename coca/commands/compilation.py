@@ -15,7 +15,7 @@ from coca import kernels
 from coca.configuration.run import START_REDSHIFT, Config, InitialConditionsConfig
 from coca.errors import CocaError
 from coca.initial_conditions import lpt
-from coca.kernels.assignment import CIC
+from coca.kernels.constants import CIC
 from coca.parallel.ranks import Ranks
 from coca.results.run_spectra import measure
 from coca.run.plan import make_plan

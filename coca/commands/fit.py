@@ -12,6 +12,7 @@ from coca.commands.shared import check_one_rank, on_interrupt
 from coca.configuration.fitting import FitConfig
 from coca.configuration.loading import load_config
 from coca.cosmology.background import Cosmology, scale_factor
+from coca.emulator.loaded import load_network
 from coca.errors import ConfigError
 from coca.frames import Frame
 from coca.integration.fitted_table import FittedRange, FittedSteps
@@ -89,11 +90,9 @@ def _check_times(config: FitConfig) -> None:
 def _frame_builder(config: FitConfig) -> Callable[[ReferenceRun], Frame]:
     if config.frame == "lpt":
         return lambda truth: truth.conditions.lpt_frame(truth.cosmology)
-    from coca.emulator.loaded import load_network
-
     network, n = load_network(config.emulator, "auto", config.particles), config.particles
     for cell in config.spacing:
-        network.emulator.check(n, cell * n)
+        network.weights.check(n, cell * n)
 
     def frame(truth: ReferenceRun) -> Frame:
         return network.frame(truth.domain, truth.cosmology, truth.conditions)

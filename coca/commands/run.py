@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from coca.commands.compilation import compile_kernels
 from coca.configuration.loading import load_config
 from coca.configuration.run import Config
 from coca.parallel.ranks import Ranks
@@ -33,7 +32,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
         )
         return one_run(first.config, ranks.split(work.groups), progress, options)
     if work.todo:
-        compile_kernels(work.todo[0].config, ranks)
+        _compile(work.todo[0].config, ranks)
     speaker = ranks.rank % config.ensemble.ranks_per_simulation == 0
     progress = Progress(options.quiet or not speaker)
     return run_ensemble(directory, ranks, work, progress, partial(one_member, options=options))
@@ -48,7 +47,7 @@ def one_run(config: Config, ranks: Ranks, progress: Progress, options: argparse.
     if options.resume and ranks.once(lambda: finished(config)):
         progress.say(f"finished before, see {config.output.directory}")
         return 0
-    compile_kernels(config, ranks)
+    _compile(config, ranks)
     simulate_and_write(plan, progress, options.resume)
     return 0
 
@@ -67,3 +66,11 @@ def simulate_and_write(plan: Plan, progress: Progress, resume: bool) -> Simulati
     write_results(plan, simulation, progress)
     checkpoints.remove()
     return simulation
+
+
+def _compile(config: Config, ranks: Ranks) -> None:
+    """Have one rank compile the kernels of all."""
+    if ranks.size > 1:
+        from coca.commands.compilation import compile_kernels
+
+        compile_kernels(config, ranks)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from coca.commands.shared import check_one_rank, on_interrupt
 from coca.configuration.loading import load_config
 from coca.configuration.training import TrainConfig
+from coca.emulator.device import choose_device
 from coca.parallel.machine import choose_threads, keep_freed_memory
 from coca.parallel.ranks import Ranks
 
@@ -51,14 +52,15 @@ def train(config: TrainConfig, as_they_come: bool = False) -> None:
     Simulations that are missing are made before, or by another process meanwhile.
     """
     threads = choose_threads(config.threads)
-    from coca.emulator.device import choose_device
+    import torch
+
     from coca.emulator.training import Trainer, domain_of
     from coca.emulator.training_set import SimulationSet
 
     keep_freed_memory(large=True)
     if not as_they_come:
         make_simulations(config)
-    device = choose_device(config.device)
+    device = torch.device(choose_device(config.device))
     domain = domain_of(config, threads)
     trainer = Trainer(config, SimulationSet(config.simulations, domain), domain, device)
     if trainer.resume():

@@ -49,7 +49,7 @@ class CosmologyRange(Section):
 
 
 class SimulationsConfig(Section):
-    """Training simulations: BullFrog runs that the trainer makes for itself."""
+    """Training simulations: converged runs that the trainer makes for itself."""
 
     directory: FilePath
     training: Integer = Field(ge=1)
@@ -60,9 +60,12 @@ class SimulationsConfig(Section):
     particles: Integer = Field(ge=8, le=1024)
     mesh: Integer
     seed: Integer = Field(ge=0, lt=2**62)
+    method: Literal["nbody", "bullfrog"] = "nbody"
+    """nbody: true in haloes. bullfrog: what a mesh converges to, with force_evaluations steps."""
     redshift: Number = Field(19.0, gt=0, le=1000)
     """Start of the simulations; they end at z = 0."""
-    force_evaluations: Integer = Field(32, ge=12, le=4096)
+    force_evaluations: Integer = Field(24, ge=12, le=4096)
+    """Growth factors, uniform in (0, 1], at which trajectories are sampled; steps of bullfrog."""
 
     @model_validator(mode="after")
     def _mesh_fits(self) -> Self:

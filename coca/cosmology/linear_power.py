@@ -93,6 +93,7 @@ def _camb(cosmology: Cosmology) -> LinearPower:
             ns=cosmology.n_s,
             As=2e-9,
             WantTransfer=True,
+            DoLensing=False,  # of the microwave background, which takes half of the time
         )
         parameters.set_matter_power(redshifts=[0.0], kmax=50.0)
         k, _, P = camb.get_results(parameters).get_matter_power_spectrum(1e-4, 50.0, 600)

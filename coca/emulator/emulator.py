@@ -1,67 +1,25 @@
-"""A trained network with its time functions, scales and trained range: one safetensors file."""
+"""A trained network with its time functions, scales and trained range."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 
 from coca.cosmology.background import Cosmology
-from coca.emulator.features import CHANNELS, features
+from coca.emulator.architecture import Architecture
+from coca.emulator.features import features
 from coca.emulator.layers import Edges, fold, own_edges, unfold
-from coca.emulator.network import Architecture, Slabs, UNet, Whole, style_of
+from coca.emulator.network import Slabs, UNet, Whole, style_of
 from coca.emulator.time_functions import TimeFunctions
-from coca.errors import ConfigError, FileError
-from coca.files.safetensors import read_tensors, write_tensors
+from coca.emulator.weights_file import TrainedRange, Weights, read_weights, write_weights
 from coca.frames import Frame, SeparableFrame, Term, lpt_terms
 from coca.initial_conditions.linear_fields import InitialConditions
 from coca.integration.fitted_kick import log_rms_density
-from coca.parallel.domain import Domain, check_ranks
-
-SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "quijote-2mpc.safetensors"
-FORMAT = "coca-emulator-1"
-CELL_TOLERANCE = 1e-3
-"""Relative difference in particle spacing from the training that is still the same spacing."""
-CELL_LIMIT = 0.15
-"""Relative difference in particle spacing beyond which the network is of no use."""
-
-
-@dataclass(frozen=True)
-class TrainedRange:
-    """What the network has seen."""
-
-    cell: float
-    """Particle spacing in Mpc/h."""
-    Omega_m: tuple[float, float]
-    sigma_8: tuple[float, float]
-    redshift: tuple[float, float]
-    """Latest and earliest redshift of the training trajectories."""
-
-    def warnings(
-        self, cell: float, cosmology: Cosmology, redshifts: tuple[float, ...]
-    ) -> list[str]:
-        """One line for each value outside the range; `cell` is the particle spacing."""
-        values = [
-            ("cosmology.Omega_m", cosmology.Omega_m, self.Omega_m),
-            ("cosmology.sigma_8", cosmology.sigma_8, self.sigma_8),
-            *(("output.redshifts", z, self.redshift) for z in redshifts),
-        ]
-        lines = [
-            f"{key} = {value:g} is outside the range [{low:g}, {high:g}] of the emulator's training"
-            for key, value, (low, high) in values
-            if not low <= value <= high
-        ]
-        if abs(cell / self.cell - 1.0) > CELL_TOLERANCE:
-            lines.append(
-                f"box_size / particles = {cell:.4g} Mpc/h is not the spacing {self.cell:g} of the "
-                "emulator's training"
-            )
-        return lines
+from coca.parallel.domain import Domain
 
 
 class Emulator:
@@ -98,19 +56,22 @@ class Emulator:
 
     def save(self, path: Path) -> None:
         """Write the file, the network in half precision, whole or not at all."""
-        tensors = {
-            f"network.{name}": value.detach().to("cpu", torch.float16).contiguous()
+        write_weights(path, self.weights())
+
+    def weights(self) -> Weights:
+        """What the file of this emulator holds."""
+        parameters = {
+            name: value.detach().to("cpu", torch.float16).contiguous().numpy()
             for name, value in self.network.state_dict().items()
         }
-        tensors["time_functions"] = torch.from_numpy(self.functions.coefficients)
-        tensors["input_scale"] = torch.from_numpy(self.input_scale)
-        tensors["output_scale"] = torch.from_numpy(self.output_scale)
-        metadata = {
-            "format": FORMAT,
-            "architecture": json.dumps(self.architecture.to_dict()),
-            "trained": json.dumps(asdict(self.trained)),
-        }
-        write_tensors(path, save_file, tensors, metadata)
+        return Weights(
+            self.architecture,
+            parameters,
+            self.functions,
+            self.input_scale,
+            self.output_scale,
+            self.trained,
+        )
 
     @classmethod
     def load(cls, path: Path | None = None) -> Emulator:
@@ -121,52 +82,20 @@ class Emulator:
         FileError
             The file is missing, damaged or not an emulator.
         """
-        path = path or SHIPPED_WEIGHTS
-        try:
-            metadata, tensors = read_tensors(path, "pt")
-            if metadata.get("format") != FORMAT:
-                raise FileError(f"emulator.weights: {path}: wanted format {FORMAT}")
-            network = UNet(_architecture(json.loads(metadata["architecture"])))
-            prefix = "network."
-            network.load_state_dict(
-                {
-                    name.removeprefix(prefix): value.float()
-                    for name, value in tensors.items()
-                    if name.startswith(prefix)
-                }
-            )
-            trained = json.loads(metadata["trained"])
-            trained = {k: tuple(v) if isinstance(v, list) else v for k, v in trained.items()}
-            emulator = cls(
-                network,
-                TimeFunctions(tensors["time_functions"].numpy()),
-                tensors["input_scale"].numpy(),
-                tensors["output_scale"].numpy(),
-                TrainedRange(**trained),
-            )
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise FileError(f"emulator.weights: cannot use {path}: {reason}") from None
-        if not all(torch.isfinite(value).all() for value in tensors.values()):
-            raise FileError(f"emulator.weights: {path}: values that are not finite")
-        return emulator
+        return cls.of(read_weights(path))
 
-    def check(self, particles: int, box_size: float, ranks: int = 1) -> None:
-        """Raise ConfigError if the network cannot serve this particle lattice on these ranks."""
-        divisor, cell = self.architecture.divisor, box_size / particles
-        if particles % divisor:
-            raise ConfigError(
-                f"particles: found {particles}, wanted a multiple of {divisor} for the emulator"
-            )
-        if abs(cell / self.trained.cell - 1.0) > CELL_LIMIT:
-            raise ConfigError(
-                f"box_size: found {box_size:g} for {particles} particles, a spacing of "
-                f"{cell:.4g} Mpc/h; wanted {particles * self.trained.cell:g}, or at most "
-                f"{CELL_LIMIT:.0%} more or less, since the emulator was trained at "
-                f"{self.trained.cell:g} Mpc/h"
-            )
-        planes = particles // divisor
-        check_ranks(planes, ranks, f"{planes}, the planes of the emulator's coarsest level")
+    @classmethod
+    def of(cls, weights: Weights) -> Emulator:
+        """The emulator with these weights."""
+        network = UNet(weights.architecture)
+        network.load_state_dict(
+            {
+                name: torch.from_numpy(value.astype(np.float32))
+                for name, value in weights.parameters.items()
+            }
+        )
+        scales = weights.input_scale, weights.output_scale
+        return cls(network, weights.functions, *scales, weights.trained)
 
     def frame(
         self,
@@ -197,13 +126,12 @@ class Emulator:
         With more than one slab every layer is done slab by slab on the device, and fields stay in
         the host's memory; the result is the same.
         """
-        torch.set_num_threads(domain.threads)
         network = self.network.on(device).eval()
         inputs = features(domain, conditions.delta_k, conditions.psi1, conditions.psi2)
         inputs /= self.input_scale[:, None, None, None]
         sigma = log_rms_density(domain, conditions.delta_k, 1.0)
         style = style_of(self.architecture.styles, Omega_m, sigma, domain.cell).to(device)
-        with torch.inference_mode():
+        with threads(domain.threads), torch.inference_mode():
             fields, edges = fold(torch.from_numpy(inputs)[None].to(precision)), edges_of(domain)
             del inputs
             if slabs == 1:
@@ -214,6 +142,17 @@ class Emulator:
         C = outputs.numpy().reshape(len(self.functions), 3, -1)
         C *= self.output_scale[:, None, None]
         return C
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Have torch use some number of threads inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def edges_of(domain: Domain) -> Edges:
@@ -231,11 +170,3 @@ def edges_of(domain: Domain) -> Edges:
         return before, after
 
     return edges
-
-
-def _architecture(values: dict) -> Architecture:
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    architecture = Architecture(**values)
-    if architecture.inputs != CHANNELS:
-        raise ValueError(f"found {architecture.inputs} input channels, wanted {CHANNELS}")
-    return architecture

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv3d_weight
 
+from coca.emulator.architecture import HALO
+
 LAYOUT = torch.channels_last_3d
 ONEDNN_TYPES = (torch.float32, torch.bfloat16) if torch.backends.mkldnn.is_available() else ()
-HALO = 2
-"""Planes on either side that a plane depends on in a block."""
 ROWS = 256
 """Least rows of a product: libraries sum over channels in another order where there are few, and
 what a rank or a slab finds should not depend on how much it has."""

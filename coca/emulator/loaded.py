@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from coca.configuration.run import EmulatorConfig
 from coca.cosmology.background import Cosmology
@@ -15,30 +15,49 @@ from coca.emulator.device import (
     choose_slabs,
     sharers,
 )
-from coca.emulator.emulator import Emulator
+from coca.emulator.weights_file import Weights, read_weights
 from coca.frames import Frame
 from coca.initial_conditions.linear_fields import InitialConditions
 from coca.parallel.domain import Domain
 from coca.parallel.ranks import OneRank, Ranks
 
+if TYPE_CHECKING:
+    from coca.emulator.emulator import Emulator
+
 
 @dataclass(frozen=True)
 class Network:
-    """A loaded emulator and where it runs."""
+    """Checked weights and where their network runs; torch is loaded when it does."""
 
-    emulator: Emulator
-    device: torch.device
-    precision: torch.dtype
+    weights: Weights
+    device: str
+    """A name of torch's, such as "cpu" or "cuda:1"."""
+    precision: str
+    """A dtype of torch's by name."""
     slabs: int
     """Pieces in which the network is done."""
     bytes_per_particle: int
     """Of a pass in one piece."""
 
+    @property
+    def kind(self) -> str:
+        """The device's, without a number."""
+        return self.device.partition(":")[0]
+
+    @cached_property
+    def emulator(self) -> Emulator:
+        """The network with its weights."""
+        from coca.emulator.emulator import Emulator
+
+        return Emulator.of(self.weights)
+
     def frame(self, domain: Domain, cosmology: Cosmology, conditions: InitialConditions) -> Frame:
         """See `coca.emulator.emulator.Emulator.frame`."""
-        return self.emulator.frame(
-            domain, cosmology, conditions, self.device, self.precision, self.slabs
-        )
+        emulator = self.emulator
+        import torch
+
+        device, precision = torch.device(self.device), getattr(torch, self.precision)
+        return emulator.frame(domain, cosmology, conditions, device, precision, self.slabs)
 
 
 def load_network(
@@ -46,10 +65,10 @@ def load_network(
 ) -> Network:
     """The emulator of a configuration, for a lattice of particles; errors as in `make_plan`."""
     ranks = ranks or OneRank()
-    where, emulator = choose_device(device, ranks.node.rank), Emulator.load(options.weights)
+    where, weights = choose_device(device, ranks.node.rank), read_weights(options.weights)
     precision = choose_precision("auto", where)
-    planes = max(1, particles // emulator.architecture.divisor // ranks.size)
+    planes = max(1, particles // weights.architecture.divisor // ranks.size)
     each = bytes_per_particle(precision)
     needed = each * particles**3 // ranks.size * sharers(where, ranks.node.ranks)
     slabs = choose_slabs(where, planes, needed)
-    return Network(emulator, where, precision, slabs, each)
+    return Network(weights, where, precision, slabs, each)

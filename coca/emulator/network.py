@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from coca.emulator.architecture import HALO, Architecture
 from coca.emulator.layers import (
-    HALO,
     LAYOUT,
     Block,
     Edges,
@@ -27,33 +26,6 @@ from coca.emulator.layers import (
     unfold,
     zero,
 )
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Sizes of the network."""
-
-    inputs: int
-    """Channels of the input features."""
-    outputs: int
-    """Channels of the output."""
-    channels: tuple[int, ...] = (48, 96, 96)
-    """Channels at 1/2, 1/4, ... of the particle resolution."""
-    blocks: tuple[int, ...] = (1, 2, 2)
-    """Residual blocks on the way down at each level; the deepest level has only these."""
-    blocks_up: tuple[int, ...] = (1, 1)
-    """Residual blocks on the way up at each level but the deepest."""
-    styles: tuple[str, ...] = ("Omega_m",)
-    """Conditioning values, of `style_of`."""
-
-    @property
-    def divisor(self) -> int:
-        """The number by which particles per dimension must divide."""
-        return 2 ** len(self.channels)
-
-    def to_dict(self) -> dict:
-        """Plain values, for a file header."""
-        return asdict(self)
 
 
 class Whole:

@@ -13,17 +13,19 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from coca.configuration.training import TrainConfig
+from coca.emulator.architecture import Architecture
 from coca.emulator.average import Average
 from coca.emulator.device import choose_precision
-from coca.emulator.emulator import Emulator, TrainedRange
+from coca.emulator.emulator import Emulator
 from coca.emulator.examples import Example, Examples, measured_scales
 from coca.emulator.features import CHANNELS
 from coca.emulator.loss import Loss, Losses, mean_losses
-from coca.emulator.network import Architecture, UNet, style_of
+from coca.emulator.network import UNet, style_of
 from coca.emulator.optimiser import Optimiser
 from coca.emulator.symmetry import Symmetry
 from coca.emulator.time_functions import TimeFunctions
 from coca.emulator.training_set import SimulationSet
+from coca.emulator.weights_file import TrainedRange
 from coca.errors import CocaError, FileError
 from coca.files.safetensors import read_tensors, write_tensors
 from coca.parallel.domain import Domain
@@ -73,7 +75,7 @@ class Trainer:
     ):
         self.config, self.simulations, self.domain = config, simulations, domain
         self.device, self.iteration, self._epoch = device, 0, Epoch(-1, [], 0)
-        self.precision = choose_precision(config.precision, device)
+        self.precision = getattr(torch, choose_precision(config.precision, device.type))
         torch.set_num_threads(domain.threads)
         scales, K = measured_scales(simulations, domain), config.network.time_functions
         self.examples = Examples(simulations, domain, scales)

@@ -1,4 +1,4 @@
-"""Training simulations: BullFrog runs reduced to inputs and expanded trajectories."""
+"""Training simulations: converged runs reduced to inputs and expanded trajectories."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ import numpy as np
 
 from coca import kernels
 from coca.atomic_files import whole_file
+from coca.configuration.run import SPACINGS_A_SOFTENING
 from coca.configuration.training import SimulationsConfig
 from coca.cosmology.background import Cosmology, scale_factor
 from coca.cosmology.latin_hypercube import latin_hypercube
 from coca.cosmology.linear_power import linear_power
 from coca.emulator.time_functions import TimeFunctions, orthonormal_polynomials
 from coca.errors import FileError
+from coca.gravity.p3m import P3M
 from coca.gravity.particle_mesh import ParticleMesh
 from coca.initial_conditions import linear_fields
-from coca.integration.reference import bullfrog_run
+from coca.integration.reference import bullfrog_run, nbody_run
 from coca.parallel.domain import Domain
 
 
@@ -50,8 +52,18 @@ def training_times(config: SimulationsConfig) -> np.ndarray:
     return np.arange(1, steps + 1) / steps
 
 
+def force_of(config: SimulationsConfig, domain: Domain) -> ParticleMesh | P3M:
+    """The force of a configuration's simulations."""
+    if config.method == "nbody":
+        return P3M(domain, config.mesh, domain.cell / SPACINGS_A_SOFTENING)
+    return ParticleMesh(domain, config.mesh)
+
+
 def make_simulation(
-    config: SimulationsConfig, domain: Domain, force: ParticleMesh, simulation: TrainingSimulation
+    config: SimulationsConfig,
+    domain: Domain,
+    force: ParticleMesh | P3M,
+    simulation: TrainingSimulation,
 ) -> tuple[linear_fields.InitialConditions, np.ndarray]:
     """Run one simulation.
 
@@ -70,7 +82,10 @@ def make_simulation(
     basis = orthonormal_polynomials(training_times(config))
     coefficients = np.zeros((len(basis), conditions.psi1.size), np.float32)
     steps = config.force_evaluations
-    run = bullfrog_run(domain, cosmology, conditions, force, D_start, steps, D)
+    if isinstance(force, P3M):
+        run = nbody_run(domain, cosmology, conditions, force, D_start, D)
+    else:
+        run = bullfrog_run(domain, cosmology, conditions, force, D_start, steps, D)
     for snapshot in run:
         residual = (snapshot.disp - lpt.displacement(snapshot.D)).reshape(-1)
         for weight, row in zip(basis(snapshot.D), coefficients, strict=True):
@@ -114,7 +129,7 @@ class SimulationSet:
         for i in (*self.validation, *self.training):
             path = self.path(i)
             if not path.exists():
-                force = force or ParticleMesh(self.domain, self.config.mesh)
+                force = force or force_of(self.config, self.domain)
                 conditions, rows = make_simulation(self.config, self.domain, force, self.planned[i])
                 fields = np.concatenate(
                     [conditions.psi1, conditions.psi2, rows.reshape(-1, rows.shape[1] // 3)]

@@ -14,7 +14,7 @@ from coca import kernels
 from coca.parallel.domain import Box
 from coca.parallel.particle_exchange import ParticleExchange
 
-CLOUDS = {"cic": kernels.assignment.CIC, "tsc": kernels.assignment.TSC}
+CLOUDS = {"cic": kernels.constants.CIC, "tsc": kernels.constants.TSC}
 GHOSTS = "ghost planes"
 
 

@@ -56,19 +56,9 @@ class P3M:
     """
 
     def __init__(self, domain: Domain, mesh: int, softening: float, cut: float = CUT):
-        cell = domain.box_size / mesh
-        if not 0.0 < softening <= cell:
-            raise ConfigError(
-                f"force.softening: found {softening:g} Mpc/h, wanted more than 0 and at most a "
-                f"cell of the mesh, {cell:g}"
-            )
-        if 2.0 * cut > mesh:
-            raise ConfigError(
-                f"mesh: found {mesh}, wanted at least {int(np.ceil(2 * cut))} for p3m, whose pairs "
-                f"reach {cut:g} cells"
-            )
+        check_lengths(domain.box_size, mesh, softening, cut)
         self.domain, self.mesh = domain, mesh
-        self.softening, self.cut, self.visited = softening, cut * cell, 0
+        self.softening, self.cut, self.visited = softening, cut * domain.box_size / mesh, 0
         self._fft = domain.transform(mesh)
         self._potential = Mesh(domain, mesh, ASSIGNMENT, 4)
         table, step = _tabulated(cut)
@@ -155,6 +145,31 @@ class P3M:
             out,
         )
         return out
+
+
+def check_lengths(box_size: float, mesh: int, softening: float, cut: float = CUT) -> None:
+    """Raise ConfigError if the softening is beyond a cell, or clouds beyond half the box.
+
+    Parameters
+    ----------
+    box_size, softening : float
+        Mpc/h.
+    mesh : int
+        Cells per dimension.
+    cut : float
+        Radius of the clouds in cells.
+    """
+    cell = box_size / mesh
+    if not 0.0 < softening <= cell:
+        raise ConfigError(
+            f"force.softening: found {softening:g} Mpc/h, wanted more than 0 and at most a cell of "
+            f"the mesh, {cell:g}"
+        )
+    if 2.0 * cut > mesh:
+        raise ConfigError(
+            f"mesh: found {mesh}, wanted at least {int(np.ceil(2 * cut))} for p3m, whose pairs "
+            f"reach {cut:g} cells"
+        )
 
 
 class SlabParticles:

@@ -29,7 +29,7 @@ DENSITIES = np.array(
 DENSITIES_BEFORE = np.array([0.6, 1.2, 3, 10, 40], np.float32)
 """Edges in 1 + delta of the density classes a step before."""
 CLASSES = len(DENSITIES_BEFORE) + 1, len(DENSITIES) + 1
-MATRIX = kernels.fitted.TARGETS, kernels.fitted.FEATURES
+MATRIX = kernels.constants.TARGETS, kernels.constants.FEATURES
 PARTS = {
     "nodes": np.float64,
     "fractions": np.float64,

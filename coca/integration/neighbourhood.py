@@ -6,7 +6,7 @@ import numpy as np
 
 from coca import kernels
 from coca.gravity.mesh import GHOSTS
-from coca.kernels.assignment import CIC
+from coca.kernels.constants import CIC
 from coca.parallel.domain import Domain
 
 

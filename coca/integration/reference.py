@@ -1,4 +1,4 @@
-"""Converged runs to compare with, to train on and to fit to: BullFrog from 2LPT."""
+"""Converged runs to compare with, to train on and to fit to, from 2LPT."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import numpy as np
 
 from coca.cosmology.background import Cosmology
 from coca.frames import rest_frame
+from coca.gravity.p3m import P3M
 from coca.initial_conditions.linear_fields import InitialConditions
 from coca.integration import schemes
 from coca.integration.integrate import Force, initial_state, integrate
 from coca.integration.kicks import VelocityKick
+from coca.integration.nbody import NBody, long_steps
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
 
@@ -30,3 +32,18 @@ def bullfrog_run(
     state = initial_state(conditions.lpt_frame(cosmology), rest, D_start)
     plan = schemes.bullfrog(cosmology, np.linspace(D_start, outputs[-1], steps + 1))
     return integrate(domain, rest, force, VelocityKick(), plan, state, list(outputs))
+
+
+def nbody_run(
+    domain: Domain,
+    cosmology: Cosmology,
+    conditions: InitialConditions,
+    force: P3M,
+    D_start: float,
+    outputs: Sequence[float] | np.ndarray,
+) -> Iterator[Snapshot]:
+    """Snapshots at the growth factors `outputs` of N-body, which converges by itself."""
+    rest = rest_frame(domain.own_particles)
+    state = initial_state(conditions.lpt_frame(cosmology), rest, D_start)
+    steps = long_steps(cosmology, D_start, [float(D) for D in outputs])
+    return NBody(domain, cosmology, force).follow(steps, state, list(outputs))

@@ -27,7 +27,6 @@ from coca.gravity.particle_mesh import Acceleration
 from coca.integration import schemes
 from coca.integration.neighbourhood import Neighbourhood
 from coca.integration.schemes import Step
-from coca.kernels.fitted import RAMP
 from coca.parallel.domain import Domain
 from coca.particles import State
 
@@ -115,7 +114,8 @@ class SubStepper:
             raise ValueError("sub-steps need a force that can be read elsewhere")
         H = step.D1 - step.D0
         least = max(LEAST_DENSITY, self._threshold / (c / 3.0 * 0.25 * H**2))
-        bound = (1.0 - RAMP) * least - 1.0
+        ramp = kernels.fitted.RAMP
+        bound = (1.0 - ramp) * least - 1.0
         indices = kernels.substeps.above(acceleration.delta, bound, self._domain.lattice)
         if self._domain.sum(len(indices)) == 0:
             return no_substeps()
@@ -131,7 +131,7 @@ class SubStepper:
             rows, indices, state.e, state.w, acceleration.g, acceleration.delta,
             self._domain.lattice, self._domain.first_plane, self._domain.cell,
             (step.D_mid - step.D0, step.D1 - step.D_mid), step.alpha, c * step.beta,
-            (H, H**2 * c, (ON_FRAME * self._domain.cell) ** 2), (bound, 0.5 / (RAMP * least)),
+            (H, H**2 * c, (ON_FRAME * self._domain.cell) ** 2), (bound, 0.5 / (ramp * least)),
             middle, sums,
         )  # fmt: skip
         near = Neighbourhood(self._domain, middle)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-import numba
 import numpy as np
 import pyfftw
 
@@ -34,6 +33,8 @@ class Box:
     """
 
     def __init__(self, box_size: float, threads: int = 1, ranks: Ranks | None = None):
+        import numba  # takes a while, which a dry run need not
+
         self.ranks = ranks or OneRank()
         self.box_size, self.threads = box_size, threads
         self.kf = 2.0 * np.pi / box_size

@@ -8,10 +8,10 @@ import platform
 import resource
 import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import numba
 import psutil
 
 from coca.errors import ConfigError
@@ -41,13 +41,20 @@ def choose_threads(wanted: int | Literal["auto"], node: Node | None = None) -> i
         More threads than numba can start here.
     """
     sleep_at_barriers()
-    most = numba.config.NUMBA_NUM_THREADS
+    most = most_threads()
     if wanted == "auto":
         cores = node.cores if node else len(granted_cores())
         return max(1, min(int(cores), most))
     if wanted > most:
         raise ConfigError(f"threads: found {wanted}, wanted at most {most} on this machine")
     return wanted
+
+
+def most_threads() -> int:
+    """Threads that numba can start: those that its variable says, or the cores of the process. So
+    it is told before numba, which takes a while to load, is needed."""
+    said = os.environ.get("NUMBA_NUM_THREADS", "")
+    return int(said) if said.isdecimal() else len(granted_cores())
 
 
 def processor() -> str:
@@ -57,6 +64,15 @@ def processor() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+@cache
+def processor_flags() -> frozenset[str]:
+    """What the processor can do beside the usual, in Linux' names; none where it does not say."""
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return frozenset(next(line for line in lines if line.startswith("flags")).split())
+    return frozenset()
 
 
 def check_memory(keys: str, needed: int, wanted: str, ranks: int = 1) -> None:

@@ -95,7 +95,7 @@ def run_record(plan: Plan, simulation: Simulation, files: Sequence[str] = ()) ->
             "cores": os.cpu_count(),
             "ranks": ranks.size,
             "threads": plan.threads,
-            "network": [network.device.type, str(network.precision)] if network else None,
+            "network": [network.kind, network.precision] if network else None,
         },
         "command": sys.argv,
         "method": simulation.run.method.describe(len(simulation.run.steps)),

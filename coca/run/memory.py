@@ -63,7 +63,7 @@ def stage_memory(
     psi = 2 * vectors
     held = 2 * vectors if config.initial_conditions.snapshot else 0
     conditions = psi + 4 * N + held
-    terms = len(network.emulator.functions) if network else 0
+    terms = len(network.weights.functions) if network else 0
     frame = psi + vectors * terms
     scratch = 0 if config.method in WITHOUT_ESTIMATE else 8 * N
     if config.method == "nbody":

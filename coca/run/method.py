@@ -185,6 +185,8 @@ class Method:
 
 
 COLA = Method("cola")
+P3M_MESH = 2
+"""Mesh of a P3M reference in those of the particle lattice, where the run has no P3M of its own."""
 BULLFROG_REFERENCE = 64
 """Steps of a BullFrog reference, where nothing else is said."""
 

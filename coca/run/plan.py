@@ -10,7 +10,9 @@ from coca.atomic_files import check_directory
 from coca.configuration.run import START_REDSHIFT, Config, first_output
 from coca.cosmology import linear_power
 from coca.cosmology.background import scale_factor
+from coca.emulator.loaded import Network, load_network
 from coca.errors import CocaError, ConfigError
+from coca.gravity.p3m import check_lengths
 from coca.initial_conditions import from_snapshot, linear_fields
 from coca.integration.fitted_table import FittedSteps
 from coca.integration.nbody import LONG_STEPS
@@ -18,10 +20,9 @@ from coca.parallel.domain import check_ranks
 from coca.parallel.machine import check_memory, choose_threads
 from coca.parallel.ranks import OneRank, Ranks
 from coca.run.memory import estimate_memory
-from coca.run.method import BULLFROG_REFERENCE, Method, choose_methods
+from coca.run.method import BULLFROG_REFERENCE, P3M_MESH, Method, choose_methods
 
 if TYPE_CHECKING:
-    from coca.emulator.loaded import Network
     from coca.emulator.user_emulator import OwnEmulator
 
 FORCE_RATE = 7.5e8
@@ -115,7 +116,7 @@ class Plan:
         return line + self._network_cost()
 
     def _network_cost(self) -> str:
-        if self.network is None or self.network.device.type != "cpu":
+        if self.network is None or self.network.device != "cpu":
             return ""
         cores = self.threads * self.ranks.size
         seconds = self.config.particles**3 / (NETWORK_RATE * cores)
@@ -126,7 +127,7 @@ class Plan:
             return ""
         network = self.network
         pieces = f" in {network.slabs} slabs" if network.slabs > 1 else ""
-        return f", network on {network.device.type} in {network.precision}{pieces}"
+        return f", network on {network.kind} in {network.precision}{pieces}"
 
 
 def make_plan(config: Config, ranks: Ranks | None = None, own: OwnEmulator | None = None) -> Plan:
@@ -160,12 +161,13 @@ def _agreed(plan: Plan) -> Plan:
     ranks, network = plan.ranks, plan.network
     warnings = tuple(dict.fromkeys(line for w in ranks.gather(plan.warnings) for line in w))
     if network is not None:
-        kinds = set(ranks.gather(network.device.type))
+        kinds = set(ranks.gather(network.kind))
         if len(kinds) > 1:
             raise ConfigError(
                 f"device: found {' and '.join(sorted(kinds))}, wanted one on all ranks"
             )
-        widest = max(ranks.gather(network.precision), key=lambda precision: precision.itemsize)
+        precisions = ranks.gather(network.precision)
+        widest = "float32" if "float32" in precisions else network.precision
         slabs = max(ranks.gather(network.slabs))
         network = replace(network, precision=widest, slabs=slabs)
     return replace(plan, network=network, warnings=warnings)
@@ -177,6 +179,7 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
     linear_power.check_source(config.linear_power.source, config.linear_power.file)
     if config.initial_conditions.file is not None:
         linear_fields.check_file(config.initial_conditions.file, config.particles)
+    _check_pairs(config)
     redshift = _start(config)
     network, warnings = _network(config, ranks) if own is None else (None, [])
     if own is not None:
@@ -209,6 +212,14 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
     if ranks.rank == 0 and config.output.directory is not None:
         check_directory("output.directory", config.output.directory)
     return Plan(config, ranks, threads, network, methods, memory, tuple(warnings), redshift, own)
+
+
+def _check_pairs(config: Config) -> None:
+    """Raise ConfigError if P3M cannot serve the run or its reference."""
+    if config.solver == "p3m":
+        check_lengths(config.box_size, config.mesh, config.softening)
+    elif config.reference is not None and config.reference.method == "nbody":
+        check_lengths(config.box_size, P3M_MESH * config.particles, config.softening)
 
 
 def _start(config: Config) -> float:
@@ -254,9 +265,7 @@ def _table_warnings(config: Config, table: FittedSteps, start: float) -> list[st
 def _network(config: Config, ranks: Ranks) -> tuple[Network | None, list[str]]:
     if config.frame != "emulator":
         return None, []
-    from coca.emulator.loaded import load_network
-
     network = load_network(config.emulator, config.device, config.particles, ranks)
-    network.emulator.check(config.particles, config.box_size, ranks.size)
+    network.weights.check(config.particles, config.box_size, ranks.size)
     cell, cosmology = config.box_size / config.particles, config.cosmology.build()
-    return network, network.emulator.trained.warnings(cell, cosmology, config.output.redshifts)
+    return network, network.weights.trained.warnings(cell, cosmology, config.output.redshifts)

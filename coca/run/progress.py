@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from numba.core.event import TimingListener, register
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from numba.core.event import TimingListener
 
 T = TypeVar("T")
 
@@ -78,6 +80,8 @@ class Clock:
 
 @cache
 def _compilation() -> TimingListener:
+    from numba.core.event import TimingListener, register
+
     listener = TimingListener()
     register("numba:compile", listener)
     return listener

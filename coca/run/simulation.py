@@ -27,12 +27,9 @@ from coca.integration.schemes import Step
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
 from coca.run.checkpoint import Checkpoints, Evolution, NoCheckpoints
-from coca.run.method import FrameRejected, Method, reference_method
+from coca.run.method import P3M_MESH, FrameRejected, Method, reference_method
 from coca.run.plan import Plan
 from coca.run.progress import Clock, Progress
-
-P3M_MESH = 2
-"""Mesh of a P3M reference in those of the particle lattice, where the run has no P3M of its own."""
 
 
 class Run(NamedTuple):

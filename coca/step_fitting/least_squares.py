@@ -21,7 +21,7 @@ def least_squares(moments: Moments, weights: list[np.ndarray]) -> np.ndarray:
 
     Each finer fit is drawn to the coarser one by `SHRINKAGE` particles.
     """
-    F = kernels.fitted.FEATURES
+    F = kernels.constants.FEATURES
     sums = np.array([s for s, _ in moments])
     counts = np.array([n for _, n in moments]).sum(axis=(0, 1))
     h = np.array(weights)
@@ -31,7 +31,7 @@ def least_squares(moments: Moments, weights: list[np.ndarray]) -> np.ndarray:
     X = _solve(A.sum(axis=0), B.sum(axis=0))
     prior = SHRINKAGE * A / np.maximum(counts, 1)[:, None, None]
     X = np.array([_solve(a + p, b + p @ X) for a, b, p in zip(A, B, prior, strict=True)])
-    out = np.empty((K, *CLASSES, F, kernels.fitted.TARGETS))
+    out = np.empty((K, *CLASSES, F, kernels.constants.TARGETS))
     for k in range(CLASSES[1]):
         draw = np.kron(np.eye(K), prior[k])
         at_nodes = np.tile(X[k], (K, 1))

@@ -93,6 +93,26 @@ def test_the_start_is_known_but_for_snapshots(config_values):
             {"method": "bullfrog", "force_evaluations": "auto", "tolerance": 0.1},
             "found auto, wanted a number with method: bullfrog, which has no error estimate",
         ),
+        (
+            {"method": "nbody", "force_evaluations": "auto", "tolerance": 0.1},
+            "tolerance: found 0.1, wanted none with method: nbody",
+        ),
+        (
+            {"method": "nbody", "force": {"solver": "pm"}},
+            "force.solver: found pm, wanted p3m with method: nbody",
+        ),
+        (
+            {"method": "pm", "force": {"softening": 0.1}},
+            "force.softening: found 0.1, wanted none with force.solver: pm",
+        ),
+        (
+            {"method": "nbody", "force": {"deconvolve": True}},
+            "force.deconvolve: found true, wanted false with force.solver: p3m",
+        ),
+        (
+            {"reference": {"method": "nbody", "force_evaluations": 64}},
+            r"reference\.force_evaluations: found 64, wanted none with reference\.method: nbody",
+        ),
         ({"method": "cola", "table": "x"}, "table: found x, wanted none with method: cola"),
         (
             {"method": "fitted", "emulator": {"weights": "x"}},
@@ -103,6 +123,14 @@ def test_the_start_is_known_but_for_snapshots(config_values):
 def test_keys_that_a_method_does_not_know_are_refused(config_values, values, message):
     with pytest.raises(ConfigError, match=message):
         make_config(config_values | values)
+
+
+def test_softening_is_a_fortieth_of_the_spacing_where_nothing_is_said(config_values):
+    config = make_config(config_values | {"method": "nbody", "force_evaluations": "auto"})
+    assert config.solver == "p3m"
+    assert config.softening == config.box_size / config.particles / 40
+    said = make_config(config_values | {"method": "nbody", "force": {"softening": 0.1}})
+    assert said.softening == 0.1
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from coca.emulator.emulator import Emulator, TrainedRange
+from coca.emulator.architecture import Architecture
+from coca.emulator.emulator import Emulator
 from coca.emulator.features import CHANNELS
-from coca.emulator.network import Architecture, UNet
+from coca.emulator.network import UNet
 from coca.emulator.time_functions import TimeFunctions
+from coca.emulator.weights_file import TrainedRange
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from coca.emulator.emulator import SHIPPED_WEIGHTS, Emulator
+from coca.emulator.weights_file import SHIPPED_WEIGHTS, read_weights
 from coca.errors import FileError
 from coca.files.safetensors import read_tensors, write_tensors
 from coca.integration.fitted_table import FittedSteps, shipped
 from tests.damage import RNG, everything_in, files_of_at_most, flip
 
 LOADERS = {
-    "weights": (SHIPPED_WEIGHTS, Emulator.load),
+    "weights": (SHIPPED_WEIGHTS, read_weights),
     "table": (shipped("lpt"), FittedSteps.load),
     "table of the emulator": (shipped("emulator"), FittedSteps.load),
 }

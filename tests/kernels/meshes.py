@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from coca.kernels.assignment import CIC, TSC
+from coca.kernels.constants import CIC, TSC
 
 from coca import kernels
 

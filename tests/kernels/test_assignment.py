@@ -1,7 +1,7 @@
 import numba
 import numpy as np
 import pytest
-from coca.kernels.assignment import CIC
+from coca.kernels.constants import CIC
 
 from coca import kernels
 from tests.kernels.meshes import CELL, CLOUDS, SLABS, M, paint, read, read_gradient

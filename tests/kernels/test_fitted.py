@@ -7,7 +7,7 @@ from coca import kernels
 from coca.integration.fitted_table import CLASSES, DENSITIES, DENSITIES_BEFORE
 from tests.kernels.edges import EDGES, shares
 
-FEATURES, TARGETS = kernels.fitted.FEATURES, kernels.fitted.TARGETS
+FEATURES, TARGETS = kernels.constants.FEATURES, kernels.constants.TARGETS
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 import numpy as np
-from coca.kernels.assignment import CIC
+from coca.kernels.constants import CIC
 
 from coca import kernels
 from tests.kernels.meshes import CELL, CLOUDS, M

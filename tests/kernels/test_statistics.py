@@ -2,7 +2,7 @@ import warnings
 
 import numpy as np
 import pytest
-from coca.kernels.assignment import CIC
+from coca.kernels.constants import CIC
 from coca.kernels.statistics import binned_multipoles, paint_weighted
 
 from coca.parallel.domain import Grid

@@ -7,11 +7,10 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 import pytest
-import torch
 
 import run_sim
 from coca.configuration.loading import make_config
-from coca.emulator.emulator import SHIPPED_WEIGHTS
+from coca.emulator.weights_file import SHIPPED_WEIGHTS
 from coca.files.snapshot_writer import wrapped_positions, write_snapshot
 from coca.files.tables import RUN_RECORD
 from coca.integration.kicks import Evaluation
@@ -166,11 +165,11 @@ def test_ranks_agree_on_how_the_network_is_done(ranks, values, monkeypatch):
     """Whatever each one's own device would take."""
     mine = 2 if ranks.rank == ranks.size - 1 else 1
     monkeypatch.setattr("coca.emulator.loaded.choose_slabs", lambda *arguments: mine)
-    precision = torch.float32 if ranks.rank == 0 else torch.bfloat16
+    precision = "float32" if ranks.rank == 0 else "bfloat16"
     monkeypatch.setattr("coca.emulator.loaded.choose_precision", lambda *arguments: precision)
     sizes = {"method": "coca", "particles": 96, "mesh": 192, "box_size": 192.0}
     network = make_plan(make_config(values | sizes), ranks).network
-    assert (network.slabs, network.precision) == (2, torch.float32)
+    assert (network.slabs, network.precision) == (2, "float32")
 
 
 def test_fewer_files_replace_those_of_more_ranks(ranks, config_file, shared_path):

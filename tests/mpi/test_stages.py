@@ -9,10 +9,12 @@ import torch
 
 from coca import kernels
 from coca.cosmology.linear_power import linear_power
-from coca.emulator.emulator import Emulator, TrainedRange
+from coca.emulator.architecture import Architecture
+from coca.emulator.emulator import Emulator
 from coca.emulator.features import CHANNELS, features
-from coca.emulator.network import Architecture, UNet
+from coca.emulator.network import UNet
 from coca.emulator.time_functions import TimeFunctions
+from coca.emulator.weights_file import TrainedRange
 from coca.errors import ConfigError, FileError
 from coca.files.snapshot_writer import part_names, write_snapshot
 from coca.gravity.particle_mesh import ParticleMesh
@@ -229,10 +231,11 @@ def test_network(small_emulator, parted, alone, here, there, whole, slabs, preci
 
 
 def test_the_networks_planes_limit_the_ranks(small_emulator):
-    small_emulator.check(48, 96.0, 12)
+    weights = small_emulator.weights()
+    weights.check(48, 96.0, 12)
     message = "ranks: found 24, wanted a divisor of 12, .*; the largest below is 12"
     with pytest.raises(ConfigError, match=message):
-        small_emulator.check(48, 96.0, 24)
+        weights.check(48, 96.0, 24)
 
 
 def test_ranks_that_do_not_divide_the_lattice():

@@ -3,9 +3,11 @@ import platform
 import subprocess
 import sys
 
+import numba
 import pytest
 
-from coca.parallel.machine import peak_memory
+from coca.errors import ConfigError
+from coca.parallel.machine import choose_threads, most_threads, peak_memory
 from tests import ROOT
 
 REUSE = """
@@ -47,3 +49,12 @@ def test_peak_memory_is_this_process_alone():
     ]
     child = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     assert 2**24 < int(child.stdout) < len(ballast) <= peak_memory()
+
+
+def test_threads_are_at_most_those_of_numba(monkeypatch):
+    assert most_threads() == numba.config.NUMBA_NUM_THREADS
+    assert choose_threads("auto") <= most_threads()
+    with pytest.raises(ConfigError, match=f"threads: found 1000, wanted at most {most_threads()}"):
+        choose_threads(1000)
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "3")
+    assert most_threads() == 3

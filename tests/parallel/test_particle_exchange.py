@@ -1,5 +1,5 @@
 import numpy as np
-from coca.kernels.assignment import CIC
+from coca.kernels.constants import CIC
 
 from coca.parallel.particle_exchange import exchange_particles
 from coca.parallel.ranks import OneRank

@@ -69,12 +69,13 @@ METHODS = {
     "bullfrog": {"method": "bullfrog"},
     "cola": {"method": "cola"},
     "coca": {"method": "coca", "force_evaluations": 8},
+    "nbody": {"method": "nbody", "reference": {"method": "nbody"}},
     "tolerance": {"force_evaluations": "auto", "tolerance": 0.02},
 }
 
 
 @pytest.mark.parametrize(
-    "method", ["fitted", *slow("bullfrog", "cola"), "coca", *slow("tolerance")]
+    "method", ["fitted", *slow("bullfrog", "cola"), "coca", *slow("tolerance", "nbody")]
 )
 @pytest.mark.parametrize("steps", [*slow(0, 30), 6])
 def test_every_method_resumes(values, tmp_path, directory, monkeypatch, method, steps):

@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.robustness import scramble_weights
 from coca.configuration.loading import make_config
-from coca.emulator.emulator import SHIPPED_WEIGHTS, Emulator
+from coca.emulator.emulator import Emulator
+from coca.emulator.weights_file import SHIPPED_WEIGHTS
 from coca.errors import ConfigError
 from coca.integration.fitted_table import FittedSteps, shipped
 from coca.run.method import Method
@@ -72,6 +73,7 @@ def test_coca_says_what_takes_the_place_of_fitted_steps_and_what_it_costs(
     ("values", "message"),
     [
         ({"mesh": 96}, "mesh: found 96, wanted 64 for fitted steps with method: fitted"),
+        ({"force": {"solver": "p3m"}}, "force.solver: found p3m, wanted pm for fitted steps"),
         ({"force": {"deconvolve": True}}, "force.deconvolve: found true, wanted false"),
         ({"force_evaluations": 99}, "force_evaluations: found 99, wanted 0 to 12"),
         ({"table": str(shipped("emulator"))}, "found one of frame emulator, wanted .* frame lpt"),

@@ -8,6 +8,7 @@ import yaml
 
 import run_sim
 from coca.configuration.loading import make_config
+from coca.errors import ConfigError
 from coca.run.plan import make_plan
 
 
@@ -49,3 +50,16 @@ def test_directories_that_cannot_be_are_refused_before_any_work(config_file, tmp
         command = [str(config_file), "--set", f"output.directory={yaml.safe_dump(directory)}"]
         assert run_sim.main(command) == 2
         assert re.fullmatch(r"error: .*output\.directory: .*\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"force": {"softening": 2.5}}, "force.softening: found 2.5 Mpc/h, .* at most a cell"),
+        ({"particles": 8, "mesh": 8}, "mesh: found 8, wanted at least 9 for p3m"),
+    ],
+)
+def test_lengths_that_pairs_cannot_have_are_refused(config_values, values, message):
+    values = config_values | {"method": "nbody", "force_evaluations": "auto"} | values
+    with pytest.raises(ConfigError, match=message):
+        make_plan(make_config(values))

@@ -23,6 +23,31 @@ def test_tolerance_decides_how_many_forces(config_values, method):
     assert len(loose.run.steps) < len(simulation.run.steps) == len(simulation.run.evaluations)
 
 
+@pytest.mark.parametrize("reference", ["bullfrog", "nbody"])
+def test_the_reference_is_the_run_of_its_method(config_values, reference):
+    """To the bit, with the outputs that the run has."""
+    values = config_values | {"output": {"redshifts": [1.0, 0.0], "directory": "."}}
+    values |= {"particles": 16, "mesh": 32, "box_size": 32.0}
+    simulation = run(values, reference={"method": reference})
+    count = {"bullfrog": 64, "nbody": "auto"}[reference]
+    alone = run(values, method=reference, force_evaluations=count)
+    for found, wanted in zip(simulation.reference, alone.snapshots, strict=True):
+        np.testing.assert_array_equal(found.disp, wanted.disp)
+        np.testing.assert_array_equal(found.vel, wanted.vel)
+
+
+def test_p3m_is_a_force_of_other_methods(config_values):
+    """Many BullFrog steps with it end where N-body ends, of few particles and no halo."""
+    values = config_values | {"particles": 16, "mesh": 32, "box_size": 64.0}
+    values |= {"force": {"softening": 0.2}}
+    values["output"] = values["output"] | {"redshifts": [1.0]}
+    nbody = run(values, method="nbody", force_evaluations="auto").snapshots[0]
+    p3m = {"solver": "p3m", "softening": 0.2}
+    bullfrog = run(values, method="bullfrog", force=p3m, force_evaluations=128).snapshots[0]
+    moved = np.std(nbody.disp)
+    assert np.median(np.abs(bullfrog.disp - nbody.disp)) < 1e-3 * moved
+
+
 def test_more_steps_are_always_more_and_at_most_those_allowed():
     assert more_steps(8, 1.01) == 9
     assert more_steps(8, 4.0) == 16

@@ -4,7 +4,7 @@ from coca import kernels
 from coca.integration.fitted_table import CLASSES
 from coca.step_fitting.least_squares import least_squares
 
-FEATURES, TARGETS = kernels.fitted.FEATURES, kernels.fitted.TARGETS
+FEATURES, TARGETS = kernels.constants.FEATURES, kernels.constants.TARGETS
 
 
 def test_least_squares_finds_the_matrices():

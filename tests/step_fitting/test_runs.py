@@ -11,7 +11,7 @@ from coca.step_fitting.density import last_displacement
 from coca.step_fitting.fit import fit_count
 from coca.step_fitting.runs import make_runs
 
-FEATURES, TARGETS = kernels.fitted.FEATURES, kernels.fitted.TARGETS
+FEATURES, TARGETS = kernels.constants.FEATURES, kernels.constants.TARGETS
 
 
 def test_the_density_is_fitted_to_particles_that_move_as_in_a_run():
