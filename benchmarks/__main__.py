@@ -28,6 +28,7 @@ NAMES = (
     "network",
     "architectures",
     "runs",
+    "startup",
     "statistics",
     "accuracy",
     "gain",

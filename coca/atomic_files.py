@@ -23,6 +23,11 @@ LEFTOVER = re.compile(rf"\.({WRITTEN})[^/]*-[a-z0-9_]{{8}}\.\w+")
 """Temporary files of `whole_file` for what a run writes."""
 
 
+def user_cache() -> Path:
+    """The directory, in the user's cache, of what is kept from run to run."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coca"
+
+
 def check_directory(key: str, directory: Path) -> None:
     """Raise ConfigError if `directory`, of a configuration's key, cannot be written or made."""
     try:

@@ -29,7 +29,7 @@ RUNS = {
     "64 BullFrog steps": {
         "method": "bullfrog", "force_evaluations": 64
     },
-    "12 forces, 2LPT frame": {"method": "fitted", "force_evaluations": 12},
+    "12 forces, 2LPT frame": {"method": "cola", "force_evaluations": 12},
 }  # fmt: skip
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.integrate import simpson
 from scipy.interpolate import CubicSpline
 
+from coca.atomic_files import user_cache, whole_file
 from coca.cosmology.background import Cosmology
 from coca.errors import ConfigError, FileError
 
@@ -79,7 +84,21 @@ def linear_power(cosmology: Cosmology, source: str, file: Path | None = None) ->
 
 @lru_cache(maxsize=16)
 def _camb(cosmology: Cosmology) -> LinearPower:
+    """CAMB's spectrum, computed once and kept in the user's cache with a checksum."""
     check_source("camb", None)
+    identity = f"{version('camb')} {cosmology}"
+    path = user_cache() / f"camb-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
+    with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), np.load(path) as kept:
+        return LinearPower(kept["k"], kept["P"])
+    power = _from_camb(cosmology)
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as temporary:
+            np.savez(temporary, k=power.k, P=power.P)
+    return power
+
+
+def _from_camb(cosmology: Cosmology) -> LinearPower:
     import camb
 
     h2 = cosmology.h**2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -12,7 +11,7 @@ from typing import TypeVar
 
 import pyfftw
 
-from coca.atomic_files import whole_file
+from coca.atomic_files import user_cache, whole_file
 from coca.parallel.machine import processor
 from coca.parallel.ranks import Ranks
 
@@ -62,9 +61,8 @@ def _saved() -> Iterator[None]:
 
 def path() -> Path:
     """The file of this processor's wisdom, in the user's cache."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     name = hashlib.sha256(processor().encode()).hexdigest()[:12]
-    return Path(cache) / "coca" / f"fftw-{name}.wisdom"
+    return user_cache() / f"fftw-{name}.wisdom"
 
 
 @cache

@@ -7,7 +7,8 @@ lines differ in style as well; both colour maps keep their order in grey.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -15,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from coca.integration.kicks import Evaluation
@@ -25,6 +27,9 @@ WIDTH = 7.5
 DPI = 200
 MARGIN = 12
 """Pixels of white above and below."""
+EDGE, TITLE, LABELS = 0.06, 0.25, 0.45
+"""Inches beyond a panel without labels, for a title above it, and for an axis' labels below it.
+Panels are placed so, since matplotlib's layouts take longer to find than figures to draw."""
 STYLE = matplotlib.RcParams(
     {
         "font.size": 9,
@@ -46,8 +51,6 @@ DENSITIES = LogNorm(0.1, 30.0, clip=True)
 REDSHIFTS = (0, 0.5, 1, 2, 3, 5, 10, 20, 50)
 """What an axis of growth factors is labelled with as well."""
 
-Layout = Literal["constrained", "compressed"] | None
-
 
 class SpectrumCurve(NamedTuple):
     """Spectra to draw."""
@@ -58,19 +61,67 @@ class SpectrumCurve(NamedTuple):
     """Colour of the line."""
 
 
-def picture(
-    draw: Callable[[Figure], None], height: float, layout: Layout = "constrained"
-) -> np.ndarray:
+def picture(draw: Callable[[Figure], None], height: float) -> np.ndarray:
     """What `draw` puts on a figure at most `height` inches high, as pixels (rows, columns, 3)
     uint8."""
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout=layout)
+        figure = Figure(figsize=(WIDTH, height), dpi=DPI)
         canvas = FigureCanvasAgg(figure)
         draw(figure)
         canvas.draw()
         pixels = np.asarray(canvas.buffer_rgba())[..., :3]
     drawn = np.flatnonzero((pixels < 255).any(axis=(1, 2)))
     return pixels[max(0, drawn[0] - MARGIN) : drawn[-1] + MARGIN].copy()
+
+
+def _place(
+    figure: Figure, left: float, top: float, width: float, height: float, **options: Any
+) -> Axes:
+    """A panel so many inches from the figure's left and top."""
+    across, down = figure.get_size_inches()
+    where = left / across, 1.0 - (top + height) / down, width / across, height / down
+    return figure.add_axes(where, **options)
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Where square panels stand in rows, with bars of colours at the right; inches."""
+
+    count: int
+    columns: int
+    bars: int
+    """Most bars beside a row."""
+
+    @property
+    def rows(self) -> int:
+        """Their number."""
+        return -(-self.count // self.columns)
+
+    @property
+    def side(self) -> float:
+        """Of a panel."""
+        room = WIDTH - PANELS_LEFT - PANELS_APART * (self.columns - 1) - BAR * self.bars
+        return room / self.columns
+
+    @property
+    def pitch(self) -> float:
+        """From row to row; where the last is not full there are labels in between."""
+        return self.side + TITLE + (LABELS if self.count % self.columns else EDGE)
+
+    @property
+    def height(self) -> float:
+        """Of the figure."""
+        return TITLE + self.pitch * (self.rows - 1) + self.side + LABELS
+
+    def corner(self, number: int) -> tuple[float, float]:
+        """From the left and the top of the figure to a panel, or to where one would be."""
+        row, column = divmod(number, self.columns)
+        left = PANELS_LEFT + (self.side + PANELS_APART) * column
+        return left, TITLE + self.pitch * row
+
+
+PANELS_LEFT, PANELS_APART, BAR = 0.55, 0.25, 0.75
+"""Left of rows of panels, between panels, and for a bar of colours; inches."""
 
 
 def density(
@@ -90,49 +141,52 @@ def density(
     """
     count = len(slices) + (difference is not None)
     columns = 2 if count in (2, 4) else 3
-    rows = -(-count // columns)
+    panels = Panels(count, columns, 2 if difference is not None and count <= columns else 1)
 
     def draw(figure: Figure) -> None:
-        panels = figure.subplots(
-            rows, columns, sharex=True, sharey=True, squeeze=False, subplot_kw={"box_aspect": 1}
-        )
-        for panel in panels.flat[count:]:
-            panel.set_axis_off()
-        how = {"origin": "lower", "extent": (0, box_size, 0, box_size)}
-        for panel, (name, values) in zip(panels.flat, slices.items(), strict=False):
-            image = panel.imshow(values.T, norm=DENSITIES, cmap="magma", **how)
-            panel.set_title(name, fontsize=9)
-        shown = list(panels.flat[: len(slices)])
-        label = f"$1 + \\delta$, mean over {depth:g} Mpc/$h$"
-        figure.colorbar(image, ax=list(panels[0]), label=label, extend="both", aspect=25)
+        for i, (name, values) in enumerate(slices.items()):
+            image = _image(figure, panels, i, name, values, box_size, DENSITIES, "magma")
+        _bar(figure, panels, 0, image, f"$1 + \\delta$, mean over {depth:g} Mpc/$h$")
         if difference is not None:
-            shown.append(panels.flat[count - 1])
-            _draw_difference(figure, shown[-1], list(panels[-1]), difference, how)
-        _label_edges(panels, count)
+            name, values = difference
+            most = max(float(np.quantile(np.abs(values), 0.99)), 1e-6)
+            norm = Normalize(-most, most, clip=True)
+            image = _image(figure, panels, count - 1, name, values, box_size, norm, "cividis")
+            _bar(figure, panels, count - 1, image, "difference of $\\delta$")
 
-    return picture(draw, 0.5 + ((WIDTH - 1.4) / columns + 0.3) * rows, layout="compressed")
+    return picture(draw, panels.height)
 
 
-def _draw_difference(
-    figure: Figure, panel: Axes, row: list[Axes], difference: tuple[str, np.ndarray], how: dict
-) -> None:
-    name, values = difference
-    most = max(float(np.quantile(np.abs(values), 0.99)), 1e-6)
-    norm = Normalize(-most, most, clip=True)
-    image = panel.imshow(values.T, norm=norm, cmap="cividis", **how)
+def _image(
+    figure: Figure,
+    panels: Panels,
+    number: int,
+    name: str,
+    values: np.ndarray,
+    box_size: float,
+    norm: Normalize,
+    colours: str,
+) -> AxesImage:
+    """A panel, labelled at the left and where there is none below."""
+    panel = _place(figure, *panels.corner(number), panels.side, panels.side)
     panel.set_title(name, fontsize=9)
-    figure.colorbar(image, ax=row, label="difference of $\\delta$", extend="both", aspect=25)
+    left, low = number % panels.columns == 0, number + panels.columns >= panels.count
+    panel.tick_params(labelleft=left, labelbottom=low)
+    panel.set(xlabel="$y$ [Mpc/$h$]" if low else None, ylabel="$z$ [Mpc/$h$]" if left else None)
+    extent = (0, box_size, 0, box_size)
+    return panel.imshow(values.T, norm=norm, cmap=colours, origin="lower", extent=extent)
 
 
-def _label_edges(panels: np.ndarray, count: int) -> None:
-    """Label the axes at the left, and the lowest of each column."""
-    columns = panels.shape[1]
-    for i, panel in enumerate(panels.flat[:count]):
-        if i % columns == 0:
-            panel.set_ylabel("$z$ [Mpc/$h$]")
-        if i + columns >= count:
-            panel.set_xlabel("$y$ [Mpc/$h$]")
-            panel.tick_params(labelbottom=True)
+def _bar(figure: Figure, panels: Panels, number: int, image: AxesImage, label: str) -> None:
+    """The bar of an image's colours right of the row of a panel; right of the first one where both
+    are in one row."""
+    row, columns = number // panels.columns, panels.columns
+    beyond = panels.corner(columns - 1)[0] + panels.side + 2 * EDGE
+    left = beyond + (BAR if number and panels.bars == 2 else 0.0)
+    bar = _place(figure, left, panels.corner(row * columns)[1], 0.08, panels.side)
+    figure.colorbar(image, cax=bar, label=label, extend="both")
+    if not isinstance(image.norm, LogNorm):
+        bar.ticklabel_format(scilimits=(-1, 3))
 
 
 def spectra(
@@ -154,8 +208,7 @@ def spectra(
     base, name = (main.P_b, "reference") if reference else (linear, "linear theory")
 
     def draw(figure: Figure) -> None:
-        heights = [2.2, 1, 1] if reference else [2.2, 1]
-        panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+        panels = _stack(figure, [2.9, 1.35, 1.35] if reference else [2.9, 1.35])
         power, ratio = panels[:2]
         power.loglog(k, linear, **LINEAR, label="linear theory")
         if reference:
@@ -177,10 +230,23 @@ def spectra(
         panels[-1].set_xlabel("$k$ [$h$/Mpc]")
         for panel in panels:
             panel.axvline(nyquist, color="0.6", lw=0.8, zorder=0)
-        figure.align_ylabels()
 
     with np.errstate(divide="ignore", invalid="ignore"):
-        return picture(draw, 6.2 if reference else 4.8)
+        return picture(draw, 6.4 if reference else 4.9)
+
+
+def _stack(figure: Figure, heights: Sequence[float]) -> list[Axes]:
+    """Panels below one another with a common axis."""
+    panels: list[Axes] = []
+    width, top = WIDTH - 0.8 - EDGE, EDGE
+    for height in heights:
+        panel = _place(figure, 0.8, top, width, height, sharex=panels[0] if panels else None)
+        panel.tick_params(labelbottom=False)
+        panel.yaxis.set_label_coords(-0.45 / width, 0.5)
+        panels.append(panel)
+        top += height + 0.08
+    panels[-1].tick_params(labelbottom=True)
+    return panels
 
 
 def _choose_scale(panel: Axes) -> None:
@@ -217,7 +283,7 @@ def residual(
     }
 
     def draw(figure: Figure) -> None:
-        panel = figure.subplots()
+        panel = _place(figure, 0.6, LABELS, WIDTH - 0.6 - EDGE, 2.6)
         for name, (values, style, marker) in styles.items():
             panel.errorbar(D, values, xerr=half, lw=0, elinewidth=1, color=style["color"])
             panel.plot(D, values, **style, marker=marker, ms=4, label=name)
@@ -227,7 +293,7 @@ def residual(
         panel.legend(loc="best")
         _add_redshifts(panel, redshift_to_D)
 
-    return picture(draw, 3.4)
+    return picture(draw, 2.6 + 2 * LABELS)
 
 
 def _add_redshifts(panel: Axes, redshift_to_D: Callable[[float], float]) -> None:
@@ -253,7 +319,7 @@ def time(seconds: dict[str, float], compiled: dict[str, float]) -> np.ndarray:
     work, rows = np.maximum(values - late, 0.0), np.flatnonzero(late > 0.005 * values)
 
     def draw(figure: Figure) -> None:
-        panel = figure.subplots()
+        panel = _place(figure, 1.15, EDGE, WIDTH - 1.15 - EDGE, 0.28 * len(stages) + 0.2)
         panel.barh(range(len(stages)), work, tick_label=stages, color=RUN["color"], label="work")
         how: dict[str, Any] = {"color": "white", "edgecolor": FRAME["color"], "hatch": "////"}
         if late.sum() > 0.005 * total:
@@ -269,7 +335,7 @@ def time(seconds: dict[str, float], compiled: dict[str, float]) -> np.ndarray:
         panel.tick_params(axis="y", length=0)
         panel.spines[["top", "right"]].set_visible(False)
 
-    return picture(draw, 0.8 + 0.28 * len(stages))
+    return picture(draw, 0.28 * len(stages) + 0.2 + EDGE + LABELS)
 
 
 def heading(lines: Sequence[str]) -> np.ndarray:
@@ -280,4 +346,4 @@ def heading(lines: Sequence[str]) -> np.ndarray:
             y = 1.0 - (i + 0.6) / (len(lines) + 0.2)
             figure.text(0.5, y, line, ha="center", va="center", fontsize=8 if i else 11)
 
-    return picture(draw, 0.2 + 0.2 * len(lines), layout=None)
+    return picture(draw, 0.2 + 0.2 * len(lines))

@@ -214,12 +214,23 @@ def choose_methods(config: Config, own_frame: bool = False) -> tuple[tuple[Metho
         case "fastpm":
             return (Method("fastpm", schemes.fastpm),), []
         case "nbody":
-            return (Method("nbody", schemes.fastpm),), []
+            return (Method("nbody", schemes.fastpm),), _nbody_remarks(config)
         case "fitted":
             return (_fitted(config, config.table or fitted_table.shipped("lpt")), COLA), []
         case "coca":
             return _coca(config, own_frame)
     return (Method(config.method),), []
+
+
+def _nbody_remarks(config: Config) -> list[str]:
+    """A warning of long steps that do not converge."""
+    count = config.force_evaluations
+    if count == "auto" or count >= LONG_STEPS:
+        return []
+    return [
+        f"force_evaluations: found {count} long steps of N-body, wanted auto, or {LONG_STEPS} and "
+        "more, for a converged run"
+    ]
 
 
 def _fitted(config: Config, path: Path) -> Method:

@@ -48,7 +48,7 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Simulation:
-    """A run's particles with what made them. Units as in `coca.integration.integrate.Snapshot`."""
+    """A run's particles with what made them. Units as in `coca.particles.Snapshot`."""
 
     config: Config
     domain: Domain

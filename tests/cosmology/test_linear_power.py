@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 import run_sim
+from coca.cosmology import linear_power as linear_power_module
 from coca.cosmology.background import Cosmology
 from coca.cosmology.linear_power import eisenstein_hu_transfer, linear_power
 from coca.errors import FileError
@@ -75,3 +76,27 @@ def test_senseless_tables_of_power_are_one_error(value, config_file, tmp_path, c
     assert run_sim.main([str(config_file), "--set", f"linear_power={source}"]) == 2
     assert re.fullmatch(r"error: linear_power\.file: .*\n", capsys.readouterr().err)
     assert not (tmp_path / "run").exists()
+
+
+def test_cambs_spectrum_is_kept_and_damage_is_mended(cosmology, tmp_path, monkeypatch):
+    pytest.importorskip("camb")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = linear_power_module._camb.__wrapped__(cosmology)
+    (path,) = (tmp_path / "coca").iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(linear_power_module, "_from_camb", lambda cosmology: pytest.fail("again"))
+        again = linear_power_module._camb.__wrapped__(cosmology)
+    np.testing.assert_array_equal([first.k, first.P], [again.k, again.P])
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    path.write_bytes(whole)
+    mended = linear_power_module._camb.__wrapped__(cosmology)
+    np.testing.assert_array_equal(first.P, mended.P)
+    np.testing.assert_array_equal(np.load(path)["P"], first.P)
+
+
+def test_without_a_cache_camb_is_asked_all_the_same(cosmology, tmp_path, monkeypatch):
+    pytest.importorskip("camb")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert np.isfinite(linear_power_module._camb.__wrapped__(cosmology).P).all()

@@ -48,6 +48,7 @@ def values(tmp_path_factory):
             "particles": 16,
             "mesh": 32,
             "seed": 5,
+            "method": "bullfrog",
             "force_evaluations": 16,
         },
         "network": {"channels": [8, 8, 8], "blocks": [1, 1, 1], "time_functions": 3},

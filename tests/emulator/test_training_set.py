@@ -6,8 +6,12 @@ import yaml
 
 from coca.configuration.loading import make_config
 from coca.configuration.training import TrainConfig
-from coca.emulator.training_set import SimulationSet, planned_simulations
+from coca.emulator.training import domain_of
+from coca.emulator.training_set import SimulationSet, force_of, planned_simulations
 from coca.errors import FileError
+from coca.frames import lpt_frame
+from coca.initial_conditions.linear_fields import InitialConditions
+from coca.integration.reference import nbody_run
 from tests.configuration.changes import CONFIGS
 from tests.emulator.training import trainer_of
 
@@ -27,7 +31,7 @@ def test_simulations_are_made_once_and_reproducible(values, tmp_path):
 
 def test_expanded_trajectories_are_the_simulated_ones(values):
     """Psi1, Psi2 and the coefficients give back the particles of the run they came from."""
-    from coca.frames import lpt_frame, rest_frame
+    from coca.frames import rest_frame
     from coca.gravity.particle_mesh import ParticleMesh
     from coca.integration import schemes
     from coca.integration.integrate import initial_state, integrate
@@ -46,6 +50,25 @@ def test_expanded_trajectories_are_the_simulated_ones(values):
         truth = snapshot.disp - lpt.displacement(snapshot.D)
         # ten polynomials hold all but a per cent of trajectories in haloes
         assert np.std(residual - truth) < 0.03 * np.std(truth) + 1e-3
+
+
+def test_trajectories_of_nbody_are_its_own(values, tmp_path):
+    """Of an N-body run to today alone, whose long steps are others."""
+    changes = {"method": "nbody", "training": 1, "directory": str(tmp_path)}
+    config = make_config(values | {"simulations": values["simulations"] | changes}, TrainConfig)
+    domain = domain_of(config, 1)
+    simulations = SimulationSet(config.simulations, domain)
+    assert sorted(simulations.make_missing()) == [0, 1]
+    planned, (psi1, psi2, rows) = simulations.planned[0], simulations.load(0)
+    lpt = lpt_frame(planned.cosmology, psi1, psi2)
+    found = np.tensordot(simulations.basis(1.0), rows, 1).reshape(3, -1)
+    found += lpt.displacement(1.0)
+    conditions = InitialConditions(None, psi1, psi2)
+    force = force_of(config.simulations, domain)
+    (truth,) = nbody_run(domain, planned.cosmology, conditions, force, planned.D_start, [1.0])
+    residual = truth.disp - lpt.displacement(1.0)
+    # orbits in haloes are not the same; most particles are in none
+    assert np.median(np.abs(found - truth.disp)) < 0.05 * np.std(residual)
 
 
 def test_cosmologies_fill_their_ranges(values):

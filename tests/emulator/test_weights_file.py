@@ -93,7 +93,7 @@ def test_weights_of_another_architecture_are_an_error(path, tmp_path):
     for changes, message in (
         ({"channels": [4, 6, 10]}, r"network\.down\.1\.weight: found shape \(8, 48, 1, 1, 1\)"),
         ({"channels": []}, "cannot use"),
-        ({"channels": [4, 6]}, r"network\.down\.1\.weight: found .*, wanted None"),
+        ({"channels": [4, 6]}, r"network\.down\.1\..*: found .*, wanted None"),
         ({"blocks": [1, 1, 2]}, r"network\.encode\.2\.1\..*: found shape None"),
         ({"outputs": 9}, "output_scale: found"),
         ({"inputs": 3}, "found 3 input channels"),
@@ -133,7 +133,7 @@ def test_a_plan_loads_neither_torch_nor_numba(config_values, tmp_path):
         "import sys; from coca.__main__ import main; "
         f"status = main(['run', {str(path)!r}, '--dry-run']); "
         "heavy = {'torch', 'numba', 'camb', 'matplotlib'} & set(sys.modules); "
-        "sys.exit(status or ', '.join(heavy))"
+        "sys.exit(status or ', '.join(heavy) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

@@ -18,7 +18,7 @@ STAGES = {
     "force": "coca.gravity.mesh:Mesh.read_gradient",
     "integration": "coca.integration.fitted_kick:FittedKick.advance",
     "reference run": "coca.integration.kicks:VelocityKick.advance",
-    "analysis": "coca.results.write:spectra",
+    "analysis": "coca.results.run_spectra:spectra",
     "output": "coca.files.snapshot_writer:_write_particles",
     "report": "coca.results.report:_projected_density",
 }

@@ -11,6 +11,7 @@ from coca.emulator.emulator import Emulator
 from coca.emulator.weights_file import SHIPPED_WEIGHTS
 from coca.errors import ConfigError
 from coca.integration.fitted_table import FittedSteps, shipped
+from coca.integration.nbody import LONG_STEPS
 from coca.run.method import Method
 from coca.run.plan import make_plan
 from coca.run.simulation import run_plan
@@ -50,6 +51,13 @@ def test_the_emulators_frame_gives_way_to_2lpt(config_values):
     assert names == ["COCA, gain 6 in the emulator's frame", *after]
     coarse = [method.describe(3) for method in methods(emulated, mesh=32)]
     assert coarse == ["COCA, gain 6 in the emulator's frame", after[1]]
+
+
+def test_long_steps_that_do_not_converge_are_warned_of(config_values):
+    nbody = config_values | {"method": "nbody"}
+    for count, warned in ((4, True), (LONG_STEPS - 1, True), (LONG_STEPS, False), ("auto", False)):
+        plan = make_plan(make_config(nbody | {"force_evaluations": count}))
+        assert any("long steps of N-body, wanted auto" in line for line in plan.warnings) == warned
 
 
 @pytest.mark.parametrize(
