@@ -68,8 +68,8 @@ def inverse_laplacian(block, first, kf, scale, assignment):
 
 @njit
 def _axis_factors(index, n):
-    """Of one axis, in units of the cell: wavenumber k, that of central differences of order 4, d,
-    and U^2 / (sum U^2)^2 of the window U of TSC, with all its aliases."""
+    """Factors of one axis, in units of the cell: wavenumber k, that of central differences of order
+    4, d, and U^2 / (sum U^2)^2 of the window U of TSC, with all its aliases."""
     k = 2.0 * np.pi / n * _signed(index, n)
     d = 0.0 if 2 * index == n else (8.0 * np.sin(k) - np.sin(2.0 * k)) / 6.0
     s2 = np.sin(0.5 * k) ** 2

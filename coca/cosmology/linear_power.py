@@ -88,7 +88,8 @@ def _camb(cosmology: Cosmology) -> LinearPower:
     check_source("camb", None)
     identity = f"{version('camb')} {cosmology}"
     path = user_cache() / f"camb-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
-    with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), np.load(path) as kept:
+    damage = OSError, ValueError, KeyError, EOFError, BadZipFile
+    with suppress(*damage), np.load(path, allow_pickle=False) as kept:
         return LinearPower(kept["k"], kept["P"])
     power = _from_camb(cosmology)
     with suppress(OSError):

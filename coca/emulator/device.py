@@ -15,7 +15,7 @@ from coca.errors import ConfigError
 from coca.parallel.machine import processor_flags
 
 FREE_SHARE = 0.8
-"""Of a GPU's free memory that a pass may take by its estimate."""
+"""Share of a GPU's free memory that a pass may take by its estimate."""
 DRIVERS = "libcuda.so.1", "nvcuda.dll"
 """NVIDIA's library, without which torch finds no GPU of theirs."""
 AMD_DRIVER = Path("/dev/kfd")
@@ -76,8 +76,8 @@ def _multiplies_bfloat16(device: str) -> bool:
 
 
 def bytes_per_particle(precision: str) -> int:
-    """Of the network's pass: features, activations and coefficients, and the scratch of its
-    products, as measured on a CPU."""
+    """Bytes per particle of the network's pass: features, activations and coefficients, and the
+    scratch of its products, as measured on a CPU."""
     return 240 if precision == "bfloat16" else 255
 
 

@@ -12,7 +12,7 @@ import torch
 from coca.cosmology.background import Cosmology
 from coca.emulator.architecture import Architecture
 from coca.emulator.features import features
-from coca.emulator.layers import Edges, fold, own_edges, unfold
+from coca.emulator.layers import GhostPlanes, fold, own_ghost_planes, unfold
 from coca.emulator.network import Slabs, UNet, Whole, style_of
 from coca.emulator.time_functions import TimeFunctions
 from coca.emulator.weights_file import TrainedRange, Weights, read_weights, write_weights
@@ -132,12 +132,15 @@ class Emulator:
         sigma = log_rms_density(domain, conditions.delta_k, 1.0)
         style = style_of(self.architecture.styles, Omega_m, sigma, domain.cell).to(device)
         with threads(domain.threads), torch.inference_mode():
-            fields, edges = fold(torch.from_numpy(inputs)[None].to(precision)), edges_of(domain)
+            fields, ghost_planes = (
+                fold(torch.from_numpy(inputs)[None].to(precision)),
+                ghost_planes_of(domain),
+            )
             del inputs
             if slabs == 1:
-                outputs = network.folded(fields.to(device), style, Whole(edges))
+                outputs = network.folded(fields.to(device), style, Whole(ghost_planes))
             else:
-                outputs = network.folded(fields, style, Slabs(slabs, device, edges))
+                outputs = network.folded(fields, style, Slabs(slabs, device, ghost_planes))
             outputs = unfold(outputs)[0].float().cpu().contiguous()
         C = outputs.numpy().reshape(len(self.functions), 3, -1)
         C *= self.output_scale[:, None, None]
@@ -155,12 +158,12 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def edges_of(domain: Domain) -> Edges:
-    """The edges of fields of which every rank has some planes."""
+def ghost_planes_of(domain: Domain) -> GhostPlanes:
+    """The ghost planes of fields of which every rank has some planes."""
     if domain.ranks.size == 1:
-        return own_edges
+        return own_ghost_planes
 
-    def edges(x: torch.Tensor, planes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def ghost_planes(x: torch.Tensor, planes: int) -> tuple[torch.Tensor, torch.Tensor]:
         if x.shape[2] > 2 * planes:  # the rest need not leave the device
             x = torch.cat((x[:, :, :planes], x[:, :, -planes:]), dim=2)
         by_planes = x[0].permute(1, 2, 3, 0).contiguous().cpu()
@@ -169,4 +172,4 @@ def edges_of(domain: Domain) -> Edges:
         before, after = (tensor.permute(3, 0, 1, 2)[None] for tensor in tensors)
         return before, after
 
-    return edges
+    return ghost_planes

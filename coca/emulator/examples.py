@@ -52,12 +52,14 @@ class Example(NamedTuple):
     number: int
     """Index among the planned simulations."""
     fields: np.ndarray
-    """Of the simulation itself, (N, CHANNELS + 3 J) uint16, the bits of bfloat16: features over
-    their rms, then coefficients of the time functions in Mpc/h, component by component; tiled."""
+    """Tile rows of the simulation itself, (N, CHANNELS + 3 J) uint16, the bits of bfloat16:
+    features over their rms, then coefficients of the time functions in Mpc/h, component by
+    component; tiled."""
     symmetry: Symmetry
 
     def features(self) -> Tensor:
-        """Of the image, folded: what the network takes, (1, 8 CHANNELS, n/2, n/2, n/2) bfloat16."""
+        """What the network takes, features of the image, folded: (1, 8 CHANNELS, n/2, n/2, n/2)
+        bfloat16."""
         n = round(len(self.fields) ** (1 / 3))
         out, symmetry = np.empty((*(n // 2,) * 3, 8, CHANNELS), np.uint16), self.symmetry
         axes, flips = np.array(symmetry.axes), symmetry.flips
@@ -117,7 +119,7 @@ class Examples:
         return Example(i, self._fields(i), symmetry or Symmetry())
 
     def ln_sigma(self, i: int) -> float:
-        """Of simulation `i`, see `coca.emulator.network.style_of`."""
+        """Styles of simulation `i`, see `coca.emulator.network.style_of`."""
         if i not in self._ln_sigma:
             delta_k = lpt.density_of_displacement(self.domain, self.simulations.load(i)[0])
             self._ln_sigma[i] = log_rms_density(self.domain, delta_k, 1.0)

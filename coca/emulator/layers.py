@@ -25,12 +25,12 @@ ROWS = 256
 """Least rows of a product: libraries sum over channels in another order where there are few, and
 what a rank or a slab finds should not depend on how much it has."""
 
-Edges = Callable[[Tensor, int], tuple[Tensor, Tensor]]
+GhostPlanes = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 """Gives as many planes before and after a field (B, C, X, Y, Z) in x."""
 
 
-def own_edges(x: Tensor, planes: int) -> tuple[Tensor, Tensor]:
-    """The edges of a field that holds the whole period."""
+def own_ghost_planes(x: Tensor, planes: int) -> tuple[Tensor, Tensor]:
+    """The ghost planes of a field that holds the whole period."""
     n = x.shape[2]
     if planes <= n:
         return x[:, :, n - planes :], x[:, :, :planes]
@@ -40,20 +40,20 @@ def own_edges(x: Tensor, planes: int) -> tuple[Tensor, Tensor]:
 
 def periodic_pad(
     x: Tensor,
-    edges: Edges | None = own_edges,
+    ghost_planes: GhostPlanes | None = own_ghost_planes,
     function: Callable[[Tensor, Tensor], object] | None = None,
 ) -> Tensor:
-    """One layer of periodic padding in y and z of (B, C, X, Y, Z), and in x where there are edges.
+    """One layer of periodic padding in y and z of (B, C, X, Y, Z), and in x with ghost planes.
 
     Parameters
     ----------
     x : tensor
-    edges : callable, optional
+    ghost_planes : callable, optional
     function : callable, optional
         Called with x and the inner part of the result, which it fills; by default with x.
     """
     b, c, nx, ny, nz = x.shape
-    more = 0 if edges is None else 1
+    more = 0 if ghost_planes is None else 1
     size = (b, c, nx + 2 * more, ny + 2, nz + 2)
     out = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=LAYOUT)
     inner = out[:, :, more : more + nx, 1:-1, 1:-1]
@@ -61,9 +61,9 @@ def periodic_pad(
         inner.copy_(x)
     else:
         function(x, inner)
-    if edges is not None:
+    if ghost_planes is not None:
         planes = out[:, :, :, 1:-1, 1:-1]
-        planes[:, :, :1], planes[:, :, -1:] = edges(inner, 1)
+        planes[:, :, :1], planes[:, :, -1:] = ghost_planes(inner, 1)
     for dim in (3, 4):  # the second takes the first's padding along
         n = x.shape[dim]
         out.select(dim, 0).copy_(out.select(dim, n))
@@ -115,7 +115,7 @@ class Pointwise(nn.Conv3d):
         self.bias: nn.Parameter  # there always is one
 
     def forward(self, *fields: Tensor) -> Tensor:
-        """Of fields that follow each other in the channels."""
+        """The layer's output, of fields that follow each other in the channels."""
         cells = [field.permute(0, 2, 3, 4, 1) for field in fields]
         rows = [_at_least(c.reshape(-1, c.shape[-1]), ROWS) for c in cells]
         kernels = self.weight.flatten(1).to(rows[0].dtype)
@@ -149,14 +149,16 @@ class Block(nn.Module):
         zero(self.conv1)
         zero(self.style)
 
-    def forward(self, x: Tensor, style: Tensor, edges: Edges | None = own_edges) -> Tensor:
+    def forward(
+        self, x: Tensor, style: Tensor, ghost_planes: GhostPlanes | None = own_ghost_planes
+    ) -> Tensor:
         """Both fields (B, channels, X, Y, Z); style (1, styles), the same for all. A field without
-        edges comes with `HALO` planes more at either end in x."""
+        ghost_planes comes with `HALO` planes more at either end in x."""
         scale, shift = self.style(style)[0].chunk(2)
         scale = 1 + scale
         weight = self.conv0.weight * scale[:, None, None, None, None]
         bias = self.conv0.bias * scale + shift
-        return _Residual.apply(x, weight, bias, self.conv1.weight, self.conv1.bias, edges)
+        return _Residual.apply(x, weight, bias, self.conv1.weight, self.conv1.bias, ghost_planes)
 
 
 class _Residual(torch.autograd.Function):
@@ -174,16 +176,16 @@ class _Residual(torch.autograd.Function):
         bias0: Tensor,
         weight1: Tensor,
         bias1: Tensor,
-        edges: Edges | None,
+        ghost_planes: GhostPlanes | None,
     ) -> Tensor:
         weight0, bias0, weight1, bias1 = (p.to(x.dtype) for p in (weight0, bias0, weight1, bias1))
-        padded0 = periodic_pad(x, edges)
+        padded0 = periodic_pad(x, ghost_planes)
         y0 = _convolve(padded0, weight0, bias0)
-        padded1 = periodic_pad(y0, edges, _silu)
+        padded1 = periodic_pad(y0, ghost_planes, _silu)
         ctx.save_for_backward(padded0, y0, padded1, weight0, weight1)
-        ctx.edges = edges
+        ctx.ghost_planes = ghost_planes
         y1 = _convolve(padded1, weight1, bias1)
-        return y1.add_(x[:, :, HALO:-HALO] if edges is None else x)
+        return y1.add_(x[:, :, HALO:-HALO] if ghost_planes is None else x)
 
     @staticmethod
     @once_differentiable
@@ -191,10 +193,10 @@ class _Residual(torch.autograd.Function):
         padded0, y0, padded1, weight0, weight1 = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=LAYOUT)
         of_kernel1 = _kernel_gradient(padded1, gradient, weight1)
-        of_y0 = _convolve_back(gradient, weight1, ctx.edges)
+        of_y0 = _convolve_back(gradient, weight1, ctx.ghost_planes)
         torch.ops.aten.silu_backward.grad_input(of_y0, y0, grad_input=of_y0)
         of_kernel0 = _kernel_gradient(padded0, of_y0, weight0)
-        of_x = _convolve_back(of_y0, weight0, ctx.edges).add_(gradient)
+        of_x = _convolve_back(of_y0, weight0, ctx.ghost_planes).add_(gradient)
         return of_x, *of_kernel0, *of_kernel1, None
 
 
@@ -211,12 +213,12 @@ def _silu(x: Tensor, out: Tensor) -> None:
     torch.ops.aten.silu.out(x, out=out)
 
 
-def _convolve_back(gradient: Tensor, weight: Tensor, edges: Edges) -> Tensor:
-    return _convolve(periodic_pad(gradient, edges), weight.transpose(0, 1).flip(2, 3, 4))
+def _convolve_back(gradient: Tensor, weight: Tensor, ghost_planes: GhostPlanes) -> Tensor:
+    return _convolve(periodic_pad(gradient, ghost_planes), weight.transpose(0, 1).flip(2, 3, 4))
 
 
 def _kernel_gradient(padded: Tensor, gradient: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Of the kernel and of the bias."""
+    """Gradients of the kernel and of the bias."""
     rows = gradient.permute(0, 2, 3, 4, 1).flatten(0, 3)
     return conv3d_weight(padded, weight.shape, gradient), rows.sum(0)
 

@@ -37,7 +37,7 @@ class Network:
     slabs: int
     """Pieces in which the network is done."""
     bytes_per_particle: int
-    """Of a pass in one piece."""
+    """Bytes per particle of a pass in one piece."""
 
     @property
     def kind(self) -> str:
@@ -52,7 +52,7 @@ class Network:
         return Emulator.of(self.weights)
 
     def frame(self, domain: Domain, cosmology: Cosmology, conditions: InitialConditions) -> Frame:
-        """See `coca.emulator.emulator.Emulator.frame`."""
+        """The frame of the emulator, see `coca.emulator.emulator.Emulator.frame`."""
         emulator = self.emulator
         import torch
 

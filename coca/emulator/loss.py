@@ -34,11 +34,11 @@ class Losses(NamedTuple):
     """Fractions of a variance that are left."""
 
     positions: float
-    """Of trajectories beyond 2LPT, mean over D."""
+    """Loss of trajectories beyond 2LPT, mean over D."""
     velocities: float
-    """Of dx/dD beyond 2LPT, mean over D."""
+    """Loss of dx/dD beyond 2LPT, mean over D."""
     density: float
-    """Of the density contrast."""
+    """Loss of the density contrast."""
 
     def __str__(self) -> str:
         return " ".join(f"{value:.4f}" for value in self)
@@ -152,7 +152,8 @@ class Loss:
         return positions, velocities, slopes.view(errors.shape)
 
     def variances(self, example: Example) -> tuple[float, float]:
-        """Of positions and velocities beyond 2LPT of a simulation, three components together."""
+        """Losses of positions and velocities beyond 2LPT of a simulation, three components
+        together."""
         if example.number not in self._variances:
             targets = np.ascontiguousarray(example.fields[:, CHANNELS:].T)
             rows = torch.from_numpy(targets).view(torch.bfloat16).float()

@@ -19,10 +19,10 @@ from coca.emulator.architecture import HALO, Architecture
 from coca.emulator.layers import (
     LAYOUT,
     Block,
-    Edges,
+    GhostPlanes,
     Pointwise,
     fold,
-    own_edges,
+    own_ghost_planes,
     unfold,
     zero,
 )
@@ -33,16 +33,16 @@ class Whole:
 
     Parameters
     ----------
-    edges : callable
-        See `Edges`; other than `own_edges` where a field is only a part of the period.
+    ghost_planes : callable
+        See `GhostPlanes`; other than `own_ghost_planes` where a field is only a part of the period.
     """
 
-    def __init__(self, edges: Edges = own_edges):
-        self.edges = edges
+    def __init__(self, ghost_planes: GhostPlanes = own_ghost_planes):
+        self.ghost_planes = ghost_planes
 
     def __call__(self, operation: Callable, *fields: Tensor, halo: int = 0) -> Tensor:
-        """See the class; an operation with a halo takes `edges`."""
-        return operation(*fields, edges=self.edges) if halo else operation(*fields)
+        """Apply an operation to fields; one with a halo takes `ghost_planes`."""
+        return operation(*fields, ghost_planes=self.ghost_planes) if halo else operation(*fields)
 
 
 class Slabs:
@@ -55,19 +55,23 @@ class Slabs:
     count : int
         Number of slabs; divides the planes of every field.
     device : torch.device
-    edges : callable
+    ghost_planes : callable
         As for `Whole`.
     """
 
-    def __init__(self, count: int, device: torch.device, edges: Edges = own_edges):
-        self.count, self.device, self.edges = count, device, edges
+    def __init__(
+        self, count: int, device: torch.device, ghost_planes: GhostPlanes = own_ghost_planes
+    ):
+        self.count, self.device, self.ghost_planes = count, device, ghost_planes
 
     def __call__(self, operation: Callable, *fields: Tensor, halo: int = 0) -> Tensor:
-        """See the class; `halo` planes are given at either end to an operation that takes
-        `edges`."""
-        operation = partial(operation, edges=None) if halo else operation
+        """Apply an operation slab by slab; `halo` planes are given at either end to one that takes
+        `ghost_planes`."""
+        operation = partial(operation, ghost_planes=None) if halo else operation
         out, where = torch.empty(0), fields[0].device
-        ends = [self.edges(field, halo) if halo else (field[:, :, :0],) * 2 for field in fields]
+        ends = [
+            self.ghost_planes(field, halo) if halo else (field[:, :, :0],) * 2 for field in fields
+        ]
         for number in range(self.count):
             part = operation(
                 *(self._slab(x, e, number, halo) for x, e in zip(fields, ends, strict=True))
@@ -106,7 +110,7 @@ class UNet(nn.Module):
         zero(self.head)
 
     def forward(self, features: Tensor, style: Tensor, apply: Callable | None = None) -> Tensor:
-        """See the class; `apply` is a `Whole`, the default, or `Slabs`."""
+        """The network's output; `apply` is a `Whole`, the default, or `Slabs`."""
         return unfold(self.folded(fold(features), style, apply))
 
     def folded(self, features: Tensor, style: Tensor, apply: Callable | None = None) -> Tensor:

@@ -36,7 +36,7 @@ VALIDATION_K = 1.0
 
 
 class Validation(NamedTuple):
-    """Of the averaged weights on simulations that are held out; means over them."""
+    """What the averaged weights reach on simulations that are held out; means over them."""
 
     losses: Losses
     """With the density at D = 1."""

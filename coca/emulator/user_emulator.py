@@ -47,7 +47,7 @@ class OwnEmulator:
 
     @classmethod
     def from_snapshots(cls, displacements: Mapping[float, np.ndarray]) -> OwnEmulator:
-        """Of displacements (3, N) in Mpc/h by growth factor, such as those of another run."""
+        """An emulator of displacements (3, N) in Mpc/h by growth factor, such as another run's."""
         return cls(lambda D: displacements[D], sorted(displacements))
 
     def frame(self, cosmology: Cosmology, conditions: InitialConditions) -> Frame:

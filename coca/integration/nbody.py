@@ -52,7 +52,7 @@ class Work:
     long_steps: int = 0
     ticks: int = 0
     kicks: int = 0
-    """Of single particles, by pairs."""
+    """Kicks of single particles, by pairs."""
 
 
 class NBody:

@@ -99,22 +99,23 @@ class Panels:
 
     @property
     def side(self) -> float:
-        """Of a panel."""
+        """Side of a panel, inches."""
         room = WIDTH - PANELS_LEFT - PANELS_APART * (self.columns - 1) - BAR * self.bars
         return room / self.columns
 
     @property
     def pitch(self) -> float:
-        """From row to row; where the last is not full there are labels in between."""
+        """Distance from row to row; where the last is not full there are labels in between."""
         return self.side + TITLE + (LABELS if self.count % self.columns else EDGE)
 
     @property
     def height(self) -> float:
-        """Of the figure."""
+        """Height of the figure, inches."""
         return TITLE + self.pitch * (self.rows - 1) + self.side + LABELS
 
     def corner(self, number: int) -> tuple[float, float]:
-        """From the left and the top of the figure to a panel, or to where one would be."""
+        """Distances from the left and the top of the figure to a panel, or to where one would
+        be."""
         row, column = divmod(number, self.columns)
         left = PANELS_LEFT + (self.side + PANELS_APART) * column
         return left, TITLE + self.pitch * row
