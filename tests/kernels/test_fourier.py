@@ -49,6 +49,27 @@ def test_inverse_laplacian(modes, order):
     np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-6)
 
 
+def test_cloud_inverse_laplacian(modes):
+    """With the sum over aliases as it is defined, and a cloud whose transform is a Gaussian."""
+    theta = wavevectors() * 2 * np.pi / (KF * M)  # k cell
+    d = (8 * np.sin(theta) - np.sin(2 * theta)) / 6
+    d[np.isclose(np.abs(theta), np.pi)] = 0
+    aliases = [np.sinc(theta / (2 * np.pi) + alias) ** 6 for alias in range(-40, 41)]
+    window = np.prod(aliases[40] / np.sum(aliases, axis=0) ** 2, axis=0)
+    k2, d2 = np.sum(theta**2, axis=0), np.sum(d**2, axis=0)
+    k2[0, 0, 0] = np.inf
+    d2[d2 == 0] = np.inf
+    cell = 2 * np.pi / (KF * M)
+    factor = np.sum(d * theta, axis=0) / (k2 * d2) * window * cell**2
+    expected = -0.7 * modes * factor * np.exp(-0.1 * np.sum(theta**2, axis=0))
+    step = 0.003
+    table = np.exp(-0.1 * step * np.arange(12000)).astype(np.float32)
+    options = {"scale": 0.7, "cloud": table, "step": step}
+    found = multiplied(modes, kernels.fourier.cloud_inverse_laplacian, **options)
+    # float32 round-off of the table's steps, and of its linear interpolation
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_gradient(modes, axis):
     expected = 0.3j * gradient_wavevectors()[axis] * modes
