@@ -200,9 +200,9 @@ class SlabParticles:
     ):
         self._domain, self._exchange = domain, exchange
         self._own, self._alone = x.shape[1], domain.ranks.size == 1
-        self._staying = exchange.staying(self._own)
         self._expected: np.ndarray | None = None
         if not self._alone:
+            self._staying = exchange.staying(self._own)
             x = np.concatenate([x[:, self._staying], exchange.received], axis=1)
             self._sent, self._counts = _wanted_elsewhere(domain, x[0], reach)
         self._here = x.shape[1]

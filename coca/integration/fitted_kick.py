@@ -118,7 +118,6 @@ class FittedKick(FrameKick):
         substep_threshold: float | None,
     ):
         super().__init__(domain, cosmology, frame)
-        self._steps = steps
         self._matrices: dict[Step, np.ndarray] = {}
         self._sub_steps = SubStepper(domain, cosmology, frame, steps, substep_threshold)
         self.changes = substeps.no_substeps()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from coca.cosmology.background import Cosmology
-from coca.frames import rest_frame
+from coca.frames import Frame, rest_frame
 from coca.gravity.p3m import P3M
 from coca.initial_conditions.linear_fields import InitialConditions
 from coca.integration import schemes
@@ -15,7 +15,7 @@ from coca.integration.integrate import Force, initial_state, integrate
 from coca.integration.kicks import VelocityKick
 from coca.integration.nbody import NBody, long_steps
 from coca.parallel.domain import Domain
-from coca.particles import Snapshot
+from coca.particles import Snapshot, State
 
 
 def bullfrog_run(
@@ -28,8 +28,7 @@ def bullfrog_run(
     outputs: Sequence[float] | np.ndarray,
 ) -> Iterator[Snapshot]:
     """Snapshots at the growth factors `outputs` of BullFrog with steps uniform in D to the last."""
-    rest = rest_frame(domain.own_particles)
-    state = initial_state(conditions.lpt_frame(cosmology), rest, D_start)
+    rest, state = _at_rest(domain, cosmology, conditions, D_start)
     plan = schemes.bullfrog(cosmology, np.linspace(D_start, outputs[-1], steps + 1))
     return integrate(domain, rest, force, VelocityKick(), plan, state, list(outputs))
 
@@ -43,7 +42,14 @@ def nbody_run(
     outputs: Sequence[float] | np.ndarray,
 ) -> Iterator[Snapshot]:
     """Snapshots at the growth factors `outputs` of N-body, which converges by itself."""
-    rest = rest_frame(domain.own_particles)
-    state = initial_state(conditions.lpt_frame(cosmology), rest, D_start)
+    _, state = _at_rest(domain, cosmology, conditions, D_start)
     steps = long_steps(cosmology, D_start, [float(D) for D in outputs])
     return NBody(domain, cosmology, force).follow(steps, state, list(outputs))
+
+
+def _at_rest(
+    domain: Domain, cosmology: Cosmology, conditions: InitialConditions, D_start: float
+) -> tuple[Frame, State]:
+    """The frame at rest, and particles in it that leave on 2LPT trajectories."""
+    rest = rest_frame(domain.own_particles)
+    return rest, initial_state(conditions.lpt_frame(cosmology), rest, D_start)

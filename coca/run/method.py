@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from coca.configuration.run import FRAMES, Config, ReferenceConfig
+from coca.configuration.run import FRAMES, Config
 from coca.cosmology.background import Cosmology
 from coca.errors import ConfigError
 from coca.frames import Frame
@@ -48,6 +48,12 @@ LABELS = {
     "pm": "PM",
     "nbody": "N-body",
 }
+SCHEMES: dict[str, Scheme] = {
+    "bullfrog": schemes.bullfrog,
+    "fastpm": schemes.fastpm,
+    "nbody": schemes.fastpm,
+}
+"""Schemes of methods; the others integrate a residual."""
 WHERE = {
     "emulator": "in the emulator's frame",
     "lpt": "in the frame of 2LPT",
@@ -65,7 +71,6 @@ class Method:
 
     name: str
     """As `method` of the configuration."""
-    scheme: Scheme = schemes.residual
     table: FittedSteps | None = None
     """Fitted steps for the numbers of evaluations that it knows."""
     gain: float = 0.0
@@ -77,6 +82,11 @@ class Method:
     def frame(self) -> str:
         """The frame of reference: emulator, lpt or rest."""
         return FRAMES.get(self.name, "rest")
+
+    @property
+    def scheme(self) -> Scheme:
+        """How its steps are weighed."""
+        return SCHEMES.get(self.name, schemes.residual)
 
     @property
     def label(self) -> str:
@@ -191,11 +201,6 @@ BULLFROG_REFERENCE = 64
 """Steps of a BullFrog reference, where nothing else is said."""
 
 
-def reference_method(options: ReferenceConfig) -> Method:
-    """The method of a reference run."""
-    return Method(options.method, schemes.fastpm if options.method == "nbody" else schemes.bullfrog)
-
-
 def choose_methods(config: Config, own_frame: bool = False) -> tuple[tuple[Method, ...], list[str]]:
     """What to try, in this order, the next where a force rejects the frame; and warnings.
 
@@ -209,12 +214,8 @@ def choose_methods(config: Config, own_frame: bool = False) -> tuple[tuple[Metho
         The method's table does not serve the configuration.
     """
     match config.method:
-        case "bullfrog":
-            return (Method("bullfrog", schemes.bullfrog),), []
-        case "fastpm":
-            return (Method("fastpm", schemes.fastpm),), []
         case "nbody":
-            return (Method("nbody", schemes.fastpm),), _nbody_remarks(config)
+            return (Method("nbody"),), _nbody_remarks(config)
         case "fitted":
             return (_fitted(config, config.table or fitted_table.shipped("lpt")), COLA), []
         case "coca":
@@ -242,7 +243,7 @@ def _coca(config: Config, own_frame: bool) -> tuple[tuple[Method, ...], list[str
     """COCA, with what it gives way to; errors as in `choose_methods`."""
     lpt_table = FittedSteps.load(fitted_table.shipped("lpt"))
     table, remarks = _emulator_table(config, own_frame)
-    coca = Method("coca", schemes.residual, table, GAIN, lpt_table)
+    coca = Method("coca", table, GAIN, lpt_table)
     if _obstacle(config, lpt_table) is not None:
         return (coca, COLA), remarks
     return (coca, Method("fitted", table=lpt_table), COLA), remarks

@@ -27,7 +27,7 @@ from coca.integration.schemes import Step
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
 from coca.run.checkpoint import Checkpoints, Evolution, NoCheckpoints
-from coca.run.method import P3M_MESH, FrameRejected, Method, reference_method
+from coca.run.method import P3M_MESH, FrameRejected, Method
 from coca.run.plan import Plan
 from coca.run.progress import Clock, Progress
 
@@ -350,7 +350,7 @@ def run_reference(
     problem: Problem, options: ReferenceConfig, kept: Sequence[Snapshot]
 ) -> list[Snapshot]:
     """The reference that the configuration asks for; `kept` are the run's snapshots."""
-    method, cosmology = reference_method(options), problem.cosmology
+    method, cosmology = Method(options.method), problem.cosmology
     problem.progress.say(f"reference run ({method.describe()})")
     rest = rest_frame(problem.domain.own_particles)
     count = options.force_evaluations or method.first_try(np.inf, lambda: 0.0)
