@@ -55,23 +55,28 @@ def fit_table(config: FitConfig) -> None:
 
 
 def fit_memory(config: FitConfig) -> int:
-    """Bytes that all simulations keep: states in time, the frame, and each run's particles and
-    modes."""
-    states = 24 * (config.times + 1) + (84 if config.frame == "emulator" else 24)
+    """Bytes that all simulations keep: the start, the frame, and each run's particles and modes;
+    what happens in between stays on disk."""
+    states = 24 + (84 if config.frame == "emulator" else 24)
     runs = (12 * 4 + 8 * 4 + 3) * len(config.growth_factors)
-    return config.simulations * config.particles**3 * (states + runs)
+    return (config.simulations + config.held_out) * config.particles**3 * (states + runs)
 
 
 def _table_before(config: FitConfig) -> FittedSteps | None:
     """The table that `counts` are to go into, if there are any."""
-    if not config.counts:
+    if not (config.counts and config.table.exists()):
         return None
     table = FittedSteps.load(config.table)
-    found, wanted = (table.frame, table.fitted), (config.frame, FittedRange.of(config))
+    found, wanted = (
+        f"frame {frame}, truth {truth}, {fitted}"
+        for frame, truth, fitted in (
+            (table.frame, table.truth, table.fitted),
+            (config.frame, config.truth, FittedRange.of(config)),
+        )
+    )
     if found != wanted:
         raise ConfigError(
-            f"table: found {config.table} of frame {found[0]}, {found[1]}, wanted frame "
-            f"{wanted[0]}, {wanted[1]}, for counts to go into it"
+            f"table: found {config.table} of {found}, wanted {wanted}, for counts to go into it"
         )
     return table
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -32,6 +33,8 @@ class FitConfig(Section):
     emulator: EmulatorConfig = EmulatorConfig()
     simulations: Integer = Field(ge=2)
     """Realisations, on a Latin hypercube of cosmologies and spacings."""
+    held_out: Integer = Field(8, ge=0)
+    """Further realisations, of another Latin hypercube, on which what was fitted is measured."""
     cosmology: CosmologyRange
     spacing: Range
     """Range of the particle spacing in Mpc/h; drawn uniformly in the logarithm."""
@@ -39,15 +42,21 @@ class FitConfig(Section):
     redshift: Number = Field(19.0, gt=0, le=1000)
     growth_factors: tuple[Number, ...] = (1.0, 0.7, 0.45)
     """Growth factors at which runs end."""
-    reference_steps: Integer = Field(96, ge=32)
-    """BullFrog steps of the simulations, uniform in D."""
-    times: Integer = Field(32, ge=8)
-    """Growth factors at which they are kept."""
+    truth: Literal["nbody", "bullfrog"] = "nbody"
+    """What runs are to end as. nbody: true in haloes. bullfrog: what the mesh's force converges
+    to."""
+    truth_steps: Integer = Field(48, ge=32)
+    """Long steps of nbody, or steps of bullfrog, uniform in D."""
+    times: Integer = Field(16, ge=8)
+    """Growth factors, uniform in (0, 1], at which simulations are kept, beside those at which runs
+    end."""
+    simulations_directory: FilePath = Path("runs/simulations")
+    """Where the simulations are kept; those that are there already are not made again."""
     force_evaluations: Integer = Field(12, ge=1, le=64)
     """Largest number of steps to fit; all from 1."""
     counts: tuple[Integer, ...] = ()
-    """Numbers of steps to fit; all others stay as they are in the table, which has to be there, of
-    the same frame and ranges. Empty for all of them and a new table."""
+    """Numbers of steps to fit; all others stay as they are in the table, if it is there, of the
+    same frame, truth and ranges. Empty for all of them and a new table."""
     boundaries: dict[Integer, tuple[Number, ...]] = Field(default_factory=dict)
     """Inner boundaries of steps for some numbers of them, rising from 0 at the start to 1 at the
     end in D; for others see `coca.step_fitting.fit.boundary_fractions`."""

@@ -21,7 +21,7 @@ from coca.integration.schemes import Step, step_boundaries
 if TYPE_CHECKING:
     from coca.configuration.fitting import FitConfig
 
-FORMAT = "coca-steps-5"
+FORMAT = "coca-steps-6"
 DENSITIES = np.array(
     [0.3, 0.5, 0.75, 1, 1.5, 2.5, 4, 7, 12, 20, 35, 70, 150], np.float32
 )  # fmt: skip
@@ -171,6 +171,8 @@ class FittedSteps:
 
     frame: str
     """The frame whose residuals were fitted: lpt or emulator."""
+    truth: str
+    """What runs are to end as: nbody or bullfrog, see `coca.configuration.fitting.FitConfig`."""
     fitted: FittedRange
     by_count: dict[int, FittedCount]
 
@@ -200,6 +202,7 @@ class FittedSteps:
         metadata = {
             "format": FORMAT,
             "frame": self.frame,
+            "truth": self.truth,
             "fitted": json.dumps(asdict(self.fitted)),
         }
         write_tensors(path, save_file, tensors, metadata)
@@ -220,7 +223,7 @@ class FittedSteps:
                 raise FileError(f"table: {path}: found format {found}, wanted {FORMAT}")
             ranges = dict(json.loads(metadata["fitted"]))
             fitted = FittedRange(**{name: tuple(pair) for name, pair in ranges.items()})
-            return cls(metadata["frame"], fitted, _by_count(tensors))
+            return cls(metadata["frame"], metadata["truth"], fitted, _by_count(tensors))
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise FileError(f"table: cannot use {path}: {reason}") from None

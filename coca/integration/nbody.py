@@ -39,6 +39,8 @@ EARLIEST = 0.2
 """Most that a long step takes of D."""
 ETA = 0.18
 """Phase, in radians, that a particle's own step may take on its fastest orbit."""
+COARSEST = 0.72
+"""Largest such phase, however few the long steps: beyond it orbits are not followed."""
 DEPTH = 8
 """Rungs of a particle's own steps."""
 MARGIN = 1.5
@@ -180,6 +182,11 @@ class NBody:
             slab.follow()
             kernels.rungs.choose_active(rungs, slab.targets, tick, DEPTH, active)
             self.force.short_range(slab, active, short)
+
+
+def phase_of(number: int) -> float:
+    """Phase of particles' own steps with as many long steps: both fall as one."""
+    return min(ETA * LONG_STEPS / number, COARSEST)
 
 
 def long_steps(

@@ -13,7 +13,7 @@ from coca.initial_conditions.linear_fields import InitialConditions
 from coca.integration import schemes
 from coca.integration.integrate import Force, initial_state, integrate
 from coca.integration.kicks import VelocityKick
-from coca.integration.nbody import NBody, long_steps
+from coca.integration.nbody import LONG_STEPS, NBody, long_steps, phase_of
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot, State
 
@@ -40,11 +40,13 @@ def nbody_run(
     force: P3M,
     D_start: float,
     outputs: Sequence[float] | np.ndarray,
+    number: int = LONG_STEPS,
 ) -> Iterator[Snapshot]:
-    """Snapshots at the growth factors `outputs` of N-body, which converges by itself."""
+    """Snapshots at the growth factors `outputs` of N-body with `number` long steps to today."""
     _, state = _at_rest(domain, cosmology, conditions, D_start)
-    steps = long_steps(cosmology, D_start, [float(D) for D in outputs])
-    return NBody(domain, cosmology, force).follow(steps, state, list(outputs))
+    steps = long_steps(cosmology, D_start, [float(D) for D in outputs], number)
+    run = NBody(domain, cosmology, force, phase_of(number))
+    return run.follow(steps, state, list(outputs))
 
 
 def _at_rest(

@@ -20,7 +20,7 @@ from coca.integration.fitted_kick import FittedKick
 from coca.integration.fitted_table import FittedCount, FittedSteps
 from coca.integration.integrate import Force, Integrator, KickIntegrator
 from coca.integration.kicks import Kick, ResidualKick, VelocityKick
-from coca.integration.nbody import LONG_STEPS, NBody, long_steps
+from coca.integration.nbody import LONG_STEPS, NBody, long_steps, phase_of
 from coca.integration.schemes import Scheme, Step
 from coca.parallel.domain import Domain
 
@@ -138,15 +138,16 @@ class Method:
         cosmology: Cosmology,
         frame: Frame,
         force: ParticleMesh | P3M,
+        count: int,
         steps: list[Step],
         log_rms_density: Callable[[], float],
         timed: Callable[[Force], Force] = lambda force: force,
     ) -> Integrator:
-        """What takes particles through the steps; arguments as for `rule`, with the force, and what
-        measures the time it takes."""
+        """What takes particles through the steps of `count` force evaluations; arguments as for
+        `rule`, with the force, and what measures the time it takes."""
         if self.name == "nbody":
             assert isinstance(force, P3M)
-            return NBody(domain, cosmology, force)
+            return NBody(domain, cosmology, force, phase_of(count))
         rule = self.rule(domain, cosmology, frame, steps, log_rms_density)
         return KickIntegrator(domain, frame, timed(force), rule)
 

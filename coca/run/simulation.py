@@ -257,6 +257,7 @@ def follow_steps(problem: Problem, method: Method, frame: Frame, count: int) -> 
             cosmology,
             frame,
             problem.force,
+            count,
             steps,
             lambda: problem.log_rms_density,
             partial(problem.clock.timed, "force"),
@@ -356,7 +357,7 @@ def run_reference(
     count = options.force_evaluations or method.first_try(np.inf, lambda: 0.0)
     steps = method.steps(cosmology, problem.D_start, problem.outputs, count)
     integrator = method.integrator(
-        problem.domain, cosmology, rest, problem.reference_force, steps, lambda: 0.0
+        problem.domain, cosmology, rest, problem.reference_force, count, steps, lambda: 0.0
     )
     return evolve(problem, rest, integrator, steps, np.full(len(steps), np.inf), kept)[0]
 

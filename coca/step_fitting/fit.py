@@ -1,5 +1,5 @@
 """Fit of the steps of `coca.integration.fitted_kick` on simulations: least squares, but for the
-last step's row for e, which `coca.step_fitting.density` fits to the density."""
+last step, whose matrices `coca.step_fitting.read_out` fits to what is measured in the run."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import torch
 from coca.configuration.fitting import SUB_STEPPED, FitConfig
 from coca.integration import schemes
 from coca.integration.fitted_table import FittedCount, FittedRange, FittedSteps, hats
-from coca.step_fitting.density import fit_density
+from coca.step_fitting.held_out import describe
 from coca.step_fitting.least_squares import least_squares
+from coca.step_fitting.read_out import fit_read_out
 from coca.step_fitting.runs import FitRun, FrameOf, Report, make_runs
 
 
@@ -40,12 +41,15 @@ def fit(
     nodes = np.linspace(min(values), max(values), config.nodes)
     for run in runs:
         run.weights = hats(nodes, run.log_rms_density).astype(np.float32)
+    held_out = make_runs(config, threads, frame_of, report, held_out=True)
     by_count = dict(before.by_count) if before else {}
     for count in config.counts or range(1, config.force_evaluations + 1):
         by_count[count] = fit_count(runs, nodes, count, config)
         left = np.mean([run.error(run.D_end) for run in runs])
         report(f"{count} force evaluations: rms error {left:.3f} Mpc/h")
-    return FittedSteps(config.frame, FittedRange.of(config), by_count)
+        if held_out:
+            report("held out:\n" + describe(held_out, by_count[count]))
+    return FittedSteps(config.frame, config.truth, FittedRange.of(config), by_count)
 
 
 def threshold_of(count: int, config: FitConfig) -> float | None:
@@ -101,7 +105,7 @@ def fit_step(runs: list[FitRun], number: int, config: FitConfig) -> np.ndarray:
     moments = [run.moments(run.steps[number]) for run in runs]
     matrices = least_squares(moments, [run.weights for run in runs])
     last = number == len(runs[0].steps) - 1
-    return fit_density(runs, moments, matrices, config) if last else matrices
+    return fit_read_out(runs, moments, matrices, config) if last else matrices
 
 
 def largest_residuals(runs: list[FitRun]) -> np.ndarray:

@@ -2,56 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from coca import kernels
 from coca.configuration.fitting import FitConfig
+from coca.configuration.run import SPACINGS_A_SOFTENING
 from coca.cosmology.background import Cosmology, scale_factor
 from coca.cosmology.latin_hypercube import latin_hypercube
 from coca.cosmology.linear_power import linear_power
 from coca.frames import Frame
+from coca.gravity.p3m import P3M
 from coca.gravity.particle_mesh import Acceleration, ParticleMesh
 from coca.initial_conditions import linear_fields
 from coca.integration import schemes
 from coca.integration.fitted_kick import FittedKick, log_rms_density
 from coca.integration.fitted_table import CLASSES, DENSITIES, DENSITIES_BEFORE
 from coca.integration.integrate import initial_state, kick, measure
+from coca.integration.kept_runs import KeptRuns
 from coca.integration.kicks import Evaluation
-from coca.integration.reference import bullfrog_run
+from coca.integration.reference import bullfrog_run, nbody_run
 from coca.integration.schemes import Step
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot, State, hermite
 from coca.statistics.spectra import density_modes
+from coca.step_fitting.true_haloes import TrueHaloes, find_haloes
 
 FrameOf = Callable[["ReferenceRun"], Frame]
 Report = Callable[[str], None]
 
 
 class ReferenceRun:
-    """A converged simulation, known at any growth factor by Hermite interpolation."""
+    """A converged simulation, known at any growth factor by Hermite interpolation.
+
+    Parameters
+    ----------
+    domain : Domain
+    cosmology : Cosmology
+    seed : int
+    config : FitConfig
+    kept : KeptRuns
+        Where its snapshots are, or come to be.
+    """
 
     def __init__(
-        self,
-        domain: Domain,
-        force: ParticleMesh,
-        cosmology: Cosmology,
-        seed: int,
-        config: FitConfig,
+        self, domain: Domain, cosmology: Cosmology, seed: int, config: FitConfig, kept: KeptRuns
     ):
-        self.domain, self.cosmology, self.force = domain, cosmology, force
+        self.domain, self.cosmology, self.seed, self.config = domain, cosmology, seed, config
+        self.force = ParticleMesh(domain, 2 * domain.n_side)
+        """That of runs of few steps."""
         power = linear_power(cosmology, "eisenstein_hu")
         self.conditions = linear_fields.from_seed(domain, power, seed)
         self.D_start = float(cosmology.D1(scale_factor(config.redshift)))
         lpt, D_start = self.conditions.lpt_frame(cosmology), self.D_start
         start = Snapshot(D_start, lpt.displacement(D_start), lpt.velocity(D_start))
-        times = np.linspace(D_start, 1.0, config.times + 1)[1:]
-        steps = config.reference_steps
-        run = bullfrog_run(domain, cosmology, self.conditions, force, D_start, steps, times)
+        times = np.union1d(np.arange(1, config.times + 1) / config.times, config.growth_factors)
+        times = times[times > 1.5 * D_start]
+        run = kept.get(self._identity(), times.tolist(), domain.particles, lambda: self._run(times))
         self.states = [State(s.disp, s.vel, s.D, s.D) for s in (start, *run)]
+
+    def _identity(self) -> dict:
+        """All that defines the simulation but its outputs."""
+        config, domain, cosmology = self.config, self.domain, self.cosmology
+        return {
+            "method": config.truth,
+            "steps": config.truth_steps,
+            "cosmology": asdict(cosmology),
+            "redshift": config.redshift,
+            "seed": self.seed,
+            "box_size": domain.box_size,
+            "particles": domain.n_side,
+        }
+
+    def _run(self, times: np.ndarray) -> Iterator[Snapshot]:
+        """The simulation's snapshots."""
+        domain, steps = self.domain, self.config.truth_steps
+        of = domain, self.cosmology, self.conditions
+        if self.config.truth == "bullfrog":
+            return bullfrog_run(*of, self.force, self.D_start, steps, times)
+        force = P3M(domain, 2 * domain.n_side, domain.cell / SPACINGS_A_SOFTENING)
+        return nbody_run(*of, force, self.D_start, times, steps)
 
     def at(self, D: float) -> tuple[np.ndarray, np.ndarray]:
         """Displacements and velocities."""
@@ -145,6 +178,13 @@ class FitRun:
         x = domain.add_lattice(self.truth.at(self.D_end)[0])
         return density_modes(domain, x, 2 * domain.n_side)
 
+    @cached_property
+    def true_haloes(self) -> TrueHaloes | None:
+        """The haloes that the run should end with."""
+        domain = self.truth.domain
+        disp, vel = self.truth.at(self.D_end)
+        return find_haloes(domain, domain.add_lattice(disp), vel)
+
     def error(self, D: float) -> float:
         """Rms error per component of the residual displacement, Mpc/h."""
         return float(np.std((self.state.e - self.target(D)[0]).astype(np.float64)))
@@ -168,19 +208,31 @@ def _classes(delta: np.ndarray, boundaries: np.ndarray) -> np.ndarray:
     return found
 
 
-def make_runs(config: FitConfig, threads: int, frame_of: FrameOf, report: Report) -> list[FitRun]:
-    """The simulations of a fit, each with a run to every growth factor at which it is to end."""
+def simulations(
+    config: FitConfig, threads: int, report: Report, held_out: bool = False
+) -> Iterator[ReferenceRun]:
+    """The simulations of a fit, or those held out from it, made where they are missing."""
+    count, shift = (config.held_out, config.simulations) if held_out else (config.simulations, 0)
+    if not count:
+        return
     ranges = {**config.cosmology.model_dump(), "spacing": np.log(config.spacing)}
+    kept = KeptRuns(config.simulations_directory)
+    for i, point in enumerate(latin_hypercube(ranges, count, config.seed + int(held_out))):
+        spacing = np.exp(point.pop("spacing"))
+        domain = Domain(config.particles * spacing, config.particles, threads)
+        yield ReferenceRun(domain, Cosmology(**point), config.seed + shift + i, config, kept)
+        report(f"simulation {i + 1} of {count}{', held out' if held_out else ''}")
+
+
+def make_runs(
+    config: FitConfig, threads: int, frame_of: FrameOf, report: Report, held_out: bool = False
+) -> list[FitRun]:
+    """Runs beside the simulations of a fit, or those held out from it, to every growth factor at
+    which they are to end."""
     runs = []
-    for i, point in enumerate(latin_hypercube(ranges, config.simulations, config.seed)):
-        log_spacing = point.pop("spacing")
-        cosmology = Cosmology(**point)
-        domain = Domain(config.particles * np.exp(log_spacing), config.particles, threads)
-        force = ParticleMesh(domain, 2 * config.particles)
-        truth = ReferenceRun(domain, force, cosmology, config.seed + i, config)
+    for truth in simulations(config, threads, report, held_out):
         frame = frame_of(truth)
         for D_end in config.growth_factors:
-            value = log_rms_density(domain, truth.conditions.delta_k, D_end)
+            value = log_rms_density(truth.domain, truth.conditions.delta_k, D_end)
             runs.append(FitRun(truth, frame, D_end, value))
-        report(f"simulation {i + 1} of {config.simulations}")
     return runs

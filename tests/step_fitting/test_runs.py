@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from coca import kernels
@@ -7,36 +8,45 @@ from coca.configuration.loading import load_config
 from coca.integration.fitted_kick import FittedKick
 from coca.integration.fitted_table import CLASSES, hats
 from coca.integration.integrate import initial_state, integrate
-from coca.step_fitting.density import last_displacement
 from coca.step_fitting.fit import fit_count
+from coca.step_fitting.read_out import read_residual
 from coca.step_fitting.runs import make_runs
 
 FEATURES, TARGETS = kernels.constants.FEATURES, kernels.constants.TARGETS
 
 
-def test_the_density_is_fitted_to_particles_that_move_as_in_a_run():
-    small = ["particles=16", "simulations=2", "growth_factors=[1.0]", "nodes=2", "batch=2"]
-    config = load_config("configs/fit.yaml", [*small, "reference_steps=32", "times=8"], FitConfig)
+@pytest.fixture
+def small(tmp_path):
+    return [
+        "particles=16", "simulations=2", "growth_factors=[1.0]", "nodes=2", "batch=2",
+        "truth=bullfrog", "truth_steps=32", f"simulations_directory={tmp_path}", "times=8",
+    ]  # fmt: skip
+
+
+def test_the_read_out_is_fitted_to_particles_that_move_as_in_a_run(small):
+    config = load_config("configs/fit.yaml", small, FitConfig)
     run, _ = make_runs(config, 1, frame_of_lpt, lambda line: None)
     run.weights = np.array([0.4, 0.6], np.float32)
     matrices = 0.1 * np.random.default_rng(11).normal(size=(2, *CLASSES, TARGETS, FEATURES))
     matrices = matrices.astype(np.float32)
-    run.start(np.array([0.0, 0.6, 1.0]))
+    run.start(np.array([0.0, 0.6, 1.0]), 0.25)
     run.measure(run.steps[0])
     run.advance(run.steps[0], matrices)
     run.measure(run.steps[1])
-    rows = torch.from_numpy(np.ascontiguousarray(matrices[..., 0, :]))
-    wanted = last_displacement(run, rows).numpy()
+    assert len(run.rule.changes.indices) > 0, "no sub-steps"
+    wanted = [part.numpy() for part in read_residual(run, torch.from_numpy(matrices))]
+    (alone,) = read_residual(run, torch.from_numpy(matrices[..., :1, :].copy()))
     run.advance(run.steps[1], matrices)
-    np.testing.assert_allclose(run.state.e, wanted, atol=1e-5 * np.abs(wanted).max())
+    for found, part in zip((run.state.e, run.state.w), wanted, strict=True):
+        np.testing.assert_allclose(found, part, atol=1e-5 * np.abs(part).max())
+    np.testing.assert_allclose(alone, wanted[0], atol=1e-6 * np.abs(wanted[0]).max())
 
 
-def test_what_is_fitted_is_what_runs_step(tmp_path):
+def test_what_is_fitted_is_what_runs_step(small):
     """A run of the table that was fitted ends where the fit's own run ended, but for the
     float32 of the table: the fit goes on with float64."""
-    small = ["particles=16", "simulations=2", "growth_factors=[1.0]", "nodes=2", "batch=2"]
-    small += ["reference_steps=32", "times=8", "force_evaluations=3", "iterations=2", "counts=[3]"]
-    config = load_config("configs/fit.yaml", [*small, "spacing=[2.0, 2.0]"], FitConfig)
+    more = ["force_evaluations=3", "iterations=2", "counts=[3]", "spacing=[2.0, 2.0]"]
+    config = load_config("configs/fit.yaml", [*small, *more], FitConfig)
     runs = make_runs(config, 1, frame_of_lpt, lambda line: None)
     nodes = np.array([run.log_rms_density for run in runs])
     nodes = np.sort(nodes)
@@ -54,6 +64,23 @@ def test_what_is_fitted_is_what_runs_step(tmp_path):
         found = run.state.e.copy()
         frame.add(run.D_end, (1.0, 0.0, 0.0), found)
         np.testing.assert_allclose(end.disp, found, atol=1e-5 * np.abs(found).max())
+
+
+def test_simulations_are_kept_and_told_apart_by_all_that_defines_them(small, tmp_path):
+    """What is on disk is taken, and nothing else's; held-out simulations are others."""
+    config = load_config("configs/fit.yaml", [*small, "held_out=1"], FitConfig)
+    first = make_runs(config, 1, frame_of_lpt, lambda line: None)
+    files = sorted(tmp_path.glob("run-*.npy"))
+    before = [path.stat().st_mtime_ns for path in files]
+    again = make_runs(config, 1, frame_of_lpt, lambda line: None)
+    assert [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("run-*.npy"))] == before
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one.truth.at(0.9)[0], other.truth.at(0.9)[0])
+    make_runs(config, 1, frame_of_lpt, lambda line: None, held_out=True)
+    assert len(list(tmp_path.glob("run-*.npy"))) == 3
+    other = load_config("configs/fit.yaml", [*small, "truth_steps=40"], FitConfig)
+    make_runs(other, 1, frame_of_lpt, lambda line: None)
+    assert len(list(tmp_path.glob("run-*.npy"))) == 5
 
 
 def frame_of_lpt(truth):

@@ -1,0 +1,89 @@
+"""Haloes of a true simulation, and how large and hot the same particles are in a run."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from coca.parallel.domain import Domain
+from coca.statistics.haloes import LINKING_LENGTH, friends
+
+LEAST = (20, 50, 200)
+"""Fewest particles of the haloes of each class of mass."""
+
+
+class TrueHaloes(NamedTuple):
+    """The particles of haloes, and what these have."""
+
+    domain: Domain
+    particles: torch.Tensor
+    """Which of the run's particles are in haloes, tensor (M,) int64."""
+    halo: torch.Tensor
+    """The halo of each of them, tensor (M,) int64."""
+    mass_class: torch.Tensor
+    """That of each halo, tensor (H,) int64, see `LEAST`."""
+    first: torch.Tensor
+    """True position of one particle of each halo, tensor (3, H), Mpc/h."""
+    size: torch.Tensor
+    """Mean square distance from the halo's middle, tensor (H,)."""
+    dispersion: torch.Tensor
+    """Mean square velocity relative to that of the halo, tensor (H,)."""
+
+    def ratios(self, x: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Size and dispersion over the true ones, in the mean over the haloes of each class that
+        there is.
+
+        Parameters
+        ----------
+        x, v : tensor (3, N)
+            The run's positions and velocities.
+        """
+        return self._mean(_size(self, x) / self.size), self._mean(
+            _spread(self, v[:, self.particles]) / self.dispersion
+        )
+
+    def _mean(self, ratio: torch.Tensor) -> torch.Tensor:
+        count = torch.bincount(self.mass_class, minlength=len(LEAST))
+        sums = torch.zeros(len(LEAST)).index_add(0, self.mass_class, ratio)
+        return sums[count > 0] / count[count > 0]
+
+
+def find_haloes(domain: Domain, x: np.ndarray, v: np.ndarray) -> TrueHaloes | None:
+    """The haloes, if there are any, of true particles with positions and velocities (3, N)."""
+    inside = np.mod(x, np.float32(domain.box_size))
+    inside[inside >= domain.box_size] = 0.0
+    group = friends(inside, domain.box_size, LINKING_LENGTH * domain.cell)
+    count = np.bincount(group)
+    if count.max() < LEAST[0]:
+        return None
+    particles = np.flatnonzero(count[group] >= LEAST[0])
+    heavy, first, halo = np.unique(group[particles], return_index=True, return_inverse=True)
+    found = TrueHaloes(
+        domain,
+        torch.from_numpy(particles),
+        torch.from_numpy(halo),
+        torch.from_numpy(np.searchsorted(LEAST, count[heavy], "right") - 1),
+        torch.from_numpy(x[:, particles[first]]),
+        torch.ones(len(heavy)),
+        torch.ones(len(heavy)),
+    )
+    v_in = torch.from_numpy(np.ascontiguousarray(v[:, particles]))
+    return found._replace(size=_size(found, torch.from_numpy(x)), dispersion=_spread(found, v_in))
+
+
+def _size(haloes: TrueHaloes, x: torch.Tensor) -> torch.Tensor:
+    """Mean square distance (H,) of the particles of each halo from its middle."""
+    L = haloes.domain.box_size
+    apart = x[:, haloes.particles] - haloes.first[:, haloes.halo]
+    return _spread(haloes, apart - L * torch.round(apart.detach() / L))
+
+
+def _spread(haloes: TrueHaloes, values: torch.Tensor) -> torch.Tensor:
+    """Mean square (H,) of vectors (3, M) relative to the mean of each halo."""
+    H = len(haloes.mass_class)
+    count = torch.bincount(haloes.halo, minlength=H)
+    mean = torch.zeros(3, H).index_add(1, haloes.halo, values) / count
+    squares = ((values - mean[:, haloes.halo]) ** 2).sum(dim=0)
+    return torch.zeros(H).index_add(0, haloes.halo, squares) / count
