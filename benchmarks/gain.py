@@ -7,10 +7,11 @@ Compares x = alpha kappa (H/2)^2 with constant alpha against x = gain H kappa (H
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 
-from benchmarks.accuracy import FIDUCIAL, REFERENCE_STEPS, compare, plan_of, with_gain
+from benchmarks.accuracy import FIDUCIAL, TRUTH_STEPS, compare, plan_of, truth_of, with_gain
 from coca.configuration.run import Config
 from coca.run.simulation import growth_factors, run_plan
 
@@ -35,7 +36,10 @@ def measure(options: argparse.Namespace) -> list[dict]:
     """A row for each strength, number of force evaluations and seed, at k = 1 h/Mpc."""
     rows = []
     for seed in options.seeds:
-        truth = run_plan(plan_of(options, "bullfrog", REFERENCE_STEPS, seed, COSMOLOGY))
+        steps = TRUTH_STEPS["bullfrog"]
+        truth = truth_of(
+            plan_of(options, "bullfrog", steps, seed, COSMOLOGY), Path("runs/references")
+        )
         for count in FORCES:
             plan = plan_of(options, "coca", count, seed, COSMOLOGY)
             for name, gain in strengths(plan.config).items():

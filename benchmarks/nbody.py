@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.beside import beside
+from benchmarks.beside import measure as measured
 from benchmarks.problem import COSMOLOGY
 from benchmarks.timing import machine_record
 from coca.cosmology.background import scale_factor
@@ -31,15 +33,11 @@ from coca.integration.nbody import NBody, long_steps
 from coca.parallel.domain import Domain
 from coca.parallel.machine import choose_threads
 from coca.particles import Snapshot
-from coca.statistics.haloes import LINKING_LENGTH, friends
-from coca.statistics.spectra import particle_spectra
 
 SHARED = Path(__file__).parents[2] / "shared" / "nbody"
 D_START = float(COSMOLOGY.D1(scale_factor(19.0)))
 SOFTENED = 1 / 40
 """Softening in particle spacings."""
-WAVENUMBERS = (0.5, 1.0, 1.5, 2.0)
-LEAST = (20, 50, 100)
 
 
 class Swift(NamedTuple):
@@ -118,36 +116,14 @@ def beside_steps(n: int, steps: int, threads: int) -> list[dict]:
 
 def compare(domain: Domain, snapshot: Snapshot, x: np.ndarray, u: np.ndarray) -> dict:
     """A snapshot beside particles at x (3, N) in Mpc/h with velocities u in km/s."""
-    mine = domain.add_lattice(snapshot.disp)
-    spectra = particle_spectra(domain, 4 * domain.n_side, mine, x)
-    there = [spectra.at(k) for k in WAVENUMBERS]
-    distance = mine - x
+    lattice = domain.add_lattice(np.zeros_like(x))
+    v = u / np.float32(COSMOLOGY.velocity_unit(snapshot.D))
+    there = measured(domain, COSMOLOGY, Snapshot(snapshot.D, x - lattice, v))
+    here = measured(domain, COSMOLOGY, snapshot)
+    distance = here.x - x
     distance -= domain.box_size * np.rint(distance / domain.box_size)
-    own_u = snapshot.vel * np.float32(COSMOLOGY.velocity_unit(snapshot.D))
-    own, others = haloes(domain, mine, own_u), haloes(domain, x, u)
-    return {
-        "P": [float(s.ratio) - 1 for s in there],
-        "r_missing": [1 - float(s.r) for s in there],
-        "distance": float(np.median(np.linalg.norm(distance, axis=0)) / (SOFTENED * domain.cell)),
-        "haloes": [[a, b] for a, b in zip(own[0], others[0], strict=True)],
-        "dispersion": own[1] / others[1],
-    }
-
-
-def haloes(domain: Domain, x: np.ndarray, u: np.ndarray) -> tuple[list[int], float]:
-    """Numbers of haloes, and the rms velocity within those of 50 particles and more."""
-    x = np.mod(x, np.float32(domain.box_size))
-    x[x >= domain.box_size] = 0.0
-    group = friends(x, domain.box_size, LINKING_LENGTH * domain.cell)
-    counts = np.bincount(group)
-    inside = counts[group] >= 50
-    squares = np.zeros(np.count_nonzero(inside))
-    for part in u:
-        mean = np.bincount(group, part) / counts
-        squares += (part - mean[group])[inside] ** 2
-    return [int(np.count_nonzero(counts >= least)) for least in LEAST], float(
-        np.sqrt(squares.mean())
-    )
+    apart = np.median(np.linalg.norm(distance, axis=0)) / (SOFTENED * domain.cell)
+    return beside(domain, here, there) | {"distance": float(apart)}
 
 
 def table(rows: list[dict]) -> str:

@@ -1,8 +1,8 @@
 """What happens outside the training: cosmologies, initial conditions, spacings, broken weights.
 
 64^3 particles on a 128^3 mesh to z = 0. Each case is run with BullFrog, with fitted steps in the
-2LPT frame and with the emulator's frame, at the same numbers of force evaluations; the reference
-is BullFrog with 128 steps. One JSON row for each case, method and number.
+2LPT frame and with the emulator's frame, at the same numbers of force evaluations; the truth
+is N-body. One JSON row for each case, method and number.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import h5py
 import numpy as np
 from safetensors.torch import save_file
 
-from benchmarks.accuracy import FIDUCIAL, REFERENCE_STEPS, compare, plan_of
+from benchmarks.accuracy import FIDUCIAL, compare, plan_of, truth_of
 from coca.emulator.weights_file import SHIPPED_WEIGHTS
 from coca.files.safetensors import read_tensors, write_tensors
 from coca.initial_conditions.gaussian_modes import white_noise_modes
+from coca.integration.nbody import LONG_STEPS
 from coca.parallel.domain import Domain
 from coca.run.plan import Plan
 from coca.run.simulation import run_plan
@@ -43,7 +44,7 @@ def measure(options: argparse.Namespace) -> list[dict]:
     rows = []
     with tempfile.TemporaryDirectory() as directory:
         for case, values in cases(Path(directory)).items():
-            truth = run_plan(_plan(options, values, "bullfrog", REFERENCE_STEPS))
+            truth = truth_of(_plan(options, values, "nbody", LONG_STEPS), Path(directory))
             for method in RUNS:
                 for count in FORCES:
                     simulation = run_plan(_plan(options, values, method, count))

@@ -26,8 +26,8 @@ def test_fit_command_writes_a_table_that_serves(config_values, tmp_path, capsys)
     path = tmp_path / "table.safetensors"
     small = [
         "particles=32", "simulations=3", "growth_factors=[1.0]", "force_evaluations=2", "nodes=2",
-        "iterations=20", "batch=2", "truth=bullfrog", "truth_steps=32", f"simulations_directory={tmp_path}", "times=16", f"table={path}", "threads=1",
-        "boundaries={2: [0.65]}",
+        "iterations=20", "batch=2", "truth=bullfrog", "truth_steps=32", "times=16", "threads=1",
+        "boundaries={2: [0.65]}", f"simulations_directory={tmp_path}", f"table={path}",
     ]  # fmt: skip
     arguments = ["configs/fit.yaml", *(f"--set={value}" for value in small)]
     assert main(["fit", *arguments]) == 0

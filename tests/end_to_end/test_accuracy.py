@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from coca.step_fitting.read_out import POWER_WEIGHT
 
 from coca.configuration.loading import make_config
 from coca.run.plan import make_plan
 from coca.run.simulation import run_plan
 from coca.statistics.spectra import particle_spectra
+from coca.step_fitting.read_out import POWER_WEIGHT
 
 pytestmark = pytest.mark.slow
 

@@ -19,6 +19,7 @@ def test_accuracy_benchmark_writes_its_rows(tmp_path):
         sys.executable, "-m", "benchmarks", "accuracy", "--seeds", "11",
         "--force-evaluations", "2,4", "--methods", "bullfrog,coca",
         "--omega-m", "0.3175", "--particles", "32",
+        "--references", str(tmp_path / "references"),
         "--out", str(tmp_path),
     ]  # fmt: skip
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)

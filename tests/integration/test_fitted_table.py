@@ -57,7 +57,9 @@ def test_tables_that_are_none_say_why(table, tmp_path, changes, message):
         "errors": np.zeros(2),
         "error_fit": np.ones(2),
     } | changes
-    check_refused(tmp_path, FittedSteps("lpt", "nbody", table.fitted, {1: FittedCount(**parts)}), message)
+    check_refused(
+        tmp_path, FittedSteps("lpt", "nbody", table.fitted, {1: FittedCount(**parts)}), message
+    )
 
 
 def test_tables_without_all_parts_say_what_is_missing(table, tmp_path, monkeypatch):

@@ -1,8 +1,8 @@
 import numpy as np
 import torch
-from coca.step_fitting.torch_density import torch_density_modes
 
 from coca.statistics.spectra import density_modes
+from coca.step_fitting.torch_density import torch_density_modes
 
 
 def test_density_with_derivatives_is_the_density(domain, conditions):
