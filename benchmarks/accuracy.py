@@ -56,7 +56,6 @@ METHODS = (
     "fastpm",
     "bullfrog",
     "bullfrog-3x",
-    "bullfrog-4x",
     "bullfrog-p3m",
     "cola",
     "fitted",
@@ -65,12 +64,11 @@ METHODS = (
     "coca-gain",
     "coca-explicit",
 )
-"""Methods of the configuration; BullFrog with finer meshes and with P3M; the emulator alone; COCA
+"""Methods of the configuration; BullFrog with a finer mesh and with P3M; the emulator alone; COCA
 without fitted steps, with the resolved gain and without."""
 GAINS = {"coca-gain": GAIN, "coca-explicit": 0.0}
 FORCES = {
     "bullfrog-3x": {"mesh": 3},
-    "bullfrog-4x": {"mesh": 4},
     "bullfrog-p3m": {"force": {"solver": "p3m"}},
 }
 """Of BullFrog, beside the mesh of twice the particles; meshes in those of the particles."""
@@ -92,7 +90,6 @@ STYLES = {
     "fastpm": ("#56B4E9", "s--"),
     "bullfrog": ("#000000", "o-"),
     "bullfrog-3x": ("#000000", "o--"),
-    "bullfrog-4x": ("#000000", "o:"),
     "bullfrog-p3m": ("#CC79A7", "v-"),
     "cola": ("#E69F00", "^--"),
     "fitted": ("#009E73", "s-"),
