@@ -26,8 +26,16 @@ class Trust(NamedTuple):
         return 0.0 if self.error is None else self.error / tolerance
 
 
-def estimate_error(evaluations: list[Evaluation], table: FittedCount | None) -> Trust:
-    """Estimate the rms position error, against converged steps, that is left after a run.
+OWN_FORCE = "converged steps of the same force"
+"""What an error is against where no table says more."""
+TRUTHS = {"nbody": "N-body", "bullfrog": OWN_FORCE}
+"""What an error is against with a table of each truth."""
+
+
+def estimate_error(
+    evaluations: list[Evaluation], table: FittedCount | None, against: str = OWN_FORCE
+) -> Trust:
+    """Estimate the rms position error that is left after a run.
 
     The residual acceleration s of a particle stands for a displacement s / kappa where the
     step does not resolve the local frequency, and s (H/2)^2 where it does
@@ -41,6 +49,8 @@ def estimate_error(evaluations: list[Evaluation], table: FittedCount | None) -> 
         Empty for velocity kicks and where no force was evaluated.
     table : FittedCount or None
         Where the steps were fitted.
+    against : str
+        What the error is a distance from, in words.
     """
     if not evaluations:
         why = "no force has measured a residual"
@@ -51,6 +61,7 @@ def estimate_error(evaluations: list[Evaluation], table: FittedCount | None) -> 
     last = evaluations[-1]
     return Trust(
         error,
-        f"estimated remaining error {error:.2g} Mpc/h rms per component, good to a factor of 2 "
+        f"estimated remaining error {error:.2g} Mpc/h rms per component against {against}, "
+        "good to a factor of 2 "
         f"(residual acceleration {last.residual_rms:.3g} Mpc/h at D = {last.D:.2f})",
     )

@@ -103,6 +103,7 @@ def run_record(plan: Plan, simulation: Simulation, files: Sequence[str] = ()) ->
         "evaluations": [evaluation._asdict() for evaluation in simulation.run.evaluations],
         "residual_rms": [evaluation.residual_rms for evaluation in simulation.run.evaluations],
         "estimated_error": simulation.run.trust.error,
+        "truth": simulation.run.method.truth(len(simulation.run.steps)),
         "trust": simulation.run.trust.statement,
         "warnings": simulation.warnings,
         "memory": {"estimated": plan.memory, "peak": max(peaks), "all_ranks": sum(peaks)},

@@ -16,6 +16,7 @@ from coca.frames import Frame
 from coca.gravity.p3m import P3M
 from coca.gravity.particle_mesh import ParticleMesh
 from coca.integration import fitted_table, schemes
+from coca.integration.error_estimate import OWN_FORCE, TRUTHS
 from coca.integration.fitted_kick import FittedKick
 from coca.integration.fitted_table import FittedCount, FittedSteps
 from coca.integration.integrate import Force, Integrator, KickIntegrator
@@ -102,6 +103,12 @@ class Method:
     def fitted(self, count: int) -> FittedCount | None:
         """The fitted steps of this number of force evaluations, if there are any."""
         return self.table.by_count.get(count) if self.table else None
+
+    def truth(self, count: int) -> str:
+        """What a run with this number of force evaluations comes near to, in words."""
+        if self.name == "nbody":
+            return TRUTHS["nbody"]
+        return TRUTHS[self.table.truth] if self.table and self.fitted(count) else OWN_FORCE
 
     def describe(self, count: int | None = None) -> str:
         """The method in words, for a number of evaluations or in general."""

@@ -269,7 +269,7 @@ def follow_steps(problem: Problem, method: Method, frame: Frame, count: int) -> 
             if method is problem.plan.methods[-1]:
                 raise
             raise FrameRejected(f"{method.describe(count)} given up: {reason}") from None
-    trust = estimate_error(evaluations, method.fitted(count))
+    trust = estimate_error(evaluations, method.fitted(count), method.truth(count))
     return Run(method, frame, steps, snapshots, evaluations, trust)
 
 

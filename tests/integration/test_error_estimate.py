@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from coca.integration.error_estimate import AMPLITUDE, EXPONENT, estimate_error
+from coca.integration.error_estimate import AMPLITUDE, EXPONENT, TRUTHS, estimate_error
 from coca.integration.fitted_table import FittedSteps, shipped
 from coca.integration.kicks import Evaluation
 
@@ -28,3 +28,8 @@ def test_without_a_residual_nothing_is_known():
     trust = estimate_error([], None)
     assert trust.error is None and "no force has measured a residual" in trust.statement
     assert trust.excess(0.1) == 0.0
+
+
+def test_the_statement_names_the_truth():
+    assert "against N-body" in estimate_error(EVALUATIONS, None, TRUTHS["nbody"]).statement
+    assert "of the same force" in estimate_error(EVALUATIONS, None).statement
