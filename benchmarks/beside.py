@@ -41,7 +41,7 @@ class Measured(NamedTuple):
 
 def measure(domain: Domain, cosmology: Cosmology, snapshot: Snapshot) -> Measured:
     """What a snapshot shows."""
-    x = domain.add_lattice(snapshot.disp.copy())
+    x = domain.add_lattice(snapshot.disp)
     u = snapshot.vel * np.float32(cosmology.velocity_unit(snapshot.D))
     a = float(cosmology.a_of_D(snapshot.D))
     return Measured(x, haloes(domain, x, u), _poles(domain, cosmology, a, x, u))

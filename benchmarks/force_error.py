@@ -6,9 +6,9 @@ Particles on a lattice, mesh of twice the lattice unless said otherwise:
                     32 and 8 lattice cells long; it should be -1
     pair            mean force of a pair of masses over Ewald's, and its scatter with place and
                     direction, 2, 4 and 8 mesh cells apart
-    P, 1 - r        of BullFrog runs with 32 steps over the same on a mesh of 4 times the lattice:
-                    power at z = 0 at k = 0.2, 0.5 and 1 h/Mpc, correlation at k = 1, and power
-                    at k = 1 when D = 0.3
+    P, 1 - r        of BullFrog runs with 32 steps over N-body (P3M, see docs/nbody.md) from the
+                    same initial conditions: power at z = 0 at k = 0.2, 0.5 and 1 h/Mpc,
+                    correlation at k = 1, and power at k = 1 when D = 0.3
     cost            seconds of a force over those of the default, in turns, in these runs
 
 `shifted` is the mean of two forces on meshes shifted by half a cell, what interlacing can give.
@@ -17,21 +17,29 @@ Particles on a lattice, mesh of twice the lattice unless said otherwise:
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from benchmarks.ewald import pair_forces
-from benchmarks.problem import SPACING, bullfrog_run, conditions_of
+from benchmarks.problem import COSMOLOGY, SPACING, bullfrog_run, conditions_of
 from benchmarks.timing import in_turns, machine_record, ratio, show
+from coca.configuration.run import SPACINGS_A_SOFTENING
+from coca.gravity.p3m import P3M
 from coca.gravity.particle_mesh import Acceleration, ParticleMesh
+from coca.integration.kept_runs import KeptRuns
+from coca.integration.reference import nbody_run
 from coca.parallel.domain import Domain
 from coca.parallel.machine import choose_threads
+from coca.particles import Snapshot
 from coca.statistics.spectra import density_modes, spectra
 
 WAVENUMBERS = (0.2, 0.5, 1.0)
 SEPARATIONS = (2.0, 4.0, 8.0)
 SEED = 11
+TIMES = (0.3, 1.0)
+"""Growth factors at which runs are compared."""
 
 
 class Variant(NamedTuple):
@@ -78,8 +86,8 @@ VARIANTS = [
     Variant("CIC, spectral, mesh 1x", 1, {"gradient": "spectral"}),
     Variant("CIC, order 4, mesh 3x", 3, {}),
     Variant("CIC, spectral, mesh 3x", 3, {"gradient": "spectral"}),
+    Variant("CIC, order 4, mesh 4x", 4, {}),
 ]
-TRUTH = Variant("truth", 4, {})
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +95,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--particles", type=int, default=64, help="per dimension, for the runs")
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--references", type=Path, default=Path("runs/references"))
 
 
 def measure(options: argparse.Namespace) -> list[dict]:
@@ -94,12 +103,13 @@ def measure(options: argparse.Namespace) -> list[dict]:
     threads = choose_threads(options.threads or "auto")
     small, pair = Domain(64.0, 32, threads), Domain(64.0, 2, threads)
     domain = Domain(SPACING * options.particles, options.particles, threads)
-    truth = power_modes(domain, TRUTH.build(domain))
+    truth = modes_of(domain, true_snapshots(domain, options.references))
     rows = []
     for variant in VARIANTS:
         force = variant.build(small)
         pair_mesh = variant._replace(factor=16)
-        modes = power_modes(domain, variant.build(domain))
+        conditions, force_in_run = conditions_of(domain, SEED), variant.build(domain)
+        modes = modes_of(domain, bullfrog_run(domain, conditions, force_in_run, 32, TIMES))
         early, late = (spectra(domain, a, b) for a, b in zip(modes, truth, strict=True))
         rows.append(
             {
@@ -137,10 +147,23 @@ def wave_amplitude(domain: Domain, force, mode: int) -> float:
     return float(np.sum(force(domain.add_lattice(disp)).g * disp) / np.sum(disp**2))
 
 
-def power_modes(domain: Domain, force) -> list[np.ndarray]:
-    """Density modes at D = 0.3 and 1 of a BullFrog run."""
-    snapshots = bullfrog_run(domain, conditions_of(domain, SEED), force, 32, (0.3, 1.0))
-    return [density_modes(domain, domain.add_lattice(s.disp), 2 * domain.n_side) for s in snapshots]
+def true_snapshots(domain: Domain, references: Path) -> list[Snapshot]:
+    """An N-body run at `TIMES`, kept on disk."""
+    force = P3M(domain, 2 * domain.n_side, domain.cell / SPACINGS_A_SOFTENING)
+    D_start = float(COSMOLOGY.D1(0.05))
+    identity = {"benchmark": "force_error", "particles": domain.n_side, "seed": SEED}
+    return KeptRuns(references).get(
+        identity,
+        TIMES,
+        domain.particles,
+        lambda: nbody_run(domain, COSMOLOGY, conditions_of(domain, SEED), force, D_start, TIMES),
+    )
+
+
+def modes_of(domain: Domain, snapshots: list[Snapshot]) -> list[np.ndarray]:
+    """Density modes of snapshots."""
+    mesh = 2 * domain.n_side
+    return [density_modes(domain, domain.add_lattice(s.disp), mesh) for s in snapshots]
 
 
 def table(rows: list[dict]) -> str:

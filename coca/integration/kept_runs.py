@@ -46,7 +46,7 @@ class KeptRuns:
         particles: int,
         make: Callable[[], Iterable[Snapshot]],
     ) -> list[Snapshot]:
-        """The snapshots of a run, mapped from disk.
+        """The snapshots of a run, mapped from disk; what is written to them stays in memory.
 
         Parameters
         ----------
@@ -67,7 +67,7 @@ class KeptRuns:
         if not path.exists():
             self._keep(path, shape, make())
         try:
-            arrays = np.load(path, mmap_mode="r", allow_pickle=False)
+            arrays = np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
         except (OSError, EOFError, ValueError) as error:
             raise FileError(f"{path}: cannot read: {error}; remove it to make it anew") from None
         if arrays.shape != shape:

@@ -13,6 +13,9 @@ from coca.statistics.haloes import LINKING_LENGTH, friends
 LEAST = (20, 50, 200)
 """Fewest particles of the haloes of each class of mass."""
 
+CLOSE = 0.02
+"""In particle spacings, what distances are smooth on: a softening."""
+
 
 class TrueHaloes(NamedTuple):
     """The particles of haloes, and what these have."""
@@ -27,7 +30,7 @@ class TrueHaloes(NamedTuple):
     first: torch.Tensor
     """True position of one particle of each halo, tensor (3, H), Mpc/h."""
     size: torch.Tensor
-    """Mean square distance from the halo's middle, tensor (H,)."""
+    """Mean distance from the halo's middle, tensor (H,), Mpc/h."""
     dispersion: torch.Tensor
     """Mean square velocity relative to that of the halo, tensor (H,)."""
 
@@ -74,16 +77,26 @@ def find_haloes(domain: Domain, x: np.ndarray, v: np.ndarray) -> TrueHaloes | No
 
 
 def _size(haloes: TrueHaloes, x: torch.Tensor) -> torch.Tensor:
-    """Mean square distance (H,) of the particles of each halo from its middle."""
+    """Mean distance (H,) of the particles of each halo from its middle."""
     L = haloes.domain.box_size
     apart = x[:, haloes.particles] - haloes.first[:, haloes.halo]
-    return _spread(haloes, apart - L * torch.round(apart.detach() / L))
+    squares = _squares(haloes, apart - L * torch.round(apart.detach() / L))
+    return _mean_of(haloes, torch.sqrt(squares + (CLOSE * haloes.domain.cell) ** 2))
 
 
-def _spread(haloes: TrueHaloes, values: torch.Tensor) -> torch.Tensor:
-    """Mean square (H,) of vectors (3, M) relative to the mean of each halo."""
+def _spread(haloes: TrueHaloes, v: torch.Tensor) -> torch.Tensor:
+    """Mean square (H,) of velocities (3, M) relative to that of each halo."""
+    return _mean_of(haloes, _squares(haloes, v))
+
+
+def _squares(haloes: TrueHaloes, values: torch.Tensor) -> torch.Tensor:
+    """Squares (M,) of vectors (3, M) relative to their mean in each halo."""
+    mean = torch.stack([_mean_of(haloes, part) for part in values])
+    return ((values - mean[:, haloes.halo]) ** 2).sum(dim=0)
+
+
+def _mean_of(haloes: TrueHaloes, values: torch.Tensor) -> torch.Tensor:
+    """Mean (H,) of values (M,) in each halo."""
     H = len(haloes.mass_class)
-    count = torch.bincount(haloes.halo, minlength=H)
-    mean = torch.zeros(3, H).index_add(1, haloes.halo, values) / count
-    squares = ((values - mean[:, haloes.halo]) ** 2).sum(dim=0)
-    return torch.zeros(H).index_add(0, haloes.halo, squares) / count
+    sums = torch.zeros(H).index_add(0, haloes.halo, values)
+    return sums / torch.bincount(haloes.halo, minlength=H)

@@ -32,8 +32,9 @@ def test_haloes_are_measured_by_hand(particles):
         y = x[:, clump].copy()
         y[y > BOX / 2] -= BOX * (clump.start == 1000)
         for found, values in ((haloes.size[h], y), (haloes.dispersion[h], v[:, clump])):
-            apart = values - values.mean(axis=1, keepdims=True)
-            assert found == pytest.approx((apart**2).sum(axis=0).mean(), rel=1e-4)
+            apart = np.linalg.norm(values - values.mean(axis=1, keepdims=True), axis=0)
+            wanted = apart.mean() if values is y else np.mean(apart**2)
+            assert found == pytest.approx(wanted, rel=0.05 if values is y else 1e-4)
 
 
 def test_ratios_follow_size_and_heat(particles):
@@ -46,7 +47,7 @@ def test_ratios_follow_size_and_heat(particles):
         apart -= BOX * np.rint(apart / BOX)
         y[:, clump] = middle + 2 * apart
     size, dispersion = haloes.ratios(torch.from_numpy(y), torch.from_numpy(3 * v))
-    np.testing.assert_allclose(size, 4.0, rtol=1e-4)
+    np.testing.assert_allclose(size, 2.0, rtol=0.05)  # smoothed when close
     np.testing.assert_allclose(dispersion, 9.0, rtol=1e-4)
 
 
