@@ -71,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     fit = commands.add_parser("fit", help="fit steps", description="Fit the steps of a frame.")
     _add_configuration(fit, "configs/fit.yaml", "frame=emulator")
+    fit.add_argument(
+        "--only-simulations", action="store_true", help="make the simulations and do not fit"
+    )
     return parser
 
 

@@ -26,9 +26,24 @@ if TYPE_CHECKING:
 def main(options: argparse.Namespace, ranks: Ranks) -> int:
     """Fit and write what the configuration says; the exit status."""
     check_one_rank(ranks, "fit")
-    with on_interrupt("interrupted; nothing was written"):
-        fit_table(load_config(options.config, options.set, FitConfig))
+    config = load_config(options.config, options.set, FitConfig)
+    with on_interrupt("interrupted; no table was written, simulations are kept"):
+        if options.only_simulations:
+            make_simulations(config)
+        else:
+            fit_table(config)
     return 0
+
+
+def make_simulations(config: FitConfig) -> None:
+    """Make the simulations that are missing, the held-out ones first."""
+    _check_simulations(config)
+    threads = choose_threads(config.threads)
+    from coca.step_fitting.runs import simulations
+
+    for held_out in (True, False):
+        for _ in simulations(config, threads, print, held_out):
+            pass
 
 
 def fit_table(config: FitConfig) -> None:
@@ -42,8 +57,8 @@ def fit_table(config: FitConfig) -> None:
         steps are to go into is missing or another.
     """
     check_directory("table", config.table.parent)
+    _check_simulations(config)
     check_memory("simulations, particles", fit_memory(config), "fewer of them")
-    _check_times(config)
     before = _table_before(config)
     threads = choose_threads(config.threads)
     frame_of = _frame_builder(config)
@@ -81,7 +96,9 @@ def _table_before(config: FitConfig) -> FittedSteps | None:
     return table
 
 
-def _check_times(config: FitConfig) -> None:
+def _check_simulations(config: FitConfig) -> None:
+    """Raise ConfigError if simulations cannot be kept, or runs would end before they start."""
+    check_directory("simulations_directory", config.simulations_directory)
     first, least = scale_factor(config.redshift), min(config.growth_factors)
     corners = itertools.product(*config.cosmology.model_dump().values())
     D_start = max(float(Cosmology(*map(float, corner)).D1(first)) for corner in corners)

@@ -129,6 +129,16 @@ class Method:
             return BULLFROG_REFERENCE
         return self.table.steps_for(error, log_rms_density()) if self.table else FIRST_TRY
 
+    def at_least(self, count: int) -> int:
+        """The fewest force evaluations, `count` or more, that bring a run nearer to its truth.
+
+        Explicit kicks end where their force does, so where fitted steps end as N-body the largest
+        number that was fitted is the most.
+        """
+        if self.table is None or self.table.truth != "nbody":
+            return count
+        return next((n for n in self.table.counts if n >= count), self.table.counts[-1])
+
     def steps(
         self, cosmology: Cosmology, D_start: float, outputs: Sequence[float], count: int
     ) -> list[Step]:
@@ -296,5 +306,6 @@ def _obstacle(config: Config, table: FittedSteps) -> str | None:
         return "force.deconvolve: found true, wanted false for fitted steps"
     count = config.force_evaluations
     if count not in ("auto", 0, *table.counts):
-        return f"force_evaluations: found {count}, wanted 0 to {table.counts[-1]} for fitted steps"
+        fitted = ", ".join(map(str, (0, *table.counts)))
+        return f"force_evaluations: found {count}, wanted one of {fitted} for fitted steps"
     return None

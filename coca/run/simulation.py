@@ -220,10 +220,11 @@ def follow(problem: Problem, method: Method) -> Run:
     while True:
         run = follow_steps(problem, method, frame, count)
         excess = run.trust.excess(tolerance)
-        if excess <= 1.0 or count == MOST_EVALUATIONS:
+        more = method.at_least(more_steps(count, excess))
+        if excess <= 1.0 or more <= count:
             return run
         problem.progress.say(f"  estimated error {run.trust.error:.2g} Mpc/h: more steps")
-        count = more_steps(count, excess)
+        count = more
         del run  # its snapshots
 
 

@@ -64,7 +64,7 @@ def test_long_steps_that_do_not_converge_are_warned_of(config_values):
     ("values", "message"),
     [
         ({"mesh": 32}, "mesh: found 32, wanted 64 for fitted steps"),
-        ({"force_evaluations": 13}, "force_evaluations: found 13, wanted 0 to 12"),
+        ({"force_evaluations": 13}, "force_evaluations: found 13, wanted one of 0, 1"),
         ({"emulator": {"weights": str(SHIPPED_WEIGHTS)}}, "emulator: no table of steps is fitted"),
     ],
 )
@@ -83,7 +83,7 @@ def test_coca_says_what_takes_the_place_of_fitted_steps_and_what_it_costs(
         ({"mesh": 96}, "mesh: found 96, wanted 64 for fitted steps with method: fitted"),
         ({"force": {"solver": "p3m"}}, "force.solver: found p3m, wanted pm for fitted steps"),
         ({"force": {"deconvolve": True}}, "force.deconvolve: found true, wanted false"),
-        ({"force_evaluations": 99}, "force_evaluations: found 99, wanted 0 to 12"),
+        ({"force_evaluations": 99}, "force_evaluations: found 99, wanted one of 0, 1"),
         ({"table": str(shipped("emulator"))}, "found one of frame emulator, wanted .* frame lpt"),
         (
             {"method": "coca", "table": str(shipped("lpt"))},
