@@ -74,6 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--only-simulations", action="store_true", help="make the simulations and do not fit"
     )
+    fit.add_argument(
+        "--as-they-come",
+        action="store_true",
+        help="fit to the simulations that are there, while another process makes more",
+    )
     return parser
 
 

@@ -31,7 +31,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
         if options.only_simulations:
             make_simulations(config)
         else:
-            fit_table(config)
+            fit_table(config, options.as_they_come)
     return 0
 
 
@@ -46,8 +46,8 @@ def make_simulations(config: FitConfig) -> None:
             pass
 
 
-def fit_table(config: FitConfig) -> None:
-    """Fit all numbers of steps and write the table.
+def fit_table(config: FitConfig, as_they_come: bool = False) -> None:
+    """Fit all numbers of steps and write the table; with `counts`, after each of them.
 
     Raises
     ------
@@ -64,7 +64,9 @@ def fit_table(config: FitConfig) -> None:
     frame_of = _frame_builder(config)
     from coca.step_fitting.fit import fit
 
-    table = fit(config, threads, frame_of, before=before)
+    for table in fit(config, threads, frame_of, before=before, as_they_come=as_they_come):
+        if config.counts:
+            table.save(config.table)
     table.save(config.table)
     print(f"wrote {config.table}")
 

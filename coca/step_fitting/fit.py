@@ -3,6 +3,8 @@ last step, whose matrices `coca.step_fitting.read_out` fits to what is measured 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
@@ -21,8 +23,9 @@ def fit(
     frame_of: FrameOf,
     report: Report = print,
     before: FittedSteps | None = None,
-) -> FittedSteps:
-    """Run the simulations of a configuration and fit numbers of steps.
+    as_they_come: bool = False,
+) -> Iterator[FittedSteps]:
+    """Run the simulations of a configuration and fit numbers of steps; the table after each.
 
     Parameters
     ----------
@@ -34,14 +37,16 @@ def fit(
         Gets a line of progress.
     before : FittedSteps, optional
         Has the numbers of steps that are not in `counts` of the configuration.
+    as_they_come : bool
+        Whether to leave out simulations that are not there, instead of making them.
     """
     torch.set_num_threads(threads)
-    runs = make_runs(config, threads, frame_of, report)
+    runs = make_runs(config, threads, frame_of, report, as_they_come=as_they_come)
     values = [run.log_rms_density for run in runs]
     nodes = np.linspace(min(values), max(values), config.nodes)
     for run in runs:
         run.weights = hats(nodes, run.log_rms_density).astype(np.float32)
-    held_out = make_runs(config, threads, frame_of, report, held_out=True)
+    held_out = make_runs(config, threads, frame_of, report, True, as_they_come)
     by_count = dict(before.by_count) if before else {}
     for count in config.counts or range(1, config.force_evaluations + 1):
         by_count[count] = fit_count(runs, nodes, count, config)
@@ -49,7 +54,7 @@ def fit(
         report(f"{count} force evaluations: rms error {left:.3f} Mpc/h")
         if held_out:
             report("held out:\n" + describe(held_out, by_count[count]))
-    return FittedSteps(config.frame, config.truth, FittedRange.of(config), by_count)
+        yield FittedSteps(config.frame, config.truth, FittedRange.of(config), dict(by_count))
 
 
 def threshold_of(count: int, config: FitConfig) -> float | None:

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from coca.integration.fitted_table import FittedCount
+from coca.step_fitting.differentiable import SHELL
 from coca.step_fitting.read_out import positions, real_space
 from coca.step_fitting.runs import FitRun
-from coca.step_fitting.torch_density import SHELL
 
 REPORTED = (1 / 3, 2 / 3, 1.0, 1.25)
 """Wavenumbers over the Nyquist wavenumber of the particle lattice."""
@@ -40,7 +40,8 @@ def errors_of(run: FitRun, table: FittedCount) -> list[float]:
         run.advance(step, matrices)
     x = positions(run, torch.from_numpy(run.state.e))
     found = real_space(run, x)
-    at = [round(share * run.truth.domain.n_side / 2 / SHELL) - 1 for share in REPORTED]
+    nyquist, last = run.truth.domain.n_side / 2 / SHELL, found.r.shape[1] - 1
+    at = [min(round(share * nyquist) - 1, last) for share in REPORTED]
     haloes = [np.nan, np.nan]
     if run.true_haloes is not None:
         v = torch.from_numpy(run.frame.velocity(run.D_end) + run.state.w)

@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from coca import kernels
 from coca.configuration.fitting import FitConfig
 from coca.integration.fitted_kick import explicit_matrix, unmixing
-from coca.integration.fitted_table import CLASSES, DENSITIES, DENSITIES_BEFORE
 from coca.statistics.spectra import density_modes
+from coca.step_fitting.differentiable import SHELL, Spectra, end_of_step, spectra_beside
 from coca.step_fitting.least_squares import Moments
-from coca.step_fitting.torch_density import Spectra, spectra, torch_density_modes
 
 if TYPE_CHECKING:
     from coca.step_fitting.runs import FitRun
@@ -28,8 +26,6 @@ POWER_WEIGHT = 3.0
 """Weight of (P / P_true - 1)^2 beside 1 - r."""
 HALO_WEIGHT = 0.1
 """Weight of (size / true size - 1)^2 and that of dispersions, mean squares both."""
-ANGLES = 3
-"""Bins of |mu| in redshift space."""
 BIAS_PRIOR = 0.003
 """How far, in P / P_true, a simulation's power is from telling where `unbias` should go."""
 
@@ -40,8 +36,7 @@ def fit_read_out(
     """The last step's matrices (nodes, *CLASSES, TARGETS, FEATURES), from those of the means."""
     start = matrices.astype(np.float32)
     fitted = descend(runs, moments, matrices, config)
-    fitted[..., 0, :] = unbias(runs, start[..., 0, :], fitted[..., 0, :])
-    return fitted.astype(matrices.dtype)
+    return unbias(runs, start, fitted).astype(matrices.dtype)
 
 
 def descend(
@@ -72,31 +67,32 @@ def descend(
     return (start + change.detach() * unit).numpy()
 
 
-def unbias(runs: list[FitRun], start: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Rows for e on the way from `start` to `rows`, or beyond, that leave the power right on
-    average.
+def unbias(runs: list[FitRun], start: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    """Matrices with the row for e on the way from `start` to `fitted`, or beyond, so that the power
+    is right on average.
 
     Adam takes few simulations at a time and stops at a per cent or so. Each node gets a factor of
     the way so that P / P_true - 1, averaged from 1/2 to 3/4 of the lattice's Nyquist k, vanishes
     by least squares over all simulations, in the linear approximation. Where that does not make
-    it smaller, `rows` stay.
+    it smaller, `fitted` stay.
     """
     weights = np.array([run.weights for run in runs])
-    first, second = (np.array([_bias(m, r) for m in runs]) for r in (start, rows))
+    first, second = (np.array([_bias(run, m) for run in runs]) for m in (start, fitted))
     A = np.concatenate([weights * (second - first)[:, None], BIAS_PRIOR * np.eye(weights.shape[1])])
     b = np.concatenate([-first, np.full(weights.shape[1], BIAS_PRIOR)])
     factor = np.clip(np.linalg.lstsq(A, b, rcond=None)[0], 0.7, 1.3).astype(np.float32)
-    moved = start + factor[:, None, None, None] * (rows - start)
+    moved = fitted.copy()
+    way = fitted[..., 0, :] - start[..., 0, :]
+    moved[..., 0, :] = start[..., 0, :] + factor[:, None, None, None] * way
     after = [_bias(run, moved) for run in runs]
-    return moved if np.linalg.norm(after) < 0.9 * np.linalg.norm(second) else rows
+    return moved if np.linalg.norm(after) < 0.9 * np.linalg.norm(second) else fitted
 
 
-def _bias(run: FitRun, rows: np.ndarray) -> float:
+def _bias(run: FitRun, matrices: np.ndarray) -> float:
     """Mean of P / P_true - 1 from 1/2 to 3/4 of the lattice's Nyquist k."""
-    with torch.no_grad():
-        e = read_residual(run, torch.from_numpy(np.ascontiguousarray(rows[..., None, :])))[0]
-        ratio = real_space(run, positions(run, e)).ratio[0]
-    nyquist = run.truth.domain.n_side / 4
+    e, _ = end_of_step(run, matrices_of(run, torch.from_numpy(matrices)))
+    ratio = real_space(run, positions(run, e)).ratio[0]
+    nyquist = run.truth.domain.n_side / 2 / SHELL
     return float(ratio[int(nyquist / 2) : int(3 * nyquist / 4)].mean() - 1)
 
 
@@ -104,8 +100,7 @@ def _errors_after(run: FitRun, matrices: np.ndarray) -> np.ndarray:
     """Rms errors of the displacement and of H times the velocity that the last step with these
     matrices would leave."""
     H = run.steps[-1].D1 - run.steps[-1].D0
-    with torch.no_grad():
-        found = read_residual(run, torch.from_numpy(matrices.astype(np.float32)))
+    found = end_of_step(run, matrices_of(run, torch.from_numpy(matrices.astype(np.float32))))
     rms = [
         np.std((part.numpy() - true).astype(np.float64))
         for part, true in zip(found, run.target(run.D_end), strict=True)
@@ -118,7 +113,7 @@ def loss(run: FitRun, matrices: torch.Tensor, axis: int) -> torch.Tensor:
 
     Positions are fitted in real space; redshift space is left to the velocities.
     """
-    e, w = read_residual(run, matrices)
+    e, w = end_of_step(run, matrices_of(run, matrices))
     x, v = positions(run, e), torch.from_numpy(run.frame.velocity(run.D_end)) + w
     total = misfit(real_space(run, x)) + misfit(redshift_space(run, x.detach(), v, axis))
     if run.true_haloes is not None:
@@ -142,9 +137,7 @@ def positions(run: FitRun, e: torch.Tensor) -> torch.Tensor:
 
 def real_space(run: FitRun, x: torch.Tensor) -> Spectra:
     """Spectra of particles beside the truth's."""
-    domain = run.truth.domain
-    modes = torch_density_modes(x, 2 * domain.n_side, domain.box_size)
-    return spectra(modes, torch.from_numpy(run.true_modes), domain.n_side)
+    return spectra_beside(run.truth.domain, x, run.true_modes)
 
 
 def redshift_space(run: FitRun, x: torch.Tensor, v: torch.Tensor, axis: int) -> Spectra:
@@ -156,51 +149,14 @@ def redshift_space(run: FitRun, x: torch.Tensor, v: torch.Tensor, axis: int) -> 
     disp, vel = run.truth.at(D)
     true_x = domain.add_lattice(disp)
     true_x[axis] += np.float32(shift) * vel[axis]
-    mesh = 2 * domain.n_side
-    true = torch.from_numpy(density_modes(domain, true_x, mesh))
-    modes = torch_density_modes(x + along * v, mesh, domain.box_size)
-    return spectra(modes, true, domain.n_side, axis, ANGLES)
+    true = density_modes(domain, true_x, 2 * domain.n_side)
+    return spectra_beside(domain, x + along * v, true, axis)
 
 
-def read_residual(run: FitRun, matrices: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Residual displacement and velocity (3, N) at the end of the last step, with derivatives.
-
-    It is what `FitRun.advance` gives, in torch, which takes the gradient.
-
-    Parameters
-    ----------
-    run : FitRun
-        It has measured the last step.
-    matrices : tensor (nodes, *CLASSES, 1 or TARGETS, FEATURES)
-        Deviations from the explicit matrix; with one row, that of the displacement alone.
-    """
-    step, state, s, changes = run.steps[-1], run.state, run.measured.g, run.rule.changes
-    H, memory, rows = step.D1 - step.D0, run.rule.memory, matrices.shape[-2]
-    impulse = np.float32(H**2 * run.truth.cosmology.c(step.D_mid))
-    features = torch.from_numpy(
-        np.stack([state.e, np.float32(H) * state.w, impulse * s, memory["before"]])
-    )
-    explicit = torch.from_numpy(explicit_matrix(step)[:rows].astype(np.float32))
+def matrices_of(run: FitRun, deviation: torch.Tensor) -> torch.Tensor:
+    """A run's last matrices (*CLASSES, TARGETS, FEATURES), as `FittedKick.set_matrices` makes
+    them from deviations (nodes, *CLASSES, TARGETS, FEATURES)."""
+    mine = torch.einsum("k,k...->...", torch.from_numpy(run.weights), deviation)
     sharp = (torch.from_numpy(inverse.astype(np.float32)) for inverse in unmixing())
-    deviation = torch.einsum("k,k...->...", torch.from_numpy(run.weights), matrices)
-    mine = explicit + torch.einsum("bc,kl,cltf->bktf", *sharp, deviation)
-    now = _shares(run.measured.delta, DENSITIES)
-    before = _shares(memory["delta_before"], DENSITIES_BEFORE)
-    flat = mine.reshape(-1, *mine.shape[-2:])
-    per_particle = sum(
-        (u * t)[:, None, None] * flat[b * CLASSES[1] + k] for b, u in before for k, t in now
-    )
-    found = torch.einsum("ptf,fcp->tcp", per_particle, features)
-    parts = []
-    for row, scale, change in zip(found, (1.0, 1.0 / H), (changes.e, changes.w), strict=False):
-        ahead = np.zeros_like(s)
-        kernels.substeps.add_at(change, changes.indices, ahead)
-        parts.append(row * scale + torch.from_numpy(ahead))
-    return tuple(parts)
-
-
-def _shares(delta: np.ndarray, boundaries: np.ndarray) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """The two classes that each particle's matrix is of, and how much of each."""
-    place = torch.from_numpy(kernels.fitted.place(delta, boundaries))
-    low = place.floor().clamp(max=len(boundaries) - 1)
-    return [(low.long(), 1 - (place - low)), (low.long() + 1, place - low)]
+    explicit = torch.from_numpy(explicit_matrix(run.steps[-1]).astype(np.float32))
+    return explicit + torch.einsum("bc,kl,cltf->bktf", *sharp, mine)

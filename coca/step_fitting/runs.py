@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -35,56 +36,76 @@ FrameOf = Callable[["ReferenceRun"], Frame]
 Report = Callable[[str], None]
 
 
-class ReferenceRun:
-    """A converged simulation, known at any growth factor by Hermite interpolation.
+@dataclass(frozen=True)
+class SimulationPlan:
+    """A simulation of a fit: what it is of, and where it is kept."""
 
-    Parameters
-    ----------
-    domain : Domain
-    cosmology : Cosmology
-    seed : int
-    config : FitConfig
-    kept : KeptRuns
-        Where its snapshots are, or come to be.
-    """
+    domain: Domain
+    cosmology: Cosmology
+    seed: int
+    config: FitConfig
 
-    def __init__(
-        self, domain: Domain, cosmology: Cosmology, seed: int, config: FitConfig, kept: KeptRuns
-    ):
-        self.domain, self.cosmology, self.seed, self.config = domain, cosmology, seed, config
-        self.force = ParticleMesh(domain, 2 * domain.n_side)
-        """That of runs of few steps."""
-        power = linear_power(cosmology, "eisenstein_hu")
-        self.conditions = linear_fields.from_seed(domain, power, seed)
-        self.D_start = float(cosmology.D1(scale_factor(config.redshift)))
-        lpt, D_start = self.conditions.lpt_frame(cosmology), self.D_start
-        start = Snapshot(D_start, lpt.displacement(D_start), lpt.velocity(D_start))
-        times = np.union1d(np.arange(1, config.times + 1) / config.times, config.growth_factors)
-        times = times[times > 1.5 * D_start]
-        run = kept.get(self._identity(), times.tolist(), domain.particles, lambda: self._run(times))
-        self.states = [State(s.disp, s.vel, s.D, s.D) for s in (start, *run)]
+    @property
+    def D_start(self) -> float:
+        """Growth factor of the start."""
+        return float(self.cosmology.D1(scale_factor(self.config.redshift)))
 
-    def _identity(self) -> dict:
-        """All that defines the simulation but its outputs."""
-        config, domain, cosmology = self.config, self.domain, self.cosmology
+    @property
+    def times(self) -> list[float]:
+        """Growth factors at which it is kept."""
+        even = np.arange(1, self.config.times + 1) / self.config.times
+        times = np.union1d(even, self.config.growth_factors)
+        return times[times > 1.5 * self.D_start].tolist()
+
+    @property
+    def identity(self) -> dict:
+        """All that defines it but its outputs."""
+        config, domain = self.config, self.domain
         return {
             "method": config.truth,
             "steps": config.truth_steps,
-            "cosmology": asdict(cosmology),
+            "cosmology": asdict(self.cosmology),
             "redshift": config.redshift,
             "seed": self.seed,
             "box_size": domain.box_size,
             "particles": domain.n_side,
         }
 
-    def _run(self, times: np.ndarray) -> Iterator[Snapshot]:
+    def path(self, kept: KeptRuns) -> Path:
+        """The file in which it is kept."""
+        return kept.path(self.identity, self.times)
+
+
+class ReferenceRun:
+    """A converged simulation, known at any growth factor by Hermite interpolation.
+
+    Parameters
+    ----------
+    plan : SimulationPlan
+    kept : KeptRuns
+        Where its snapshots are, or come to be.
+    """
+
+    def __init__(self, plan: SimulationPlan, kept: KeptRuns):
+        self.plan, self.domain, self.cosmology = plan, plan.domain, plan.cosmology
+        self.force = ParticleMesh(plan.domain, 2 * plan.domain.n_side)
+        """That of runs of few steps."""
+        power = linear_power(plan.cosmology, "eisenstein_hu")
+        self.conditions = linear_fields.from_seed(plan.domain, power, plan.seed)
+        self.D_start, times = plan.D_start, plan.times
+        lpt = self.conditions.lpt_frame(plan.cosmology)
+        start = Snapshot(self.D_start, *(f(self.D_start) for f in (lpt.displacement, lpt.velocity)))
+        run = kept.get(plan.identity, times, plan.domain.particles, lambda: self._run(times))
+        self.states = [State(s.disp, s.vel, s.D, s.D) for s in (start, *run)]
+
+    def _run(self, times: list[float]) -> Iterator[Snapshot]:
         """The simulation's snapshots."""
-        domain, steps = self.domain, self.config.truth_steps
+        domain, config = self.domain, self.plan.config
         of = domain, self.cosmology, self.conditions
-        if self.config.truth == "bullfrog":
-            return bullfrog_run(*of, self.force, self.D_start, steps, times)
+        if config.truth == "bullfrog":
+            return bullfrog_run(*of, self.force, self.D_start, config.truth_steps, times)
         force = P3M(domain, 2 * domain.n_side, domain.cell / SPACINGS_A_SOFTENING)
-        return nbody_run(*of, force, self.D_start, times, steps)
+        return nbody_run(*of, force, self.D_start, times, config.truth_steps)
 
     def at(self, D: float) -> tuple[np.ndarray, np.ndarray]:
         """Displacements and velocities."""
@@ -209,9 +230,14 @@ def _classes(delta: np.ndarray, boundaries: np.ndarray) -> np.ndarray:
 
 
 def simulations(
-    config: FitConfig, threads: int, report: Report, held_out: bool = False
+    config: FitConfig,
+    threads: int,
+    report: Report,
+    held_out: bool = False,
+    as_they_come: bool = False,
 ) -> Iterator[ReferenceRun]:
-    """The simulations of a fit, or those held out from it, made where they are missing."""
+    """The simulations of a fit, or those held out from it, made where they are missing, or without
+    those."""
     count, shift = (config.held_out, config.simulations) if held_out else (config.simulations, 0)
     if not count:
         return
@@ -220,17 +246,23 @@ def simulations(
     for i, point in enumerate(latin_hypercube(ranges, count, config.seed + int(held_out))):
         spacing = np.exp(point.pop("spacing"))
         domain = Domain(config.particles * spacing, config.particles, threads)
-        yield ReferenceRun(domain, Cosmology(**point), config.seed + shift + i, config, kept)
-        report(f"simulation {i + 1} of {count}{', held out' if held_out else ''}")
+        plan = SimulationPlan(domain, Cosmology(**point), config.seed + shift + i, config)
+        if plan.path(kept).exists() or not as_they_come:
+            yield ReferenceRun(plan, kept)
+            report(f"simulation {i + 1} of {count}{', held out' if held_out else ''}")
 
 
 def make_runs(
-    config: FitConfig, threads: int, frame_of: FrameOf, report: Report, held_out: bool = False
+    config: FitConfig,
+    threads: int,
+    frame_of: FrameOf,
+    report: Report,
+    held_out: bool = False,
+    as_they_come: bool = False,
 ) -> list[FitRun]:
-    """Runs beside the simulations of a fit, or those held out from it, to every growth factor at
-    which they are to end."""
+    """Runs beside `simulations`, to every growth factor at which they are to end."""
     runs = []
-    for truth in simulations(config, threads, report, held_out):
+    for truth in simulations(config, threads, report, held_out, as_they_come):
         frame = frame_of(truth)
         for D_end in config.growth_factors:
             value = log_rms_density(truth.domain, truth.conditions.delta_k, D_end)

@@ -27,11 +27,16 @@ def test_fit_command_writes_a_table_that_serves(config_values, tmp_path, capsys)
     small = [
         "particles=32", "simulations=3", "growth_factors=[1.0]", "force_evaluations=2", "nodes=2",
         "iterations=20", "batch=2", "truth=bullfrog", "truth_steps=32", "times=16", "threads=1",
-        "boundaries={2: [0.65]}", f"simulations_directory={tmp_path}", f"table={path}",
+        "boundaries={2: [0.65]}", "substep_thresholds={}", "held_out=1",
+        f"simulations_directory={tmp_path}", f"table={path}",
     ]  # fmt: skip
     arguments = ["configs/fit.yaml", *(f"--set={value}" for value in small)]
-    assert main(["fit", *arguments]) == 0
-    assert f"wrote {path}" in capsys.readouterr().out
+    assert main(["fit", *arguments, "--only-simulations"]) == 0
+    assert not path.exists() and len(list(tmp_path.glob("run-*.npy"))) == 4
+    assert main(["fit", *arguments, "--as-they-come"]) == 0
+    out = capsys.readouterr().out
+    assert f"wrote {path}" in out and "held out:" in out
+    assert len(list(tmp_path.glob("run-*.npy"))) == 4
     values = config_values | {"force_evaluations": 2, "reference": {"force_evaluations": 64}}
     fitted_run = run(values, table=str(path))
     first, last = fitted_run.run.steps
