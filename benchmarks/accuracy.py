@@ -98,6 +98,8 @@ STYLES = {
     "coca-gain": ("#CC79A7", "P:"),
     "coca-explicit": ("#CC79A7", "x:"),
 }
+DRAWN = (1.0, 2.0)
+"""Wavenumbers of the figure."""
 NOT_DRAWN = tuple(GAINS)
 """Variants, in the table only."""
 
@@ -346,36 +348,30 @@ def goals(rows: list[dict], name: str) -> list[str]:
 
 
 def draw(rows: list[dict], path: Path) -> None:
-    """Error against wall seconds, network included, and against force evaluations.
-
-    Shows the first set of cosmologies.
-    """
+    """Error at two wavenumbers against wall seconds, network included, for the first set of
+    cosmologies; points of a method are its numbers of forces."""
     figure = Figure(figsize=(10.5, 7.5), layout="constrained")
-    panels = figure.subplots(2, 2, sharex="col", sharey="row")
+    panels = figure.subplots(2, 2, sharex=True, sharey="row")
     first = rows[0]["set"]
     means = {key[1:]: mean for key, mean in averages(rows).items() if key[0] == first}
     for method in dict.fromkeys(row["method"] for row in rows):
         if method in NOT_DRAWN:
             continue
         colour, style = STYLES[method]
-        points = [(count, m) for (name, count), m in means.items() if name == method]
-        for column, costs in enumerate(
-            ([m["seconds"] for _, m in points], [count for count, _ in points])
-        ):
-            for panel, errors in zip(
-                panels[:, column],
-                ([m["r1"] / 100 for _, m in points], [abs(m["P1"]) / 100 for _, m in points]),
-                strict=True,
-            ):
-                panel.plot(costs, errors, style, color=colour, label=method)
-    panels[0, 0].set(ylabel="1 - r at k = 1 h/Mpc", xscale="log", yscale="log")
-    panels[1, 0].set(ylabel="|P / P_N-body - 1| at k = 1 h/Mpc", yscale="log")
-    panels[1, 0].set_xlabel("wall seconds, network included")
-    panels[1, 1].set_xlabel("force evaluations")
+        points = [m for (name, _), m in means.items() if name == method]
+        seconds = [m["seconds"] for m in points]
+        for column, k in enumerate(DRAWN):
+            for panel, name in zip(panels[:, column], (f"r{k:g}", f"P{k:g}"), strict=True):
+                errors = [abs(m[name]) / 100 for m in points]
+                panel.plot(seconds, errors, style, color=colour, label=method)
+    for column, k in enumerate(DRAWN):
+        panels[0, column].set_title(f"k = {k:g} h/Mpc")
+        panels[1, column].set_xlabel("wall seconds, network included")
+        panels[1, column].axhline(0.01, color="0.8", zorder=0)
+    panels[0, 0].set(ylabel="1 - r with N-body", xscale="log", yscale="log")
+    panels[1, 0].set(ylabel="|P / P_N-body - 1|", yscale="log")
     panels[1, 0].xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     panels[1, 0].xaxis.set_major_formatter("{x:g}")
     panels[1, 0].xaxis.set_minor_formatter(NullFormatter())
-    panels[1, 0].axhline(0.01, color="0.8", zorder=0)
-    panels[1, 1].axhline(0.01, color="0.8", zorder=0)
-    panels[0, 0].legend(frameon=False)
+    panels[0, 1].legend(frameon=False, ncols=2)
     figure.savefig(path, dpi=130, format="png")
