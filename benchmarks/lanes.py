@@ -10,21 +10,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
-from types import ModuleType
 from typing import NamedTuple
 
 import numba
 import numpy as np
-from coca.kernels import fitted, gradient, short_range, substeps
+from coca.kernels import fitted, gradient, substeps
 from coca.kernels.assignment import _tiling
 from coca.kernels.constants import FEATURES, TARGETS
 
 from benchmarks import plain_kernels as plain
 from benchmarks.problem import SPACING, evolved_positions
 from benchmarks.timing import in_turns, machine_record, ratio, show
-from coca.gravity import p3m
 from coca.gravity.particle_mesh import Acceleration, ParticleMesh
 from coca.integration.fitted_table import CLASSES, DENSITIES, DENSITIES_BEFORE
 from coca.parallel.domain import Domain
@@ -32,8 +29,6 @@ from coca.parallel.machine import choose_threads
 
 DENSE = 7.0
 """Density contrast of particles with sub-steps."""
-SOFTENED = 1 / 40
-"""Softening of pairs in particle spacings."""
 ROUND_OFF = 2e-6
 """Most that results may differ, rms over rms: float32 sums of up to thousands."""
 GHOSTS = 4
@@ -108,7 +103,6 @@ def comparisons(domain: Domain, x: np.ndarray, acceleration: Acceleration) -> It
     yield matrices(acceleration, rng)
     for order in ("dense", "none"):
         yield from sums(domain, order, orders[order][0], rng)
-    yield from pairs(domain, orders)
 
 
 def gradients(domain: Domain, orders: dict, rng: np.random.Generator) -> Iterator[Comparison]:
@@ -117,18 +111,9 @@ def gradients(domain: Domain, orders: dict, rng: np.random.Generator) -> Iterato
     mesh = np.pad(
         rng.normal(size=(m, m, m)).astype(np.float32), ((GHOSTS, GHOSTS), (0, 0), (0, 2)), "wrap"
     )
-    twins = {
-        "CIC": plain.rebuilt(
-            gradient._read_cic_gradient,
-            _cic_gradient=plain.cic_gradient,
-            _ask_for=plain.ask_for_nothing,
-        ),
-        "TSC": plain.rebuilt(gradient._read_tsc_gradient, _tsc_gradient=plain.tsc_gradient),
-    }
-    kernels = {"CIC": gradient._read_cic_gradient, "TSC": gradient._read_tsc_gradient}
-    for (cloud, kernel), (order, (x, lattice)) in (
-        (a, b) for a in kernels.items() for b in orders.items()
-    ):
+    kernel = gradient._read_tsc_gradient
+    twin = plain.rebuilt(kernel, _tsc_gradient=plain.tsc_gradient)
+    for order, (x, lattice) in orders.items():
         where = (x, m / domain.box_size, *_tiling(x, lattice), gradient.CENTRAL_DIFFERENCES)
         for with_laplacian in (False, True):
             out = np.empty((4, x.shape[1]), np.float32)
@@ -139,8 +124,8 @@ def gradients(domain: Domain, orders: dict, rng: np.random.Generator) -> Iterato
                 kernel(*where, mesh, (0, m, GHOSTS), out[:3], laplacian)
                 return result
 
-            name = f"gradient, {cloud}" + (", with Laplacian" if with_laplacian else "")
-            yield Comparison(name, order, kernel, twins[cloud], work)
+            name = "gradient, TSC" + (", with Laplacian" if with_laplacian else "")
+            yield Comparison(name, order, kernel, twin, work)
 
 
 def matrices(acceleration: Acceleration, rng: np.random.Generator) -> Comparison:
@@ -187,47 +172,6 @@ def sums(
 
         name = f"sub-steps, means of {count}"
         yield Comparison(name, order, substeps._average, plain.average, average)
-
-
-def pairs(domain: Domain, orders: dict) -> Iterator[Comparison]:
-    """The order of a tree, and sums of pairs within the cut."""
-    twin = plain.rebuilt(short_range._tree_order, _part=plain.part)
-    for order in ("lattice", "none"):
-        x = orders[order][0]
-
-        def sort(kernel, x=x):
-            with patched(short_range, "_tree_order", kernel):
-                return short_range.tree_order(x, domain.box_size)[0][:, : x.shape[1]]
-
-        yield Comparison("order of a tree", order, short_range._tree_order, twin, sort)
-    tree = short_range.tree_of(short_range.tree_order(orders["lattice"][0], domain.box_size)[0])
-    active = np.arange(tree.x.shape[1]) < domain.particles
-    out = np.zeros((4, active.size), np.float32)
-    force = p3m.P3M(domain, 2 * domain.n_side, SOFTENED * domain.cell)
-    support, cloud = p3m.SUPPORT * force.softening, p3m.cloud_polynomial(p3m.EXPONENT)
-
-    def pull(kernel):
-        with patched(short_range, "_pair_sums", kernel):
-            short_range.pair_sums(
-                tree, active, domain.box_size, force.cut, support, cloud, 1.0, out
-            )
-        return out
-
-    twin = plain.rebuilt(
-        short_range._pair_sums, _near=plain.near, _pack_leaf=plain.pack_leaf, _flush=plain.flush
-    )
-    yield Comparison("sums of pairs", "tree", short_range._pair_sums, twin, pull)
-
-
-@contextmanager
-def patched(module: ModuleType, name: str, kernel: Kernel) -> Iterator[None]:
-    """The module with a kernel in the place of one of its own."""
-    own = getattr(module, name)
-    setattr(module, name, kernel)
-    try:
-        yield
-    finally:
-        setattr(module, name, own)
 
 
 def table(rows: list[dict]) -> str:
