@@ -20,6 +20,7 @@ NAMES = (
     "fft",
     "force",
     "force_error",
+    "lanes",
     "p3m",
     "nbody",
     "sizes",

@@ -17,14 +17,11 @@ from coca.kernels.assignment import (
     _wrap,
 )
 from coca.kernels.constants import CIC, TSC
-from coca.kernels.lanes import each, eight, four_sums, numbers, prefetch
+from coca.kernels.lanes import each, eight, four_sums, numbers
 from numba import njit, prange
 
 CENTRAL_DIFFERENCES = (np.float32(2 / 3), np.float32(-1 / 12))
 """Weights of f(+1)-f(-1) and f(+2)-f(-2) in the derivative, of order 4."""
-
-AHEAD = 8
-"""How many particles ahead `_read_cic_gradient` asks for their cells where they are in no order."""
 _NOTHING = np.empty(0, np.float32)
 
 
@@ -79,88 +76,77 @@ def _gradient(phi, i0, j0, k0, wx, wy, wz, cloud, weights):
 
 
 @njit(fastmath={"contract", "nsz"})
-def _pair(flat, o, there, e, f):
-    """Rows between those at o and there."""
-    return eight(flat, o) * e + eight(flat, there) * f
+def _pair(flat, a, b, e, f, ez, fz):
+    """Between a cell and the next along z, at a and at b."""
+    one = np.uint64(1)
+    return e * (ez * flat[a] + fz * flat[a + one]) + f * (ez * flat[b] + fz * flat[b + one])
+
+
+@njit(fastmath={"contract", "nsz"})
+def _four(flat, a, b, sx, ex, fx, ey, fy):
+    """Between cells at a and b and those of the next plane."""
+    return ex * (ey * flat[a] + fy * flat[b]) + fx * (ey * flat[a + sx] + fy * flat[b + sx])
 
 
 @njit(fastmath={"contract", "nsz"})
 def _slope(below2, below, here, there, above, above2, e, f, weights):
     """Derivative, interpolated between here and there, from all that it takes."""
-    near = (there - below) * e + (above - here) * f
-    far = (above - below2) * e + (above2 - below) * f
-    return near * weights[0] + far * weights[1]
+    near = e * (there - below) + f * (above - here)
+    far = e * (above - below2) + f * (above2 - below)
+    return weights[0] * near + weights[1] * far
 
 
 @njit(fastmath={"contract", "nsz"})
 def _bend(below, here, there, above, e, f):
     """Second difference, interpolated between here and there."""
-    return (below - here + there - here) * e + (here - there + above - there) * f
+    two = np.float32(2)
+    return e * (below - two * here + there) + f * (here - two * there + above)
 
 
 @njit(fastmath={"contract", "nsz"})
 def _cic_gradient(flat, i, j, k, m, pitch, fx, fy, fz, weights, wanted):
-    """`_gradient` of CIC, from rows of eight cells along z that begin two before the
-    particle's, none of which may reach beyond the mesh; the Laplacian only if wanted."""
-    one, zero, minus_two = np.float32(1), np.float32(0), np.float32(-2)
-    near, far = weights
+    """`_gradient` of CIC, cell by cell; along z none of the two before the particle's and three
+    after it may be beyond the mesh. The Laplacian only if wanted."""
+    one = np.float32(1)
     ex, ey, ez = one - fx, one - fy, one - fz
-    o, sx = np.uint64(i * m * pitch + k - 2), np.uint64(m * pitch)
+    o, sx, next_ = np.uint64(i * m * pitch + k), np.uint64(m * pitch), np.uint64(1)
     here, there = o + np.uint64(j * pitch), o + np.uint64(_wrap(j + 1, m) * pitch)
     a, b = o + np.uint64(_wrap(j - 2, m) * pitch), o + np.uint64(_wrap(j - 1, m) * pitch)
     c, d = o + np.uint64(_wrap(j + 2, m) * pitch), o + np.uint64(_wrap(j + 3, m) * pitch)
-    corner, along_y = eight(flat, here), eight(flat, there)
-    along_x, across = eight(flat, here + sx), eight(flat, there + sx)
-    x0, x1 = corner * ey + along_y * fy, along_x * ey + across * fy
-    y0, y1 = corner * ex + along_x * fx, along_y * ex + across * fx
-    centre = x0 * ex + x1 * fx
-    ya, yb = _pair(flat, a, a + sx, ex, fx), _pair(flat, b, b + sx, ex, fx)
-    yc, yd = _pair(flat, c, c + sx, ex, fx), _pair(flat, d, d + sx, ex, fx)
-    xa = _pair(flat, here - sx - sx, there - sx - sx, ey, fy)
-    xb = _pair(flat, here - sx, there - sx, ey, fy)
-    here, there = here + sx + sx, there + sx + sx
-    xc, xd = _pair(flat, here, there, ey, fy), _pair(flat, here + sx, there + sx, ey, fy)
-    low = numbers((zero, zero, one, zero, zero, zero, zero, zero))
-    high = numbers((zero, zero, zero, one, zero, zero, zero, zero))
-    between = low * ez + high * fz
-    low = numbers((-far, -near, zero, near, far, zero, zero, zero))
-    high = numbers((zero, -far, -near, zero, near, far, zero, zero))
-    gz = centre * (low * ez + high * fz)
-    gx = _slope(xa, xb, x0, x1, xc, xd, ex, fx, weights) * between
-    gy = _slope(ya, yb, y0, y1, yc, yd, ey, fy, weights) * between
+    ya, yb = _pair(flat, a, a + sx, ex, fx, ez, fz), _pair(flat, b, b + sx, ex, fx, ez, fz)
+    y0 = _pair(flat, here, here + sx, ex, fx, ez, fz)
+    y1 = _pair(flat, there, there + sx, ex, fx, ez, fz)
+    yc, yd = _pair(flat, c, c + sx, ex, fx, ez, fz), _pair(flat, d, d + sx, ex, fx, ez, fz)
+    a, b = here - sx - sx, there - sx - sx
+    xa, xb = _pair(flat, a, b, ey, fy, ez, fz), _pair(flat, a + sx, b + sx, ey, fy, ez, fz)
+    x0 = _pair(flat, here, there, ey, fy, ez, fz)
+    c, d = here + sx, there + sx
+    x1, xc = _pair(flat, c, d, ey, fy, ez, fz), _pair(flat, c + sx, d + sx, ey, fy, ez, fz)
+    xd = _pair(flat, c + sx + sx, d + sx + sx, ey, fy, ez, fz)
+    a, b = here - next_, there - next_
+    za = _four(flat, a - next_, b - next_, sx, ex, fx, ey, fy)
+    zb, z0 = _four(flat, a, b, sx, ex, fx, ey, fy), _four(flat, here, there, sx, ex, fx, ey, fy)
+    c, d = here + next_, there + next_
+    z1 = _four(flat, c, d, sx, ex, fx, ey, fy)
+    zc = _four(flat, c + next_, d + next_, sx, ex, fx, ey, fy)
+    zd = _four(flat, c + next_ + next_, d + next_ + next_, sx, ex, fx, ey, fy)
+    gx = _slope(xa, xb, x0, x1, xc, xd, ex, fx, weights)
+    gy = _slope(ya, yb, y0, y1, yc, yd, ey, fy, weights)
+    gz = _slope(za, zb, z0, z1, zc, zd, ez, fz, weights)
     if not wanted:
-        return each(four_sums(gx, gy, gz, gz))
-    low = numbers((zero, one, minus_two, one, zero, zero, zero, zero))
-    high = numbers((zero, zero, one, minus_two, one, zero, zero, zero))
-    bends = _bend(xb, x0, x1, xc, ex, fx) + _bend(yb, y0, y1, yc, ey, fy)
-    laplacian = bends * between + centre * (low * ez + high * fz)
-    return each(four_sums(gx, gy, gz, laplacian))
-
-
-@njit(fastmath={"contract", "nsz"})
-def _ask_for(flat, x, p, inverse_cell, m, pitch, slab):
-    """Let the cells that `_cic_gradient` takes for particle p come into the cache."""
-    first, planes, ghosts = slab
-    i = _cell(x[0, p], inverse_cell, CIC, m, first)[0]
-    j, k = _cell(x[1, p], inverse_cell, CIC, m)[0], _cell(x[2, p], inverse_cell, CIC, m)[0]
-    if i < planes and 2 <= j < m - 3:
-        o = ((i + ghosts) * m + j) * pitch + k
-        for a in range(-2, 4):
-            for b in range(2):
-                prefetch(flat, np.uint64(o + (a * m + b) * pitch))
-        for a in range(2):
-            for b in (-2, -1, 2, 3):
-                prefetch(flat, np.uint64(o + (a * m + b) * pitch))
+        return gx, gy, gz, gz
+    laplacian = _bend(xb, x0, x1, xc, ex, fx) + _bend(yb, y0, y1, yc, ey, fy)
+    return gx, gy, gz, laplacian + _bend(zb, z0, z1, zc, ez, fz)
 
 
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
 def _read_cic_gradient(x, inverse_cell, lattice, tile, weights, phi, slab, out, laplacian):
-    """The gradient by CIC, which loads the 20 rows of cells that it takes once each."""
+    """The gradient by CIC."""
     first, planes, ghosts = slab
     m, pitch = phi.shape[1], phi.shape[2]
     flat = phi.reshape(-1)
     one, scale = np.float32(1), np.float32(inverse_cell)
-    wanted, ordered, last = laplacian.size > 0, lattice[0] > 1, x.shape[1] - 1
+    wanted = laplacian.size > 0
     bad = 0
     for t in prange(_tiles(lattice, tile)):
         x0, x1, y0, y1, z0, z1 = _bounds(t, lattice, tile)
@@ -171,15 +157,13 @@ def _read_cic_gradient(x, inverse_cell, lattice, tile, weights, phi, slab, out, 
                 for p in range(row + z0, row + z1):
                     finite &= _finite(x, p)
                 for p in range(row + z0, row + z1):
-                    if not ordered:
-                        _ask_for(flat, x, min(p + AHEAD, last), inverse_cell, m, pitch, slab)
                     i, fx = _cell(x[0, p], inverse_cell, CIC, m, first)
                     if i >= planes:
                         continue
                     i += ghosts
                     j, fy = _cell(x[1, p], inverse_cell, CIC, m)
                     k, fz = _cell(x[2, p], inverse_cell, CIC, m)
-                    if k < 2 or k >= m - 5:
+                    if k < 2 or k >= m - 3:
                         wx, wy, wz = (one - fx, fx), (one - fy, fy), (one - fz, fz)
                         gx, gy, gz, l = _gradient(phi, i, j, k, wx, wy, wz, CIC, weights)
                     else:

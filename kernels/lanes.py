@@ -1,9 +1,9 @@
 """Some float32 numbers at a time, where numba's vectoriser does not see that they go together.
 
-`four(array, i)`, `eight` and `sixteen` take what stands at i and after it in a flat array as one
-value; such values are added, subtracted and multiplied lane by lane, with each other or with a
-float32. Products and sums may fuse. They live within a compiled function: it cannot take or return
-them from and to Python.
+`four(array, i)` and `eight` take what stands at i and after it in a flat array as one value; such
+values are added, subtracted and multiplied lane by lane, with each other or with a float32.
+Products and sums may fuse. They live within a compiled function: it cannot take or return them from
+and to Python. `python -m benchmarks lanes` shows what they gain over plain numba.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 FLAGS = ("contract", "nsz")
@@ -73,18 +72,7 @@ def _loader(count: int) -> Callable:
     return load
 
 
-four, eight, sixteen = _loader(4), _loader(8), _loader(16)
-
-
-@intrinsic
-def spread(typing_context, number):
-    """Sixteen times a number."""
-
-    def generate(context, builder, signature, arguments):
-        number = context.cast(builder, arguments[0], signature.args[0], types.float32)
-        return _spread(builder, number, 16)
-
-    return Lanes(16)(number), generate
+four, eight = _loader(4), _loader(8)
 
 
 @intrinsic
@@ -149,22 +137,6 @@ def four_sums(typing_context, a, b, c, d):
     return Lanes(4)(a, b, c, d), generate
 
 
-@intrinsic
-def prefetch(typing_context, array, i):
-    """Ask for the line of cache of what stands at i of a flat array."""
-
-    def generate(context, builder, signature, values):
-        data = context.make_array(signature.args[0])(context, builder, values[0]).data
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        place = builder.bitcast(builder.gep(data, [values[1]]), byte)
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-        builder.call(function, [place, *(ir.Constant(number, n) for n in (0, 3, 1))])
-        return context.get_dummy_value()
-
-    return types.void(array, types.uintp), generate
-
-
 def _define(function: Callable, instruction: str) -> None:
     """Let an operator do `instruction` on lanes, or on lanes and a number."""
 
@@ -193,122 +165,3 @@ _define(operator.add, "fadd")
 _define(operator.iadd, "fadd")
 _define(operator.sub, "fsub")
 _define(operator.mul, "fmul")
-
-
-def _llvm(builder, name: str, count: int):
-    """A function of LLVM from so many lanes to as many."""
-    kind = ir.FunctionType(_vector(count), [_vector(count)])
-    return cgutils.get_or_insert_function(builder.module, kind, f"{name}.v{count}f32")
-
-
-def _function(name: str, count: int, flags: tuple[str, ...] = FLAGS) -> Callable:
-    """A function of LLVM of one value of so many lanes."""
-
-    @intrinsic
-    def apply(typing_context, lanes):
-        def generate(context, builder, signature, arguments):
-            return builder.call(_llvm(builder, name, count), arguments, fastmath=flags)
-
-        return lanes(lanes), generate
-
-    return apply
-
-
-absolute, nearest = _function("llvm.fabs", 16), _function("llvm.rint", 16)
-"""Sixteen absolute values; the nearest whole numbers."""
-
-
-@intrinsic
-def inverse_root(typing_context, lanes):
-    """1 / sqrt of positive numbers, to float32 round-off: an estimate and a step of Newton's where
-    the processor has them."""
-
-    def generate(context, builder, signature, arguments):
-        vector = _vector(lanes.count)
-        root = _llvm(builder, "llvm.sqrt", lanes.count)
-        one = ir.Constant(vector, [1.0] * lanes.count)
-        flags = ("fast",)
-        return builder.fdiv(one, builder.call(root, arguments, fastmath=flags), flags=flags)
-
-    return lanes(lanes), generate
-
-
-def _compare(order: str) -> Callable:
-    @intrinsic
-    def choose(typing_context, a, b):
-        def generate(context, builder, signature, arguments):
-            a, b = arguments
-            b = _spread(builder, context.cast(builder, b, signature.args[1], types.float32), 16)
-            return builder.select(builder.fcmp_ordered(order, a, b), a, b)
-
-        return a(a, b), generate
-
-    return choose
-
-
-least, not_below = _compare("<"), _compare(">")
-"""The smaller, or the larger, of each of sixteen numbers and one other, which is taken beside
-NaN."""
-
-
-@intrinsic
-def where_below(typing_context, key, bound, lanes):
-    """Sixteen numbers, or zero where those of `key` are not below the bound."""
-
-    def generate(context, builder, signature, arguments):
-        key, bound, lanes = arguments
-        nothing = ir.Constant(_vector(16), [0.0] * 16)
-        return builder.select(_below(context, builder, key, bound), lanes, nothing)
-
-    return lanes(key, types.float32, lanes), generate
-
-
-def _below(context, builder, key, bound):
-    return builder.fcmp_ordered("<", key, _spread(builder, bound, 16))
-
-
-@intrinsic
-def pack(typing_context, array, i, lanes, key, bound):
-    """Write those of sixteen numbers for which `key` is below the bound to a flat array, one after
-    the other from i on."""
-
-    def generate(context, builder, signature, arguments):
-        array, i, lanes, key, bound = arguments
-        data = context.make_array(signature.args[0])(context, builder, array).data
-        place = builder.gep(data, [i])
-        mask = ir.VectorType(ir.IntType(1), 16)
-        kind = ir.FunctionType(ir.VoidType(), [_vector(16), place.type, mask])
-        name = "llvm.masked.compressstore.v16f32"
-        store = cgutils.get_or_insert_function(builder.module, kind, name)
-        builder.call(store, [lanes, place, _below(context, builder, key, bound)])
-        return context.get_dummy_value()
-
-    return types.void(array, types.uintp, lanes, key, types.float32), generate
-
-
-@intrinsic
-def count_below(typing_context, key, bound):
-    """How many of sixteen numbers are below the bound."""
-
-    def generate(context, builder, signature, arguments):
-        bits = builder.bitcast(_below(context, builder, *arguments), ir.IntType(16))
-        kind = ir.FunctionType(ir.IntType(16), [ir.IntType(16)])
-        count = builder.module.declare_intrinsic("llvm.ctpop", [ir.IntType(16)], kind)
-        return builder.zext(builder.call(count, [bits]), ir.IntType(64))
-
-    return types.uintp(key, types.float32), generate
-
-
-@intrinsic
-def sum_of(typing_context, lanes):
-    """The sum of sixteen numbers, by halves."""
-
-    def generate(context, builder, signature, arguments):
-        (value,) = arguments
-        for half in (8, 4, 2, 1):
-            low = _shuffled(builder, value, value, *range(half))
-            high = _shuffled(builder, value, value, *range(half, 2 * half))
-            value = builder.fadd(low, high)
-        return builder.extract_element(value, _index(0))
-
-    return types.float32(lanes), generate

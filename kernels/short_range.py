@@ -15,7 +15,7 @@ Particles are set in the order of a tree that halves them, at each node along th
 down to leaves of 16. Nodes stand in order of depth: the m leaves of a node take the 2 m - 1 places
 that begin with its own, so that what is out of reach is left out by going on after it. The sources
 within reach of a leaf are packed one after the other, relative to its middle, and every particle
-of the leaf sums them sixteen at a time. The sum of a particle has the same order on any number of
+of the leaf sums them, many at a time. The sum of a particle has the same order on any number of
 threads, and memory does not depend on how particles cluster.
 """
 
@@ -24,21 +24,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from coca.kernels.lanes import (
-    absolute,
-    count_below,
-    four,
-    inverse_root,
-    least,
-    nearest,
-    not_below,
-    pack,
-    put,
-    sixteen,
-    spread,
-    sum_of,
-    where_below,
-)
 from numba import get_num_threads, njit, prange
 
 LEAF = 16
@@ -60,26 +45,27 @@ def leaves_of(particles: int) -> int:
 
 
 @njit(fastmath=_EXACT)
-def _part(flat, low, high, axis, pivot, equal):
+def _part(rows, low, high, axis, pivot, equal):
     """Move rows whose key is below the pivot, or equal to it where asked for, to the front; where
     they end. Every row is moved, since a processor guesses wrong every other time."""
     end = low
     for i in range(low, high):
-        a, b = np.uint64(4 * i), np.uint64(4 * end)
-        row, other = four(flat, a), four(flat, b)
-        key = flat[a + np.uint64(axis)]
-        put(flat, a, other)
-        put(flat, b, row)
+        a, b = np.uint64(i), np.uint64(end)
+        key = rows[a, axis]
+        x, y, z, number = rows[a, 0], rows[a, 1], rows[a, 2], rows[a, 3]
+        for c in range(4):
+            rows[a, c] = rows[b, c]
+        rows[b, 0], rows[b, 1], rows[b, 2], rows[b, 3] = x, y, z, number
         end += np.int64(key <= pivot) if equal else np.int64(key < pivot)
     return end
 
 
 @njit(fastmath=_EXACT)
-def _pivot(flat, low, high, k, axis, sample):
+def _pivot(rows, low, high, k, axis, sample):
     """A key near the one of rank k, from a sample at even distances."""
     n, taken = high - low, min(sample.size, high - low)
     for s in range(taken):
-        key = flat[4 * (low + s * n // taken) + axis]
+        key = rows[low + s * n // taken, axis]
         place = s
         while place > 0 and sample[place - 1] > key:
             sample[place] = sample[place - 1]
@@ -89,24 +75,24 @@ def _pivot(flat, low, high, k, axis, sample):
 
 
 @njit(fastmath=_EXACT)
-def _select(flat, low, high, k, axis, sample):
+def _select(rows, low, high, k, axis, sample):
     """Order rows low to high - 1 so that those before k are not beyond it along the axis, nor those
     after it before."""
     while high - low > 1:
-        pivot = _pivot(flat, low, high, k, axis, sample)
-        end = _part(flat, low, high, axis, pivot, False)
+        pivot = _pivot(rows, low, high, k, axis, sample)
+        end = _part(rows, low, high, axis, pivot, False)
         if k < end:
             high = end
         elif end > low:
             low = end
         else:
-            low = _part(flat, low, high, axis, pivot, True)
+            low = _part(rows, low, high, axis, pivot, True)
             if k < low:
                 return
 
 
 @njit
-def _halve(flat, first, leaves, box):
+def _halve(rows, first, leaves, box):
     """Halve a node at the median along the longest side of its box (6,); leaves of the lower half,
     the axis, and where it is halved."""
     axis = 0
@@ -115,22 +101,22 @@ def _halve(flat, first, leaves, box):
             axis = c
     lower, sample = (leaves + 1) // 2, np.empty(_SAMPLE, np.float32)
     low, middle = first * LEAF, (first + lower) * LEAF
-    high = min((first + leaves) * LEAF, flat.size // 4)
-    _select(flat, low, high, middle, axis, sample[: 1 + 2 * min(_SAMPLE // 2, (high - low) // 32)])
-    return lower, axis, flat[4 * middle + axis]
+    high = min((first + leaves) * LEAF, len(rows))
+    _select(rows, low, high, middle, axis, sample[: 1 + 2 * min(_SAMPLE // 2, (high - low) // 32)])
+    return lower, axis, rows[middle, axis]
 
 
 @njit
-def _sort(flat, first, leaves, box):
+def _sort(rows, first, leaves, box):
     """Order the rows of a node, and of all below it."""
     if leaves > 1:
-        lower, axis, at = _halve(flat, first, leaves, box)
+        lower, axis, at = _halve(rows, first, leaves, box)
         kept = box[3 + axis]
         box[3 + axis] = at
-        _sort(flat, first, lower, box)
+        _sort(rows, first, lower, box)
         box[3 + axis], kept = kept, box[axis]
         box[axis] = at
-        _sort(flat, first + lower, leaves - lower, box)
+        _sort(rows, first + lower, leaves - lower, box)
         box[axis] = kept
 
 
@@ -138,7 +124,6 @@ def _sort(flat, first, leaves, box):
 def _tree_order(rows, nodes, boxes):
     """Level by level at the top, then node by node; nodes (levels, width, 2) and boxes alike."""
     levels, width = nodes.shape[:2]
-    flat = rows.reshape(-1)
     for level in range(levels - 1):
         for node in prange(1 << level):
             first, leaves = nodes[level, node]
@@ -146,13 +131,13 @@ def _tree_order(rows, nodes, boxes):
             for half in range(2):
                 boxes[level + 1, 2 * node + half] = boxes[level, node]
             if leaves > 1:
-                lower, axis, at = _halve(flat, first, leaves, boxes[level, node])
+                lower, axis, at = _halve(rows, first, leaves, boxes[level, node])
                 boxes[level + 1, 2 * node, 3 + axis] = at
                 boxes[level + 1, 2 * node + 1, axis] = at
             nodes[level + 1, 2 * node] = first, lower
             nodes[level + 1, 2 * node + 1] = first + lower, leaves - lower
     for node in prange(width):
-        _sort(flat, nodes[levels - 1, node, 0], nodes[levels - 1, node, 1], boxes[-1, node])
+        _sort(rows, nodes[levels - 1, node, 0], nodes[levels - 1, node, 1], boxes[-1, node])
 
 
 @njit(parallel=True, cache=True)
@@ -311,12 +296,12 @@ def _highest(spans, most):
 
 
 @njit(fastmath=_EXACT)
-def _box(flat, pitch, places, low, high, middle, half):
+def _box(x, places, low, high, middle, half):
     """Middle and half sides of the box of some particles."""
     for c in range(3):
-        least = most = flat[c * pitch + places[low]]
+        least = most = x[c, places[low]]
         for t in range(low + 1, high):
-            at = flat[c * pitch + places[t]]
+            at = x[c, places[t]]
             least, most = min(least, at), max(most, at)
         middle[c], half[c] = np.float32(0.5) * (least + most), np.float32(0.5) * (most - least)
 
@@ -338,10 +323,8 @@ def _gap(nodes, node, middle, half, box_size):
 @njit(fastmath=_EXACT)
 def _sources(nodes, spans, node, middle, half, box_size, furthest, found, numbers):
     """List leaves whose box may be within reach of another box, from a node on, until the list
-    (7, n) is full; their number, and the node to go on with.
-
-    Of a leaf the list has the middle and half the sides of its box, and in bits its number.
-    """
+    (6, n) of middles and half sides of their boxes is full; how many, and the node to go on
+    with."""
     count = 0
     while node < len(nodes) and count < found.shape[1]:
         leaves = spans[node, 1]
@@ -359,88 +342,76 @@ def _sources(nodes, spans, node, middle, half, box_size, furthest, found, number
 
 
 @njit(fastmath=_EXACT)
-def _near(flat, count, middle, half, box_size, furthest, numbers):
+def _beyond(d, half):
+    """How far along an axis something at a distance is beyond a box."""
+    return max(abs(d) - half, np.float32(0))
+
+
+@njit(fastmath=_EXACT)
+def _nearest(d, box_size, inverse):
+    """The distance to the nearest image."""
+    return d - np.rint(d * inverse) * box_size
+
+
+@njit(fastmath=_EXACT)
+def _near(found, numbers, count, middle, half, box_size, furthest, near):
     """Write the numbers of those leaves of a list that may be within reach of a box; how many."""
-    width, inverse = np.uint64(LISTED), np.float32(1) / box_size
-    zero = np.float32(0)
-    kept = np.uint64(0)
-    for s in range(0, count, 16):
-        o = np.uint64(s)
-        dx, hx = sixteen(flat, o) - middle[0], sixteen(flat, o + np.uint64(3) * width) + half[0]
-        o += width
-        dy, hy = sixteen(flat, o) - middle[1], sixteen(flat, o + np.uint64(3) * width) + half[1]
-        o += width
-        dz, hz = sixteen(flat, o) - middle[2], sixteen(flat, o + np.uint64(3) * width) + half[2]
-        dx = not_below(absolute(dx - nearest(dx * inverse) * box_size) - hx, zero)
-        dy = not_below(absolute(dy - nearest(dy * inverse) * box_size) - hy, zero)
-        dz = not_below(absolute(dz - nearest(dz * inverse) * box_size) - hz, zero)
-        key = dx * dx + dy * dy + dz * dz
-        pack(numbers, kept, sixteen(flat, np.uint64(s) + np.uint64(6) * width), key, furthest)
-        kept += count_below(key, furthest)
-    return np.int64(kept)
+    inverse, kept = np.float32(1) / box_size, 0
+    for s in range(count):
+        total = np.float32(0)
+        for c in range(3):
+            d = _nearest(found[c, s] - middle[c], box_size, inverse)
+            gap = _beyond(d, found[3 + c, s] + half[c])
+            total += gap * gap
+        near[kept] = numbers[s]
+        kept += total < furthest
+    return kept
 
 
 @njit(fastmath=_EXACT)
-def _pack_leaf(flat, leaf, middle, half, shift, scale, box_size, packed, count):
+def _pack_leaf(x, leaf, middle, half, shift, scale, box_size, packed, count):
     """Pack those of a leaf that are within the cut of a box, relative to its middle and in units of
-    the cut."""
-    pitch = np.uint64(flat.size // 3)
-    one, zero, inverse = np.float32(1), np.float32(0), np.float32(1) / box_size
-    o = np.uint64(leaf * LEAF)
-    dx = sixteen(flat, o) - middle[0]
-    dy = sixteen(flat, o + pitch) - middle[1]
-    dz = sixteen(flat, o + pitch + pitch) - middle[2]
-    dx = (dx - nearest(dx * inverse) * box_size + shift[0]) * scale
-    dy = (dy - nearest(dy * inverse) * box_size + shift[1]) * scale
-    dz = (dz - nearest(dz * inverse) * box_size + shift[2]) * scale
-    gx = not_below(absolute(dx) - half[0] * scale, zero)
-    gy = not_below(absolute(dy) - half[1] * scale, zero)
-    gz = not_below(absolute(dz) - half[2] * scale, zero)
-    # not a number, as which the places after the last particle are filled, is not below one
-    key = gx * gx + gy * gy + gz * gz + (dx - dx)
-    at, width = np.uint64(count), np.uint64(packed.shape[0] // 3)
-    pack(packed, at, dx, key, one)
-    pack(packed, at + width, dy, key, one)
-    pack(packed, at + width + width, dz, key, one)
-    return count + np.int64(count_below(key, one))
+    the cut; how many are packed then. All are written, since a processor would guess wrong."""
+    inverse, one, place = np.float32(1) / box_size, np.float32(1), np.uint64(count)
+    hx, hy, hz = half[0] * scale, half[1] * scale, half[2] * scale
+    for p in range(leaf * LEAF, (leaf + 1) * LEAF):
+        dx = (_nearest(x[0, p] - middle[0], box_size, inverse) + shift[0]) * scale
+        dy = (_nearest(x[1, p] - middle[1], box_size, inverse) + shift[1]) * scale
+        dz = (_nearest(x[2, p] - middle[2], box_size, inverse) + shift[2]) * scale
+        packed[0, place], packed[1, place], packed[2, place] = dx, dy, dz
+        gx, gy, gz = _beyond(dx, hx), _beyond(dy, hy), _beyond(dz, hz)
+        # the places after the last particle are not a number
+        place += np.uint64((gx * gx + gy * gy + gz * gz < one) & (dx == dx))
+    return np.int64(place)
 
 
-@njit(fastmath=_EXACT)
-def _sum_packed(packed, count, tx, ty, tz, inverse_H, cloud):
+@njit(fastmath=True, error_model="numpy")
+def _sum_packed(packed, count, x, y, z, inverse_H, cloud):
     """What the packed sources give to a particle: the sums of F / r times the way to the source and
-    of F / r, in units of the cut."""
-    one, tiny = np.float32(1), np.float32(1e-20)
-    ax = spread(np.float32(0))
-    ay, az, total = ax, ax, ax
-    width = packed.shape[0] // 3
-    for s in range(0, count, 16):
-        o = np.uint64(s)
-        dx = sixteen(packed, o) - tx
-        dy = sixteen(packed, o + np.uint64(width)) - ty
-        dz = sixteen(packed, o + np.uint64(2 * width)) - tz
+    of F / r, in units of the cut. Sums may be reordered and nothing raises, so that the compiler
+    takes many sources at a time."""
+    one, zero, tiny = np.float32(1), np.float32(0), np.float32(1e-20)
+    ax = ay = az = total = zero
+    for s in range(count):
+        dx, dy, dz = packed[0, s] - x, packed[1, s] - y, packed[2, s] - z
         r2 = dx * dx + dy * dy + dz * dz
-        inverse = inverse_root(r2 + tiny)
-        u = least(r2 * inverse * inverse_H, one)
-        q = least(inverse, inverse_H)
-        soft = u * np.float32(21) + np.float32(-90)
+        inverse = one / np.sqrt(r2 + tiny)
+        u, q = min(r2 * inverse * inverse_H, one), min(inverse, inverse_H)
+        soft = u * np.float32(21) - np.float32(90)
         soft = soft * u + np.float32(140)
-        soft = soft * u + np.float32(-84)
+        soft = soft * u - np.float32(84)
         soft = soft * (u * u) + np.float32(14)
         smooth = r2 * cloud[-1] + cloud[-2]
         for k in range(len(cloud) - 3, -1, -1):
             smooth = smooth * r2 + cloud[k]
-        f = where_below(r2, one, q * q * q * soft - smooth)
+        f = q * q * q * soft - smooth if r2 < one else zero
         ax, ay, az, total = ax + f * dx, ay + f * dy, az + f * dz, total + f
-    return sum_of(ax), sum_of(ay), sum_of(az), sum_of(total)
+    return ax, ay, az, total
 
 
 @njit(fastmath=_EXACT)
 def _flush(packed, count, targets, number, inverse_H, cloud, sums):
-    """Add what is packed to the sums (4, 16) of a number of targets (3, 16), after filling up with
-    what is far."""
-    width, far = packed.shape[0] // 3, spread(np.float32(1e3))
-    for c in range(3):
-        put(packed, np.uint64(c * width + count), far)
+    """Add what is packed to the sums (4, 16) of a number of targets (3, 16); pairs visited."""
     for t in range(number):
         x, y, z = targets[0, t], targets[1, t], targets[2, t]
         gx, gy, gz, total = _sum_packed(packed, count, x, y, z, inverse_H, cloud)
@@ -452,26 +423,25 @@ def _flush(packed, count, targets, number, inverse_H, cloud, sums):
 
 
 @njit(fastmath=_EXACT)
-def _sum_group(flat, places, low, high, found, count, reach, room, out):
+def _sum_group(x, places, low, high, found, numbers, count, reach, room, out):
     """Add to some active particles of one leaf what the listed leaves give; pairs visited."""
     box_size, cut, furthest, inverse_H, scale, cloud = reach
-    packed, numbers, leaf, shift, middle, half, targets, sums = room
-    pitch, scaled, half_box = flat.size // 3, np.float32(1) / cut, np.float32(0.5) * box_size
+    packed, near, shift, middle, half, targets, sums = room
+    scaled, half_box = np.float32(1) / cut, np.float32(0.5) * box_size
     number, visited, packs, images = high - low, 0, 0, 0
-    _box(flat, pitch, places, low, high, middle, half)
+    _box(x, places, low, high, middle, half)
     for c in range(3):
         images = max(images, np.int64(half[c] + cut > half_box))  # others than the next in reach
         for t in range(number):
-            targets[c, t] = (flat[c * pitch + places[low + t]] - middle[c]) * scaled
+            targets[c, t] = (x[c, places[low + t]] - middle[c]) * scaled
     sums[:] = np.float32(0)
-    near = _near(found, count, middle, half, box_size, furthest, numbers)
-    for n in range(near):
+    for n in range(_near(found, numbers, count, middle, half, box_size, furthest, near)):
         for i in range(-images, images + 1):
             for j in range(-images, images + 1):
                 for k in range(-images, images + 1):
                     shift[0], shift[1], shift[2] = i * box_size, j * box_size, k * box_size
                     packs = _pack_leaf(
-                        flat, leaf[n], middle, half, shift, scaled, box_size, packed, packs
+                        x, near[n], middle, half, shift, scaled, box_size, packed, packs
                     )
                     if packs > PACKED:
                         visited += _flush(packed, packs, targets, number, inverse_H, cloud, sums)
@@ -490,7 +460,7 @@ def _sum_branch(tree, branch, active, reach, room, out):
     x, nodes, spans = tree
     first, leaves = spans[branch, 0], spans[branch, 1]
     low, high = first * LEAF, min((first + leaves) * LEAF, active.size)
-    places, middle, half, flat = np.empty(high - low, np.int64), room[4], room[5], x.reshape(-1)
+    places, middle, half = np.empty(high - low, np.int64), room[3], room[4]
     starts, total = np.zeros(leaves + 1, np.int64), 0
     for p in range(low, high):
         if active[p]:
@@ -500,17 +470,15 @@ def _sum_branch(tree, branch, active, reach, room, out):
                 out[c, p] = np.float32(0)
             out[3, p] = -reach[4] / reach[1] * (np.float32(14) * reach[3] ** 3 - reach[5][0])
         starts[p // LEAF - first + 1] = total
-    visited, node, found = 0, 0, np.empty((7, LISTED), np.float32)
-    numbers, flat_found = found[6].view(np.int32), found.reshape(-1)
+    visited, node = 0, 0
+    found, numbers = np.empty((6, LISTED), np.float32), np.empty(LISTED, np.int64)
     while total and node < len(nodes):
-        _box(flat, x.shape[1], places, 0, total, middle, half)
+        _box(x, places, 0, total, middle, half)
         count, node = _sources(nodes, spans, node, middle, half, reach[0], reach[2], found, numbers)
-        found[:3, count : (count + 15) // 16 * 16] = np.float32(0)
-        found[3:6, count : (count + 15) // 16 * 16] = np.float32(-np.inf)  # infinitely far
         for leaf in range(leaves):
             low, high = starts[leaf], starts[leaf + 1]
             if high > low:
-                visited += _sum_group(flat, places, low, high, flat_found, count, reach, room, out)
+                visited += _sum_group(x, places, low, high, found, numbers, count, reach, room, out)
     return visited
 
 
@@ -520,9 +488,8 @@ def _pair_sums(x, nodes, spans, branches, active, lengths, cloud, out, threads):
     for thread in prange(threads):
         tree = (x, nodes, spans)
         reach = (lengths[0], lengths[1], lengths[2], lengths[3], lengths[4], cloud)
-        numbers = np.empty(LISTED + LEAF, np.float32)
         room = (
-            np.empty(3 * (PACKED + 2 * LEAF), np.float32), numbers, numbers.view(np.int32),
+            np.empty((3, PACKED + LEAF), np.float32), np.empty(LISTED, np.int64),
             np.empty(3, np.float32), np.empty(3, np.float32), np.empty(3, np.float32),
             np.empty((3, LEAF), np.float32), np.empty((4, LEAF), np.float32),
         )  # fmt: skip

@@ -10,6 +10,7 @@ from coca.initial_conditions import lpt
 from coca.initial_conditions.linear_fields import InitialConditions, from_seed
 from coca.parallel.domain import Domain
 from tests.problem import Problem
+from tests.resuming import Undisturbed, saved_often, written
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +55,22 @@ def config_values(tmp_path):
         "output": {"directory": str(tmp_path / "run")},
         "threads": 1,
     }
+
+
+@pytest.fixture
+def often_saved(config_values):
+    """Values of `saved_often`, of a run in tmp_path / "run"."""
+    return saved_often(config_values)
+
+
+@pytest.fixture
+def often_saved_file(often_saved, tmp_path):
+    return written(often_saved, tmp_path / "config.yaml")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory):
+    return Undisturbed(tmp_path_factory.mktemp("undisturbed"))
 
 
 @pytest.fixture(scope="module")
