@@ -22,7 +22,7 @@ from coca.step_fitting.least_squares import Moments
 if TYPE_CHECKING:
     from coca.step_fitting.runs import FitRun
 
-POWER_WEIGHT = 3.0
+POWER_WEIGHT = 12.0
 """Weight of (P / P_true - 1)^2 beside 1 - r."""
 HALO_WEIGHT = 0.1
 """Weight of (size / true size - 1)^2 and that of dispersions, mean squares both."""
