@@ -13,7 +13,7 @@ def saved_often(config_values):
     return config_values | {
         "output": config_values["output"] | output,
         "force_evaluations": 12,
-        "reference": {"force_evaluations": 64},
+        "reference": {"force_evaluations": 32},
     }
 
 

@@ -5,16 +5,29 @@ DIRECTORY/resumed.json says how many went on from a checkpoint. Runs are forks o
 which has imported everything and started no threads.
 """
 
+import importlib
 import json
 import os
+import pkgutil
 import random
 import signal
 import sys
 import time
 from pathlib import Path
 
-import coca.run.simulation  # noqa: F401
+import numba
+
+import coca.commands.run
+import coca.results.write  # noqa: F401
 import run_sim
+from coca import kernels
+
+
+def import_kernels() -> None:
+    """What a run imports late, and numba's own first compilation, which take a second."""
+    for module in pkgutil.iter_modules(kernels.__path__):
+        importlib.import_module(f"coca.kernels.{module.name}")
+    numba.njit(lambda: 0)()
 
 
 def start(arguments: list[str], log: Path) -> int:
@@ -46,6 +59,7 @@ if __name__ == "__main__":
         return [*arguments, "--set", f"output.directory={directory / str(name)}"]
 
     directory.mkdir()
+    import_kernels()
     seconds = min(run(into("warm"), log), run(into("warm"), log))
     for number in range(kills):
         process = start(into(number), log)
