@@ -22,6 +22,7 @@ NAMES = (
     "force_error",
     "p3m",
     "nbody",
+    "truth",
     "sizes",
     "scaling",
     "scaling_model",
