@@ -67,14 +67,16 @@ BOXES = (
     Box("box", 32, 128.0),
     Box("box", 48, 192.0),
     Box("box", 64, 256.0),
-    Box("spacing", 64, 128.0),
-    Box("spacing", 96, 256.0),
-    Box("spacing", 128, 128.0, signs=(False,)),
+    Box("spacing", 24, 96.0, signs=(False,)),
+    Box("spacing", 48, 96.0, signs=(False,)),
+    Box("spacing", 96, 96.0, signs=(False,)),
+    Box("spacing", 96, 192.0),
+    Box("softening", 64, 128.0),
     Box("softening", 64, 128.0, spacings=20.0, signs=(False,)),
     Box("softening", 64, 128.0, spacings=80.0, signs=(False,)),
     *(Box("cosmology", 64, 256.0, name) for name in list(COSMOLOGIES)[1:]),
 )
-FINEST = 128, 128.0
+FINEST = 96, 96.0
 """Particles and box that those of other spacings, with the same modes, are held against."""
 REDSHIFTS = (1.0, 0.5, 0.0)
 START = 19.0
@@ -374,10 +376,9 @@ def same_modes_table(rows: list[dict]) -> list[str]:
     )
     means = averages(rows)
     for (n, size, cosmology, spacings, z), mean in means.items():
-        others = {"1/40": (n, size), f"{FINEST[1] / FINEST[0]:g} Mpc/h": FINEST}
-        other = "1/40" if spacings != 40 else list(others)[1]
-        against = means.get((*others[other], cosmology, 40.0, z))
-        if size != FINEST[1] or against is None or against is mean:
+        other = "1/40" if spacings != 40 else f"{FINEST[1] / FINEST[0]:g} Mpc/h"
+        against = means.get((*((n, size) if spacings != 40 else FINEST), cosmology, 40.0, z))
+        if against is None or against is mean or (spacings == 40 and size != FINEST[1]):
             continue
         a, b = (one["by_sign"][False]["boost"] for one in (mean, against))
         errors = np.array(a) / b - 1
