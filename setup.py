@@ -60,6 +60,6 @@ setup(
             *documentation,
         ],
         "docs": documentation,
-        "peers": ["pysco-nbody"],
+        "peers": ["euclidemu2", "pysco-nbody"],
     },
 )

@@ -23,6 +23,7 @@ NAMES = (
     "lanes",
     "p3m",
     "nbody",
+    "truth",
     "sizes",
     "scaling",
     "scaling_model",

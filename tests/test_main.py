@@ -27,7 +27,7 @@ def test_help_of_run_has_its_options_and_examples(capsys):
 def test_an_unknown_command_is_named_with_those_that_there_are(capsys):
     status, _, error = stopped(capsys, "walk", "config.yaml")
     assert status == 2 and "'walk'" in error
-    assert all(name in error for name in ("run", "analyse", "train", "fit"))
+    assert all(name in error for name in ("run", "ics", "analyse", "train", "fit"))
 
 
 def test_no_command_is_an_error(capsys):

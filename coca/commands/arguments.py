@@ -24,6 +24,12 @@ The configuration says what is run; --set changes single values of it. Results a
 output.directory: Gadget HDF5 snapshots, power spectra as text, run.json with everything that
 is known of the run, and report.html with its figures, also in report.png and report/.
 """
+ICS = """\
+Write the particles that a run of this configuration starts on.
+
+ics.hdf5 appears in output.directory: a Gadget HDF5 snapshot at initial_conditions.redshift, which
+Gadget and SWIFT start on, and so does coca (initial_conditions.snapshot); see docs/formats.md.
+"""
 ANALYSE = """\
 Statistics of snapshots, ours and other codes'.
 
@@ -58,6 +64,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"coca {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
+    ics = commands.add_parser(
+        "ics",
+        help="write initial conditions",
+        description=ICS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_configuration(ics, "configs/quickstart.yaml", "initial_conditions.redshift=49")
     _add_analyse(commands)
     train = commands.add_parser("train", help="train an emulator", description="Train an emulator.")
     _add_configuration(train, "configs/train.yaml", "optimiser.iterations=100")

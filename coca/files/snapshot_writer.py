@@ -36,6 +36,15 @@ UNITS = {
 }
 """kpc/h, 1e10 Msun/h and km/s, each without its factor of h."""
 
+SWIFT_UNITS = {
+    "Unit length in cgs (U_L)": UNITS["UnitLength_in_cm"],
+    "Unit mass in cgs (U_M)": UNITS["UnitMass_in_g"],
+    "Unit time in cgs (U_t)": UNITS["UnitLength_in_cm"] / UNITS["UnitVelocity_in_cm_per_s"],
+    "Unit current in cgs (U_I)": 1.0,
+    "Unit temperature in cgs (U_T)": 1.0,
+}
+"""The same as SWIFT asks for them."""
+
 
 def particle_mass(cosmology: Cosmology, domain: Domain) -> float:
     """Mass of a particle in Msun/h."""
@@ -57,11 +66,12 @@ def peculiar_velocities(cosmology: Cosmology, D: float, vel: np.ndarray) -> np.n
 def write_snapshot(
     path: Path, domain: Domain, cosmology: Cosmology, snapshot: Snapshot, record: dict
 ) -> list[str]:
-    """Write a Gadget HDF5 snapshot that yt, pynbody and Pylians read.
+    """Write a Gadget HDF5 snapshot: yt, pynbody and Pylians read it, Gadget and SWIFT start on it.
 
     Coordinates in kpc/h, velocities in Gadget's sense (peculiar, km/s, divided by sqrt(a)),
     ParticleIDs the Lagrangian index (i n + j) n + l of the particle from q = (i, j, l) box / n.
-    Every data set has checksums, HDF5's fletcher32, which all readers verify.
+    Masses, for SWIFT, are a fill value and take no space in the file. The other data sets have
+    checksums, HDF5's fletcher32, which all readers verify.
     Several ranks write a file each, in Gadget's convention for many files, and the first a file
     of virtual data sets at `path` that joins them.
 
@@ -109,7 +119,7 @@ def _header(domain: Domain, cosmology: Cosmology, D: float) -> dict:
         "OmegaLambda": 1.0 - cosmology.Omega_m,
         "HubbleParam": cosmology.h,
         **dict.fromkeys(("Flag_Sfr", "Flag_Cooling", "Flag_Feedback", "Flag_StellarAge"), 0),
-        **dict.fromkeys(("Flag_Metals", "Flag_DoublePrecision"), 0),
+        **dict.fromkeys(("Flag_Metals", "Flag_DoublePrecision", "Flag_Entropy_ICs"), 0),
     }
 
 
@@ -127,8 +137,16 @@ def _counts(domain: Domain, here: int, files: int) -> dict:
 
 def _write_groups(file: h5py.File, header: dict, record: dict) -> None:
     file.create_group("Header").attrs.update(header)
-    file.create_group("Units").attrs.update(UNITS)
+    file.create_group("Units").attrs.update(UNITS | SWIFT_UNITS)
     file.create_group("Coca").attrs.update({k: json.dumps(v) for k, v in record.items()})
+
+
+def _particle_group(file: h5py.File, N: int) -> h5py.Group:
+    """The group of N particles, with their masses."""
+    particles = file.create_group("PartType1")
+    mass = file["Header"].attrs["MassTable"][1]
+    particles.create_dataset("Masses", (N,), np.float32, fillvalue=mass)
+    return particles
 
 
 def _write_particles(
@@ -137,7 +155,7 @@ def _write_particles(
     """This rank's particles, a block at a time."""
     x, N = domain.add_lattice(snapshot.disp), domain.own_particles
     root_a = np.float32(np.sqrt(cosmology.a_of_D(snapshot.D)))
-    particles, rows = file.create_group("PartType1"), -(-N // -(-N // CHUNK))
+    particles, rows = _particle_group(file, N), -(-N // -(-N // CHUNK))
     coordinates, velocities, ids = (
         particles.create_dataset(name, (N, *shape), kind, chunks=(rows, *shape), fletcher32=True)
         for name, (shape, kind) in PARTICLES.items()
@@ -155,7 +173,7 @@ def _finish(path: Path, domain: Domain, header: dict, parts: list[str], record: 
     if parts:
         with whole_hdf5(path) as file:
             _write_groups(file, header | _counts(domain, domain.particles, 1), record)
-            particles, N = file.create_group("PartType1"), domain.own_particles
+            particles, N = _particle_group(file, domain.particles), domain.own_particles
             for name, (shape, kind) in PARTICLES.items():
                 layout = h5py.VirtualLayout((domain.particles, *shape), kind)
                 for number, part in enumerate(parts):

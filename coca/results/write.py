@@ -11,14 +11,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from coca import __version__
+from coca.configuration.run import Config
 from coca.errors import FileError
 from coca.files import snapshot_writer, tables
 from coca.files.tables import RUN_RECORD
+from coca.parallel.domain import Domain
 from coca.parallel.machine import peak_memory, processor
+from coca.parallel.ranks import Ranks
 from coca.results.run_spectra import Measurement, measure
-from coca.run.plan import Plan
+from coca.run.plan import Plan, Start
 from coca.run.progress import Progress
-from coca.run.simulation import Simulation
+from coca.run.simulation import Simulation, initial_particles
 
 LIBRARIES = (
     "numpy",
@@ -31,6 +34,9 @@ LIBRARIES = (
     "pydantic",
     "safetensors",
 )
+
+INITIAL = "ics.hdf5"
+"""Name of initial conditions."""
 
 
 def write_results(plan: Plan, simulation: Simulation, progress: Progress) -> None:
@@ -58,8 +64,7 @@ def write_results(plan: Plan, simulation: Simulation, progress: Progress) -> Non
         record = run_record(plan, simulation, written)
         domain.once(lambda: tables.write_json(directory / RUN_RECORD, record))
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise FileError(f"output.directory: cannot write {directory}: {reason}") from None
+        raise _unwritable(directory, error) from None
     progress.say(clock.table())
     for line in simulation.warnings:
         progress.say(f"warning: {line}")
@@ -77,27 +82,9 @@ def run_record(plan: Plan, simulation: Simulation, files: Sequence[str] = ()) ->
     """Everything known of a run, as plain values; all ranks have a say."""
     ranks = plan.ranks
     peaks, sent = ranks.gather(peak_memory()), ranks.gather(dict(ranks.sent))
-    installed: dict[str, str | None] = {"coca": __version__, "python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            installed[name] = version(name)
-        except PackageNotFoundError:
-            installed[name] = None
-    network = plan.network
-    return {
-        "config": plan.config.model_dump(mode="json"),
-        "seed": plan.config.seed,
-        "start_redshift": plan.redshift,
-        "versions": installed,
-        "machine": {
-            "system": platform.platform(),
-            "processor": processor(),
-            "cores": os.cpu_count(),
-            "ranks": ranks.size,
-            "threads": plan.threads,
-            "network": [network.kind, network.precision] if network else None,
-        },
-        "command": sys.argv,
+    start = Start(plan.threads, plan.redshift)
+    network = [plan.network.kind, plan.network.precision] if plan.network else None
+    return origin(plan.config, ranks, start, network) | {
         "method": simulation.run.method.describe(len(simulation.run.steps)),
         "force_evaluations": len(simulation.run.steps),
         "evaluations": [evaluation._asdict() for evaluation in simulation.run.evaluations],
@@ -113,6 +100,74 @@ def run_record(plan: Plan, simulation: Simulation, files: Sequence[str] = ()) ->
         "compilation_by_stage": dict(simulation.clock.compiled),
         "files": list(files),
     }
+
+
+def origin(
+    config: Config, ranks: Ranks, start: Start, network: Sequence[str] | None = None
+) -> dict:
+    """What was asked for, of which versions, and where, as plain values.
+
+    Parameters
+    ----------
+    config : Config
+    ranks : Ranks
+    start : Start
+    network : sequence of str, optional
+        Kind of its device and precision.
+    """
+    installed: dict[str, str | None] = {"coca": __version__, "python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            installed[name] = version(name)
+        except PackageNotFoundError:
+            installed[name] = None
+    return {
+        "config": config.model_dump(mode="json"),
+        "seed": config.seed,
+        "start_redshift": start.redshift,
+        "versions": installed,
+        "machine": {
+            "system": platform.platform(),
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "ranks": ranks.size,
+            "threads": start.threads,
+            "network": network,
+        },
+        "command": sys.argv,
+    }
+
+
+def write_initial_conditions(config: Config, ranks: Ranks, start: Start) -> list[str]:
+    """Write the particles that a run starts on as a snapshot; names of the files.
+
+    Parameters
+    ----------
+    config : Config
+    ranks : Ranks
+    start : Start
+        From `coca.run.plan.check_start`.
+
+    Raises
+    ------
+    FileError
+        The output directory cannot be written.
+    """
+    directory, cosmology = config.output.needed_directory(), config.cosmology.build()
+    domain = Domain(config.box_size, config.particles, start.threads, ranks)
+    snapshot = initial_particles(config, domain, start.redshift)
+    try:
+        domain.once(lambda: directory.mkdir(parents=True, exist_ok=True))
+        return snapshot_writer.write_snapshot(
+            directory / INITIAL, domain, cosmology, snapshot, origin(config, ranks, start)
+        )
+    except OSError as error:
+        raise _unwritable(directory, error) from None
+
+
+def _unwritable(directory: Path, error: OSError) -> FileError:
+    reason = error.strerror or str(error)
+    return FileError(f"output.directory: cannot write {directory}: {reason}")
 
 
 def _write_tables(

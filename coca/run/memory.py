@@ -91,6 +91,16 @@ def stage_memory(
     }
 
 
+def start_memory(config: Config, ranks: int = 1) -> int:
+    """Peak bytes of each rank that makes initial conditions and writes them."""
+    N = config.particles**3 // ranks
+    held = 24 * N if config.initial_conditions.snapshot else 0
+    made = 56 * N + (from_snapshot.BYTES if held else 0)
+    written = 28 * N + 36 * N  # modes and displacements; positions, displacements and velocities
+    own = OWN_MEMORY + (MPI_MEMORY if ranks > 1 else 0)
+    return own * 2**20 + held + max(made, written)
+
+
 def statistics_memory(particles: int, mesh: int) -> int:
     """Bytes of the arrays of `coca.statistics.snapshot_tables`, which one rank has of all
     particles: an estimate from their shapes, generous and not measured."""

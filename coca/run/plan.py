@@ -173,14 +173,42 @@ def _agreed(plan: Plan) -> Plan:
     return replace(plan, network=network, warnings=warnings)
 
 
-def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
+@dataclass(frozen=True)
+class Start:
+    """What a run starts from, checked."""
+
+    threads: int
+    """Threads of every rank."""
+    redshift: float
+
+
+def check_start(config: Config, ranks: Ranks) -> Start:
+    """Check what initial conditions need of a configuration, this machine and its files.
+
+    Raises
+    ------
+    CocaError
+        Names the key or file, what was found and what is wanted; on this rank only.
+    """
     check_ranks(config.particles, ranks.size, f"particles = {config.particles}")
     threads = choose_threads(config.threads, ranks.node)
     linear_power.check_source(config.linear_power.source, config.linear_power.file)
     if config.initial_conditions.file is not None:
         linear_fields.check_file(config.initial_conditions.file, config.particles)
+    return Start(threads, _start_redshift(config))
+
+
+def check_output(config: Config, ranks: Ranks) -> None:
+    """Raise ConfigError if the output directory, where there is one, cannot be written or made."""
+    # others may see a directory late that the first rank makes
+    if ranks.rank == 0 and config.output.directory is not None:
+        check_directory("output.directory", config.output.directory)
+
+
+def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
+    start = check_start(config, ranks)
+    threads, redshift = start.threads, start.redshift
     _check_pairs(config)
-    redshift = _start(config)
     network, warnings = _network(config, ranks) if own is None else (None, [])
     if own is not None:
         _check_knots(config, own)
@@ -208,9 +236,7 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
     memory += 12 * len(own.knots) * config.particles**3 // ranks.size if own else 0
     wanted = "fewer particles or a coarser mesh"
     check_memory("particles, mesh", memory, wanted, ranks.node.ranks)
-    # others may see a directory late that the first rank makes
-    if ranks.rank == 0 and config.output.directory is not None:
-        check_directory("output.directory", config.output.directory)
+    check_output(config, ranks)
     return Plan(config, ranks, threads, network, methods, memory, tuple(warnings), redshift, own)
 
 
@@ -222,7 +248,7 @@ def _check_pairs(config: Config) -> None:
         check_lengths(config.box_size, P3M_MESH * config.particles, config.softening)
 
 
-def _start(config: Config) -> float:
+def _start_redshift(config: Config) -> float:
     """Redshift of the start, of a snapshot that has been checked where there is one."""
     options = config.initial_conditions
     if options.snapshot is None:

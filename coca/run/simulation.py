@@ -181,6 +181,16 @@ def make_initial_conditions(
     )
 
 
+def initial_particles(config: Config, domain: Domain, redshift: float) -> Snapshot:
+    """The particles that a run starts on, whatever its method."""
+    cosmology, source = config.cosmology.build(), config.linear_power
+    power = domain.once(lambda: linear_power(cosmology, source.source, source.file))
+    D = float(cosmology.D1(scale_factor(redshift)))
+    conditions = make_initial_conditions(config, domain, power, D)
+    start = conditions.snapshot or conditions.lpt_frame(cosmology)
+    return Snapshot(D, start.displacement(D), start.velocity(D))
+
+
 def build_force(config: Config, domain: Domain) -> ParticleMesh | P3M:
     """The solver that a configuration asks for."""
     if config.solver == "p3m":

@@ -11,6 +11,7 @@ import pytest
 import run_sim
 from coca.configuration.loading import make_config
 from coca.emulator.weights_file import SHIPPED_WEIGHTS
+from coca.files.snapshot_reader import read_particles
 from coca.files.snapshot_writer import wrapped_positions, write_snapshot
 from coca.files.tables import RUN_RECORD
 from coca.integration.kicks import Evaluation
@@ -18,8 +19,9 @@ from coca.parallel.domain import Domain
 from coca.parallel.ranks import OneRank
 from coca.particles import Snapshot
 from coca.results.run_spectra import Measurement, measure
+from coca.results.write import INITIAL, write_initial_conditions
 from coca.run.ensemble import LIST
-from coca.run.plan import make_plan
+from coca.run.plan import check_start, make_plan
 from coca.run.simulation import run_plan
 from tests.agreement import HANDFUL, check_same
 
@@ -109,6 +111,24 @@ def test_a_run_from_a_snapshot(ranks, values, whole, shared_path):
         assert rms(whole(a[0].disp, 1) - b[0].disp) < 1e-5  # float32 sums in another order
     assert found.warnings[-1] == wanted.warnings[-1]
     assert found.warnings[-1].startswith("initial_conditions.snapshot: second-order displacements")
+
+
+def test_initial_conditions_are_written_by_all_ranks(ranks, values, shared_path):
+    """One file of one rank, with the particles of as many as there are."""
+    config = make_config(values)
+    alone = make_config(values | {"output": {"directory": str(shared_path / "alone")}})
+    start = check_start(config, ranks)
+    written = write_initial_conditions(config, ranks, start)
+    ranks.once(lambda: write_initial_conditions(alone, OneRank(), start))
+    assert len(written) == 1 + (ranks.size if ranks.size > 1 else 0)
+    a, b = (read_particles(shared_path / name / INITIAL) for name in ("run", "alone"))
+    np.testing.assert_array_equal(a.ids, b.ids)
+    distance = np.abs(a.x - b.x)
+    assert np.minimum(distance, config.box_size - distance).max() < 2e-5  # round-off of positions
+    assert rms(a.u - b.u) < 1e-5 * rms(b.u)
+    with h5py.File(shared_path / "run" / INITIAL) as file:
+        masses = file["PartType1/Masses"][:]
+    assert masses.shape == (48**3,) and (masses == masses[0]).all() and masses[0] > 0
 
 
 @pytest.fixture

@@ -1,0 +1,435 @@
+"""N-body against theory: EuclidEmulator2, a mass function, tree level; box, spacing, softening.
+
+Runs of `method: nbody`, all with modes of fixed amplitude, most in pairs of opposite phases, so
+that P / P_linear has no scatter to first order. Parts, of which --parts takes some:
+
+    box, spacing, softening, cosmology
+        P over linear P of the run's own modes, beside EuclidEmulator2's; numbers of haloes beside
+        a fit (watson13 of colossus), as they are and with N (1 - N^-0.6) for the N particles
+    start
+        P and skewness at z = 9, 3, 0 for starts at z = 9, 19, 49, 99, of P3M and of PM with 128
+        BullFrog steps, beside linear theory and tree level of the same modes
+
+With --resume, what truth.json in --out has is not run again; it is written after every run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks import theory
+from benchmarks.problem import COSMOLOGY
+from benchmarks.rows import read_rows, write_rows
+from benchmarks.timing import machine_record
+from coca.configuration.run import PDFConfig
+from coca.cosmology.background import Cosmology, scale_factor
+from coca.cosmology.linear_power import LinearPower, linear_power
+from coca.files.snapshot_reader import Header, Particles
+from coca.gravity.p3m import P3M
+from coca.gravity.particle_mesh import ParticleMesh
+from coca.initial_conditions.linear_fields import InitialConditions, from_seed
+from coca.integration import reference
+from coca.parallel.domain import Domain, Grid
+from coca.parallel.machine import choose_threads
+from coca.particles import Snapshot
+from coca.statistics.density_pdf import density_pdf
+from coca.statistics.haloes import LINKING_LENGTH, friends
+from coca.statistics.spectra import particle_spectra, spectra
+
+SEED = 31
+COSMOLOGIES = {
+    "fiducial": COSMOLOGY,
+    "light": Cosmology(0.27, 0.045, 0.70, 0.98, 0.76),
+    "heavy": Cosmology(0.36, 0.054, 0.64, 0.94, 0.87),
+    "early": Cosmology(0.35, 0.045, 0.69, 0.98, 0.93),
+}
+"""Within EuclidEmulator2's range."""
+
+
+class Box(NamedTuple):
+    """A run, or a pair of runs."""
+
+    part: str
+    n_side: int
+    box_size: float
+    cosmology: str = "fiducial"
+    spacings: float = 40.0
+    """Softening lengths in a particle spacing."""
+    signs: tuple[bool, ...] = (False, True)
+    """Whether phases are turned."""
+
+
+BOXES = (
+    Box("box", 32, 128.0),
+    Box("box", 48, 192.0),
+    Box("box", 64, 256.0),
+    Box("spacing", 24, 96.0, signs=(False,)),
+    Box("spacing", 48, 96.0, signs=(False,)),
+    Box("spacing", 96, 96.0, signs=(False,)),
+    Box("spacing", 96, 192.0),
+    Box("softening", 64, 128.0),
+    Box("softening", 64, 128.0, spacings=20.0, signs=(False,)),
+    Box("softening", 64, 128.0, spacings=80.0, signs=(False,)),
+    *(Box("cosmology", 64, 256.0, name) for name in list(COSMOLOGIES)[1:]),
+)
+FINEST = 96, 96.0
+"""Particles and box that those of other spacings, with the same modes, are held against."""
+REDSHIFTS = (1.0, 0.5, 0.0)
+START = 19.0
+CELLS = 1.5
+"""Cells for each Mpc/h, along a dimension, of the mesh of spectra."""
+CENTRES = np.array([0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.25, 1.5, 1.75, 2.0])
+"""Of the bands of k, h/Mpc."""
+SHOWN = (0.1, 0.2, 0.5, 1.0, 1.5, 2.0)
+GOOD = (0.01, 0.02, 0.05)
+HALO_EDGES = np.array([20, 50, 100, 300, 1000, 100_000]) - 0.5
+"""Particles of haloes."""
+
+SPACINGS = (1.0, 2.0, 4.0)
+STARTS = (9.0, 19.0, 49.0, 99.0)
+LATE = (9.0, 3.0, 0.0)
+SOLVERS = ("P3M", "PM")
+START_PARTICLES, PM_STEPS = 40, 128
+RADII = (2.0, 4.0)
+"""Of spheres, in particle spacings."""
+SHARES = (0.25, 0.5, 0.8)
+"""Wavenumbers in Nyquist's of the particles."""
+PARTS = ("box", "spacing", "softening", "cosmology", "start")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of this benchmark."""
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--scale", type=float, default=1.0, help="of particles and boxes, to try")
+    parser.add_argument("--resume", action="store_true", help="keep the rows of --out")
+    parser.add_argument("--threads", type=int, default=None)
+
+
+def measure(options: argparse.Namespace) -> list[dict]:
+    """A row for each run and redshift."""
+    threads = choose_threads(options.threads or "auto")
+    file = options.out / "truth.json" if options.out else None
+    rows = read_rows(file) if options.resume and file and file.exists() else []
+    known = {row["run"] for row in rows}
+    for box in (scaled(box, options.scale) for box in BOXES if box.part in options.parts):
+        for turned in box.signs:
+            if name_of(box, turned) not in known:
+                rows += boost_rows(box, turned, threads)
+                keep(file, rows)
+    for spacing in SPACINGS if "start" in options.parts else ():
+        n = 2 * round(START_PARTICLES * options.scale / 2)
+        if f"start {n} {spacing:g}" not in known:
+            rows += start_rows(Domain(n * spacing, n, threads))
+            keep(file, rows)
+    return rows
+
+
+def scaled(box: Box, scale: float) -> Box:
+    """The same with fewer particles as far apart."""
+    n = 2 * round(box.n_side * scale / 2)
+    return box._replace(n_side=n, box_size=n * box.box_size / box.n_side)
+
+
+def name_of(box: Box, turned: bool) -> str:
+    """What no other run is called."""
+    way = " turned" if turned else ""
+    return f"{box.n_side} {box.box_size:g} {box.cosmology} {box.spacings:g}{way}"
+
+
+def keep(file, rows: list[dict]) -> None:
+    """Write what there is so far."""
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_rows(file, rows)
+
+
+def boost_rows(box: Box, turned: bool, threads: int) -> list[dict]:
+    """A row for each redshift of one run."""
+    cosmology = COSMOLOGIES[box.cosmology]
+    domain = Domain(box.box_size, box.n_side, threads)
+    power = linear_power(cosmology, "camb")
+    conditions = from_seed(domain, power, SEED, True, turned)
+    force = P3M(domain, 2 * domain.n_side, domain.cell / box.spacings)
+    outputs, begin = [growth(cosmology, z) for z in REDSHIFTS], time.perf_counter()
+    snapshots = list(
+        reference.nbody_run(domain, cosmology, conditions, force, growth(cosmology, START), outputs)
+    )
+    common = box._asdict() | {"run": name_of(box, turned), "turned": turned}
+    common |= {"seconds": time.perf_counter() - begin} | machine_record(threads)
+    del common["signs"], force
+    print(common["run"], f"{common['seconds']:.0f} s", flush=True)
+    return [
+        common
+        | {"z": z}
+        | bands(domain, cosmology, power, conditions, z, snapshot)
+        | haloes(domain, cosmology, z, snapshot)
+        for z, snapshot in zip(REDSHIFTS, snapshots, strict=True)
+    ]
+
+
+def growth(cosmology: Cosmology, z: float) -> float:
+    """D of a redshift."""
+    return float(cosmology.D1(scale_factor(z)))
+
+
+def bands(
+    domain: Domain, cosmology: Cosmology, power: LinearPower, conditions: InitialConditions,
+    z: float, snapshot: Snapshot,
+) -> dict:  # fmt: skip
+    """Boost of the run and of the emulator, with the same weights, in bands of k."""
+    found = particle_spectra(
+        domain, 2 * round(CELLS * domain.box_size / 2), domain.add_lattice(snapshot.disp)
+    )
+    linear = snapshot.D**2 * shells(domain, power, conditions, found.k)
+    edges = np.sqrt(CENTRES[1:] * CENTRES[:-1])
+    edges = np.array([CENTRES[0] ** 2 / edges[0], *edges, CENTRES[-1] ** 2 / edges[-1]])
+    band = np.digitize(found.k, edges) - 1
+    row = {"boost": sums(band, found.modes * found.P_a) / sums(band, found.modes * linear)}
+    row["noise"] = sums(band, found.modes * domain.cell**3) / sums(band, found.modes * linear)
+    try:
+        k, boost = theory.boost(cosmology, z)
+        wanted = sums(band, found.modes * linear * np.interp(found.k, k, boost))
+        row["emulator"] = wanted / sums(band, found.modes * linear)
+    except ImportError as error:
+        row["skipped"] = str(error)
+    return {name: v.tolist() if isinstance(v, np.ndarray) else v for name, v in row.items()}
+
+
+def sums(band: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Sums over the shells of each band; NaN where there are none."""
+    inside = [values[band == i] for i in range(len(CENTRES))]
+    return np.array([part.sum() if len(part) else np.nan for part in inside])
+
+
+def shells(
+    domain: Domain, power: LinearPower, conditions: InitialConditions, k: np.ndarray
+) -> np.ndarray:
+    """Linear P at D = 1 of the modes, and beyond them of the spectrum, (Mpc/h)^3."""
+    own = spectra(domain, conditions.delta_k, window_order=0).P_a[: len(k)]
+    return np.concatenate([own, power(k[len(own) :])])
+
+
+def haloes(domain: Domain, cosmology: Cosmology, z: float, snapshot: Snapshot) -> dict:
+    """Numbers of haloes of the run and of the fit."""
+    x = np.mod(domain.add_lattice(snapshot.disp), np.float32(domain.box_size))
+    x[x >= domain.box_size] = 0.0
+    sizes = np.bincount(friends(x, domain.box_size, LINKING_LENGTH * domain.cell))
+    row = {"haloes": np.histogram(sizes, HALO_EDGES)[0].tolist()}
+    where = cosmology, z, domain.box_size, domain.n_side
+    try:
+        row["fit"] = theory.expected_haloes(*where, HALO_EDGES).tolist()
+        weights = theory.corrected(HALO_EDGES)
+        row["fit_corrected"] = theory.expected_haloes(*where, weights).tolist()
+    except ImportError as error:
+        row["fit_skipped"] = str(error)
+    return row
+
+
+def start_rows(domain: Domain) -> list[dict]:
+    """A row for each solver, start and redshift; means of a pair."""
+    power = linear_power(COSMOLOGY, "camb")
+    pair = [from_seed(domain, power, SEED, True, turned) for turned in (False, True)]
+    radii = [radius * domain.cell for radius in RADII]
+    common = {
+        "part": "start",
+        "run": f"start {domain.n_side} {domain.cell:g}",
+        "n_side": domain.n_side,
+        "spacing": domain.cell,
+        "tree": [theory.tree_level_S3(domain, pair[0].delta_k, radius) for radius in radii],
+    }
+    rows = []
+    for solver in SOLVERS:
+        for start in STARTS:
+            both = [moments(domain, power, one, solver, start) for one in pair]
+            for z, a, b in zip(LATE, *both, strict=True):
+                variance, third = (0.5 * (a[name] + b[name]) for name in ("variance", "third"))
+                mean = {"P": (0.5 * (a["P"] + b["P"])).tolist()}
+                mean |= {"variance": variance.tolist(), "S3": (third / variance**2).tolist()}
+                rows.append(common | {"solver": solver, "start": start, "z": z} | mean)
+    print(common["run"], flush=True)
+    return rows
+
+
+def moments(
+    domain: Domain, power: LinearPower, conditions: InitialConditions, solver: str, start: float
+) -> list[dict]:
+    """P over linear P at SHARES, and moments of the density in spheres, at each of LATE."""
+    wanted = np.array(SHARES) * np.pi / domain.cell
+    grid = Grid(domain.box_size, 4 * domain.n_side, domain.threads)
+    options = PDFConfig(radii=tuple(radius * domain.cell for radius in RADII))
+    found = []
+    for snapshot in started(domain, conditions, solver, start):
+        x = np.mod(domain.add_lattice(snapshot.disp), np.float32(domain.box_size))
+        x[x >= domain.box_size] = 0.0
+        spectrum = particle_spectra(domain, grid.cells, x)
+        linear = snapshot.D**2 * shells(domain, power, conditions, spectrum.k)
+        header = Header(domain.box_size, 1.0, COSMOLOGY.Omega_m, COSMOLOGY.h, domain.particles, 1.0)
+        ids = np.arange(domain.particles, dtype=np.uint64)
+        smooth = density_pdf(grid, Particles(header, x, x, ids), options)
+        variance = np.array([one.variance for one in smooth])
+        found.append(
+            {
+                "P": np.interp(wanted, spectrum.k, spectrum.P_a / linear),
+                "variance": variance,
+                "third": variance**2 * [one.S3 for one in smooth],
+            }
+        )
+    return found
+
+
+def started(
+    domain: Domain, conditions: InitialConditions, solver: str, start: float
+) -> list[Snapshot]:
+    """A run's snapshots at LATE, the first of which may be its start."""
+    D_start, outputs = growth(COSMOLOGY, start), [growth(COSMOLOGY, z) for z in LATE]
+    early = []
+    if start == LATE[0]:
+        lpt = conditions.lpt_frame(COSMOLOGY)
+        early = [Snapshot(D_start, lpt.displacement(D_start), lpt.velocity(D_start))]
+        outputs = outputs[1:]
+    where = domain, COSMOLOGY, conditions
+    if solver == "PM":
+        force = ParticleMesh(domain, 2 * domain.n_side)
+        later = reference.bullfrog_run(*where, force, D_start, PM_STEPS, outputs)
+    else:
+        pairs = P3M(domain, 2 * domain.n_side, domain.cell / 40)
+        later = reference.nbody_run(*where, pairs, D_start, outputs)
+    return early + list(later)
+
+
+def table(rows: list[dict]) -> str:
+    """All tables of which there are rows."""
+    boxes = [row for row in rows if row["part"] != "start"]
+    starts = [row for row in rows if row["part"] == "start"]
+    lines = []
+    if boxes:
+        lines += emulator_table(boxes) + same_modes_table(boxes) + halo_table(boxes)
+    for name in ("P", "S3") if starts else ():
+        lines += start_table(starts, name)
+    return "\n".join(lines)
+
+
+def averages(rows: list[dict]) -> dict[tuple, dict]:
+    """Means of pairs, by n_side, box_size, cosmology, spacings and z."""
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        key = tuple(row[name] for name in ("n_side", "box_size", "cosmology", "spacings", "z"))
+        groups.setdefault(key, []).append(row)
+    names = ("boost", "noise", "emulator", "haloes", "fit", "fit_corrected", "seconds")
+    return {
+        key: {n: np.mean([row[n] for row in group], axis=0) for n in names if n in group[0]}
+        | {"runs": len(group), "by_sign": {row["turned"]: row for row in group}}
+        for key, group in groups.items()
+    }
+
+
+def heading(titles: list[str]) -> list[str]:
+    """The first lines of a table."""
+    return ["", f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
+
+
+def percent(values: np.ndarray) -> str:
+    """Errors at the wavenumbers that are shown."""
+    at = [values[int(np.argmin(np.abs(CENTRES - k)))] for k in SHOWN]
+    return " / ".join("-" if np.isnan(value) else f"{100 * value:+.1f}" for value in at)
+
+
+def reach(errors: np.ndarray) -> str:
+    """The last band before the first whose error is above each of GOOD."""
+    found = []
+    for good in GOOD:
+        bad = np.flatnonzero(np.abs(errors) >= good)
+        first = bad[0] if len(bad) else len(errors)
+        found.append(f"{CENTRES[first - 1]:g}" if first else "-")
+    return " / ".join(found)
+
+
+def emulator_table(rows: list[dict]) -> list[str]:
+    """P over EuclidEmulator2's."""
+    shown = " / ".join(f"{k:g}" for k in SHOWN)
+    lines = heading(
+        ["spacing", "box", "runs", "cosmology", "softening", "z", f"P / EE2 - 1 [%], k = {shown}",
+         "less shot noise", "s a run"]
+    )  # fmt: skip
+    for (n, size, cosmology, spacings, z), mean in averages(rows).items():
+        if "emulator" not in mean:
+            continue
+        ratio, clean = mean["boost"], mean["boost"] - mean["noise"]
+        errors, less = (value / mean["emulator"] - 1 for value in (ratio, clean))
+        lines.append(
+            f"| {size / n:.3g} | {size:g} | {mean['runs']} | {cosmology} | 1/{spacings:g} | {z:g} "
+            f"| {percent(errors)} | {percent(less)} | {mean['seconds']:.0f} |"
+        )
+    return lines
+
+
+def same_modes_table(rows: list[dict]) -> list[str]:
+    """P over that of the finest run with the same phases, and of the usual softening."""
+    shown = " / ".join(f"{k:g}" for k in SHOWN)
+    reaches = " / ".join(f"{100 * good:g} %" for good in GOOD)
+    lines = heading(
+        ["spacing", "softening", "over", "z", f"P - 1 [%], k = {shown}", f"good to {reaches} until"]
+    )
+    means = averages(rows)
+    for (n, size, cosmology, spacings, z), mean in means.items():
+        other = "1/40" if spacings != 40 else f"{FINEST[1] / FINEST[0]:g} Mpc/h"
+        against = means.get((*((n, size) if spacings != 40 else FINEST), cosmology, 40.0, z))
+        if against is None or against is mean or (spacings == 40 and size != FINEST[1]):
+            continue
+        a, b = (one["by_sign"][False]["boost"] for one in (mean, against))
+        errors = np.array(a) / b - 1
+        lines.append(
+            f"| {size / n:g} | 1/{spacings:g} | {other} | {z:g} | {percent(errors)} "
+            f"| {reach(errors)} |"
+        )
+    return lines
+
+
+def halo_table(rows: list[dict]) -> list[str]:
+    """Numbers of haloes over the fit's."""
+    names = [f"{low + 0.5:g}" for low in HALO_EDGES[:-1]]
+    lines = heading(
+        ["spacing", "box", "cosmology", "softening", "z", f"haloes of {', '.join(names)} and more",
+         "over the fit", "with N (1 - N^-0.6)"]
+    )  # fmt: skip
+    for (n, size, cosmology, spacings, z), mean in averages(rows).items():
+        if "fit" not in mean or z == REDSHIFTS[1]:
+            continue
+        ratios = [
+            " / ".join(
+                f"{a / b:.2f}" if a >= 10 else "-"
+                for a, b in zip(mean["haloes"], mean[name], strict=True)
+            )
+            for name in ("fit", "fit_corrected")
+        ]
+        counts = " / ".join(f"{count:.0f}" for count in mean["haloes"])
+        lines.append(
+            f"| {size / n:.3g} | {size:g} | {cosmology} | 1/{spacings:g} | {z:g} | {counts} "
+            f"| {ratios[0]} | {ratios[1]} |"
+        )
+    return lines
+
+
+def start_table(rows: list[dict], name: str) -> list[str]:
+    """A line for each spacing, redshift and solver, a column for each start."""
+    what = {"P": "P / P_linear", "S3": "S3 / tree level"}[name]
+    at = {"P": f"k = {' / '.join(map(str, SHARES))} of Nyquist's",
+          "S3": f"spheres of {' / '.join(f'{r:g}' for r in RADII)} spacings"}[name]  # fmt: skip
+    starts = [f"start z = {start:g}" for start in STARTS]
+    lines = heading([f"{what}, {at}; spacing", "z", "", *starts])
+    for spacing in SPACINGS:
+        for z in LATE:
+            for solver in SOLVERS:
+                found = {
+                    row["start"]: np.array(row[name]) / (row["tree"] if name == "S3" else 1.0)
+                    for row in rows
+                    if (row["spacing"], row["z"], row["solver"]) == (spacing, z, solver)
+                }
+                if found:
+                    values = [" / ".join(f"{v:.3f}" for v in found[start]) for start in STARTS]
+                    lines.append(f"| {spacing:g} | {z:g} | {solver} | {' | '.join(values)} |")
+    return lines
