@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from coca import kernels
-from coca.integration.fitted_table import CLASSES, DENSITIES, DENSITIES_BEFORE
 from coca.statistics.spectra import density_modes
 from coca.step_fitting.differentiable import SHELL, shell_numbers, spectra_beside
 
@@ -58,27 +56,6 @@ def test_derivatives_of_spectra_are_differences(domain, positions, true, axis):
     assert float((x.grad * direction).sum()) == pytest.approx(
         (at(step) - at(-step)) / (2 * step), rel=5e-3
     )
-
-
-def test_the_derivative_of_a_step_is_exact():
-    """The step is linear in its matrices, so a difference of any size is the derivative."""
-    n = 3000
-    e, w, s, before, g_e, g_w = RNG.normal(size=(6, 3, n)).astype(np.float32)
-    delta, delta_before = (RNG.lognormal(1, 2, size=(2, n)) - 1).astype(np.float32)
-    H, c = 0.2, 1.7
-    edges = DENSITIES, DENSITIES_BEFORE
-    one, change = RNG.normal(size=(2, *CLASSES, 2, 4)).astype(np.float32)
-
-    def after(matrices):
-        ends = e.copy(), w.copy()
-        kernels.fitted.step(*ends, s, before.copy(), delta, delta_before, *edges, matrices, H, c)
-        return sum(np.sum(g.astype(float) * end) for g, end in zip((g_e, g_w), ends, strict=True))
-
-    derivative = kernels.read_out.matrix_derivative(
-        e, w, s, before, delta, delta_before, *edges, H, c, g_e, g_w
-    )
-    wanted = after(one + change) - after(one)
-    assert np.sum(derivative * change) == pytest.approx(wanted, rel=1e-4)
 
 
 def test_every_mode_is_of_one_shell_but_the_zero_mode():
