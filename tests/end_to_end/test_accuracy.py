@@ -23,8 +23,8 @@ CONVERGED_PM = {"method": "bullfrog", "force_evaluations": 32}
     ("Omega_m", "sigma_8", "z"), [(0.3175, 0.834, 0.0), (0.15, 0.95, 0.0), (0.45, 0.65, 0.5)]
 )
 def test_fitted_steps_end_where_nbody_does(config_values, Omega_m, sigma_8, z):
-    """On a realisation that the fit has not seen: with two steps they beat BullFrog's two in what is
-    fitted, with more the mesh's own answer in power, at some cost in its correlation."""
+    """On a realisation that the fit has not seen: with two steps they beat BullFrog's two in what
+    is fitted, with more the mesh's own answer in power, at some cost in its correlation."""
     values = config_values | {"box_size": 96.0, "particles": 48, "mesh": 96, "threads": "auto"}
     values["cosmology"] = values["cosmology"] | {"Omega_m": Omega_m, "sigma_8": sigma_8}
     values["output"] = values["output"] | {"redshifts": [z]}
