@@ -25,7 +25,7 @@ from coca.run.plan import Plan
 from coca.run.simulation import run_plan
 
 PARTICLES, BOX_SIZE, SEED = 64, 128.0, 31
-FORCES = (4, 8)
+FORCES = (4, 6)
 RUNS = ("bullfrog", "fitted", "coca")
 PLANE_WAVE = 12.0
 """Amplitude in Mpc/h at D = 1 of the plane wave, whose length is the box: shells cross late."""

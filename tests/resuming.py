@@ -8,11 +8,11 @@ import run_sim
 
 
 def saved_often(config_values):
-    """A run of many short steps with two outputs and a reference, saved at every step."""
+    """A run of several steps with two outputs and a reference, saved at every step."""
     output = {"redshifts": [1.0, 0.0], "report": False, "checkpoint_minutes": 0.0}
     return config_values | {
         "output": config_values["output"] | output,
-        "force_evaluations": 12,
+        "force_evaluations": 6,
         "reference": {"force_evaluations": 32},
     }
 

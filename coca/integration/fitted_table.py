@@ -44,9 +44,10 @@ THRESHOLD = "substep_threshold"
 SHIPPED = Path(__file__).parent.parent / "tables"
 
 
-def shipped(frame: str) -> Path:
-    """The table that comes with the package for frame "lpt" or "emulator"."""
-    return SHIPPED / f"{frame}.safetensors"
+def shipped(name: str) -> Path:
+    """A table that comes with the package: "lpt", in the frame of 2LPT to N-body; "lpt_pm" to what
+    the mesh's force converges to; "emulator", in the emulator's frame to that."""
+    return SHIPPED / f"{name}.safetensors"
 
 
 @dataclass(frozen=True)

@@ -258,8 +258,8 @@ def _fitted(config: Config, path: Path) -> Method:
 
 
 def _coca(config: Config, own_frame: bool) -> tuple[tuple[Method, ...], list[str]]:
-    """COCA, with what it gives way to; errors as in `choose_methods`."""
-    lpt_table = FittedSteps.load(fitted_table.shipped("lpt"))
+    """COCA, with what it gives way to, whose truth is its own; errors as in `choose_methods`."""
+    lpt_table = FittedSteps.load(fitted_table.shipped("lpt_pm"))
     table, remarks = _emulator_table(config, own_frame)
     coca = Method("coca", table, GAIN, lpt_table)
     if _obstacle(config, lpt_table) is not None:

@@ -131,7 +131,7 @@ def values(config_values, path):
     ],
 )
 def test_a_run_from_a_snapshot_is_that_from_the_seed(values, method):
-    values |= method | {"force_evaluations": 8}
+    values |= method | {"force_evaluations": 6}
     found = run_plan(make_plan(make_config(values)))
     seed = values | {"initial_conditions": {"redshift": 49.0}}
     wanted = run_plan(make_plan(make_config(seed)))

@@ -53,7 +53,7 @@ METHODS = {
 @pytest.mark.parametrize(
     "method", ["fitted", *slow("bullfrog", "cola"), "coca", *slow("tolerance", "nbody")]
 )
-@pytest.mark.parametrize("steps", [*slow(0, 30), 6])
+@pytest.mark.parametrize("steps", [*slow(0, 30), 4])
 def test_every_method_resumes(
     often_saved, undisturbed, tmp_path, directory, monkeypatch, method, steps
 ):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from coca.configuration.loading import make_config
+from coca.integration.fitted_table import shipped
 from coca.run.plan import make_plan
 from coca.run.simulation import more_steps, run_plan
 
@@ -10,10 +11,15 @@ def run(config_values, **options):
     return run_plan(make_plan(make_config(config_values | options)))
 
 
+TO_PM = {"table": str(shipped("lpt_pm"))}
+"""Steps fitted to what the mesh's force converges to, beyond which explicit kicks go on."""
+
+
 @pytest.mark.parametrize("method", ["fitted", "cola"])
 def test_tolerance_decides_how_many_forces(config_values, method):
     """The estimate meets it, and so does the truth to the factor that the estimate is good to."""
     values = config_values | {"force_evaluations": "auto", "method": method}
+    values |= TO_PM if method == "fitted" else {}
     values |= {"tolerance": 0.08 if method == "cola" else 0.14}
     simulation = run(values, reference={"force_evaluations": 64})
     loose = run(values | {"tolerance": 0.5})
@@ -58,9 +64,13 @@ def test_more_steps_are_always_more_and_at_most_those_allowed():
 def test_a_tolerance_out_of_reach_is_warned_of(config_values, monkeypatch):
     monkeypatch.setattr("coca.run.simulation.MOST_EVALUATIONS", 14)
     values = config_values | {"force_evaluations": "auto", "tolerance": 1e-3}
-    simulation = run(values)
+    simulation = run(values | TO_PM)
     assert len(simulation.run.steps) == 14
     assert "Mpc/h is left after 14 force evaluations, wanted 0.001" in simulation.warnings[-1]
+    simulation = run(values)
+    most = simulation.run.method.table.counts[-1]  # explicit kicks would not end as N-body
+    assert len(simulation.run.steps) == most
+    assert f"Mpc/h is left after {most} force evaluations" in simulation.warnings[-1]
 
 
 def test_runs_are_reproducible_and_independent(config_values):
