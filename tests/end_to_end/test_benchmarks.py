@@ -5,9 +5,14 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 
 from benchmarks.rows import read_rows
+from benchmarks.theory import corrected, tree_level_S3
+from coca.initial_conditions.gaussian_modes import linear_density, white_noise_modes
+from coca.parallel.domain import Domain
+from coca.statistics.density_pdf import top_hat
 from tests import ROOT
 
 pytestmark = pytest.mark.slow
@@ -56,3 +61,47 @@ def test_agrees_with_pysco(force_benchmark, solver):
 
 def test_absent_peers_are_skipped_with_the_reason(force_benchmark):
     assert "checkout" in force_benchmark["pmwd"]["skipped"]
+
+
+def test_truth_keeps_its_rows(tmp_path):
+    """Pairs of few particles; what is there already is not run again."""
+    command = [sys.executable, "-m", "benchmarks", "truth", "--scale", "0.25", "--threads", "1"]
+    command += ["--parts", "softening", "--resume", "--out", str(tmp_path)]
+    outputs = [
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        for _ in range(2)
+    ]
+    rows = read_rows(tmp_path / "truth.json")
+    assert len(rows) == 4 * 3 and {row["z"] for row in rows} == {1.0, 0.5, 0.0}
+    assert "16 32 fiducial 20" in outputs[0] and "16 32 fiducial 20" not in outputs[1]
+    assert outputs[0].count("| 1/40 |") and outputs[0].partition("truth:")[2] in outputs[1]
+
+
+@pytest.mark.parametrize("n", [-2.0, -1.0])
+def test_tree_level_of_spheres(n):
+    """34/7 + dln sigma^2 / dln R (Bernardeau 1994) of P ~ k^n; the mean of four realisations, whose
+    scatter is a tenth."""
+    domain = Domain(32.0, 32)
+    fields = [
+        linear_density(
+            domain,
+            white_noise_modes(domain, seed, fixed_amplitude=True),
+            lambda k: np.where(k > 0, np.maximum(k, 1e-9), 1.0) ** n,
+        )
+        for seed in range(4)
+    ]
+    slope = np.log(variance(domain, fields[0], 3.1) / variance(domain, fields[0], 2.9))
+    found = np.mean([tree_level_S3(domain, delta_k, 3.0) for delta_k in fields])
+    assert found == pytest.approx(34 / 7 + slope / np.log(3.1 / 2.9), rel=0.06)
+
+
+def variance(domain, delta_k, radius):
+    """Of the density in spheres."""
+    i = np.fft.fftfreq(domain.n_side, 1 / domain.n_side) ** 2
+    last = np.arange(domain.n_side // 2 + 1)
+    k = domain.kf * np.sqrt(i[:, None, None] + i[None, :, None] + last**2)
+    return np.sum(np.where(last > 0, 2, 1) * np.abs(delta_k * top_hat(k * radius)) ** 2)
+
+
+def test_few_particles_of_a_halo_weigh_less():
+    assert corrected(np.array([1.0, 32.0])) == pytest.approx([0.0, 32 * (1 - 1 / 8)])

@@ -7,6 +7,7 @@ import pytest
 from coca.errors import FileError
 from coca.files.snapshot_reader import read_header, read_particles
 from coca.files.snapshot_writer import (
+    PARTICLES,
     particle_mass,
     peculiar_velocities,
     wrapped_positions,
@@ -48,9 +49,7 @@ def rewrite(path, target, parts, length=1.0, masses=False):
     """The snapshot as another code may write it: in parts, in Mpc/h, with an array of masses."""
     with h5py.File(path) as file:
         header = dict(file["Header"].attrs)
-        data = {
-            name: file[f"PartType1/{name}"][:] for name in file["PartType1"] if name != "Masses"
-        }
+        data = {name: file[f"PartType1/{name}"][:] for name in PARTICLES}
     for number, rows in enumerate(np.array_split(np.arange(32**3), parts)):
         name = target.with_name(f"{target.name}.{number}.hdf5" if parts > 1 else target.name)
         with h5py.File(name, "w") as file:
