@@ -83,8 +83,6 @@ QUIJOTE = {
 }
 """Range of the Quijote Latin hypercube (Villaescusa-Navarro et al. 2020)."""
 TRUTH_STEPS = {"nbody": LONG_STEPS, "bullfrog": 128}
-GOAL_P, GOAL_R = 0.02, 0.995
-"""What the goal asks of P / P_true - 1 and r to k = 1 h/Mpc."""
 STYLES = {
     "pm": ("#999999", "v:"),
     "fastpm": ("#56B4E9", "s--"),
@@ -276,15 +274,8 @@ def averages(rows: list[dict]) -> dict[tuple[str, str, int], dict]:
             mean[f"r{k:g}"] = 100 * float(np.mean([1 - row["r"] for row in at_k]))
         counts = np.sum([row["haloes"] for row in group], axis=0)
         mean["haloes"] = counts[:, 0] / np.maximum(counts[:, 1], 1)
-        missed = {row["seed"] for row in group if not _good(row["k"], row["p_ratio"] - 1, row["r"])}
-        mean["goal"] = 1 - len(missed) / len({row["seed"] for row in group})
         means[key] = mean
     return means
-
-
-def _good(k: float, bias: float, r: float) -> bool:
-    """Whether power and correlation at k are good enough; beyond k = 1 nothing is asked."""
-    return k > 1 or (abs(bias) < GOAL_P and r > GOAL_R)
 
 
 MEANS = (
@@ -310,7 +301,6 @@ def table(rows: list[dict]) -> str:
         lines += ["", f"{name}, mean over {len(seeds)} realisations", ""]
         lines += [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
         lines += [_line(key[1:], m) for key, m in means.items() if key[0] == name]
-        lines += ["", *goals(rows, name)]
     return "\n".join(lines)
 
 
@@ -325,26 +315,6 @@ def _line(key: tuple[str, int], m: dict) -> str:
         f"| {m['dispersion']:.2f} | {100 * m['monopole']:+.1f}, {100 * m['quadrupole']:+.1f} "
         f"| {m['seconds']:.2f} | {m['network_seconds']:.2f} |"
     )
-
-
-def goals(rows: list[dict], name: str) -> list[str]:
-    """Fewest force evaluations and seconds of each method from which on the goal is reached."""
-    titles = ["method", "forces to the goal", "seconds", "over bullfrog"]
-    lines = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
-    reached = {}
-    for (group, method, count), m in averages(rows).items():
-        if group == name:
-            good = all(_good(k, m[f"P{k:g}"] / 100, 1 - m[f"r{k:g}"] / 100) for k in WAVENUMBERS)
-            before = reached.get(method)
-            reached[method] = (before or (count, m["seconds"])) if good else None
-    plain = reached.get("bullfrog")
-    for method, found in reached.items():
-        cells = ["not reached", "", ""]
-        if found:
-            cells = [str(found[0]), f"{found[1]:.2f}"]
-            cells.append(f"{found[1] / plain[1]:.2f}" if plain else "")
-        lines.append(f"| {method} | {' | '.join(cells)} |")
-    return lines
 
 
 def draw(rows: list[dict], path: Path) -> None:
