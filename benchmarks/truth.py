@@ -16,7 +16,9 @@ With --resume, what truth.json in --out has is not run again; it is written afte
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -84,10 +86,12 @@ CELLS = 1.5
 """Cells for each Mpc/h, along a dimension, of the mesh of spectra."""
 CENTRES = np.array([0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.25, 1.5, 1.75, 2.0])
 """Of the bands of k, h/Mpc."""
-SHOWN = (0.1, 0.2, 0.5, 1.0, 1.5, 2.0)
+SHOWN = (0.1, 0.2, 0.5, 1.0, 2.0)
 GOOD = (0.01, 0.02, 0.05)
 HALO_EDGES = np.array([20, 50, 100, 300, 1000, 100_000]) - 0.5
 """Particles of haloes."""
+FEWEST = 10
+"""Haloes of which a ratio is shown."""
 
 SPACINGS = (1.0, 2.0, 4.0)
 STARTS = (9.0, 19.0, 49.0, 99.0)
@@ -140,7 +144,7 @@ def name_of(box: Box, turned: bool) -> str:
     return f"{box.n_side} {box.box_size:g} {box.cosmology} {box.spacings:g}{way}"
 
 
-def keep(file, rows: list[dict]) -> None:
+def keep(file: Path | None, rows: list[dict]) -> None:
     """Write what there is so far."""
     if file:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -307,24 +311,27 @@ def table(rows: list[dict]) -> str:
     starts = [row for row in rows if row["part"] == "start"]
     lines = []
     if boxes:
-        lines += emulator_table(boxes) + same_modes_table(boxes) + halo_table(boxes)
+        means = averages(boxes)
+        lines += emulator_table(means) + same_modes_table(means) + halo_table(means)
     for name in ("P", "S3") if starts else ():
         lines += start_table(starts, name)
     return "\n".join(lines)
 
 
-def averages(rows: list[dict]) -> dict[tuple, dict]:
-    """Means of pairs, by n_side, box_size, cosmology, spacings and z."""
-    groups: dict[tuple, list[dict]] = {}
+def averages(rows: list[dict]) -> dict[tuple, dict[float, dict]]:
+    """Means of pairs at each z, by n_side, box_size, cosmology and spacings."""
+    groups: dict[tuple, dict[float, list[dict]]] = {}
     for row in rows:
-        key = tuple(row[name] for name in ("n_side", "box_size", "cosmology", "spacings", "z"))
-        groups.setdefault(key, []).append(row)
-    names = ("boost", "noise", "emulator", "haloes", "fit", "fit_corrected", "seconds")
-    return {
-        key: {n: np.mean([row[n] for row in group], axis=0) for n in names if n in group[0]}
-        | {"runs": len(group), "by_sign": {row["turned"]: row for row in group}}
-        for key, group in groups.items()
-    }
+        key = tuple(row[name] for name in ("n_side", "box_size", "cosmology", "spacings"))
+        groups.setdefault(key, {}).setdefault(row["z"], []).append(row)
+    return {key: {z: _mean(pair) for z, pair in by_z.items()} for key, by_z in groups.items()}
+
+
+def _mean(pair: list[dict]) -> dict:
+    names = ("boost", "emulator", "haloes", "fit", "fit_corrected", "seconds")
+    mean = {name: np.mean([row[name] for row in pair], axis=0) for name in names if name in pair[0]}
+    first = next((row["boost"] for row in pair if not row["turned"]), None)
+    return mean | {"runs": len(pair), "unpaired": np.array(first)}
 
 
 def heading(titles: list[str]) -> list[str]:
@@ -332,9 +339,9 @@ def heading(titles: list[str]) -> list[str]:
     return ["", f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
 
 
-def percent(values: np.ndarray) -> str:
+def percent(errors: np.ndarray) -> str:
     """Errors at the wavenumbers that are shown."""
-    at = [values[int(np.argmin(np.abs(CENTRES - k)))] for k in SHOWN]
+    at = [errors[int(np.argmin(np.abs(CENTRES - k)))] for k in SHOWN]
     return " / ".join("-" if np.isnan(value) else f"{100 * value:+.1f}" for value in at)
 
 
@@ -348,70 +355,69 @@ def reach(errors: np.ndarray) -> str:
     return " / ".join(found)
 
 
-def emulator_table(rows: list[dict]) -> list[str]:
-    """P over EuclidEmulator2's."""
+def emulator_table(means: dict[tuple, dict[float, dict]]) -> list[str]:
+    """P over EuclidEmulator2's, a line for each run or pair."""
     shown = " / ".join(f"{k:g}" for k in SHOWN)
-    lines = heading(
-        ["spacing", "box", "runs", "cosmology", "softening", "z", f"P / EE2 - 1 [%], k = {shown}",
-         "less shot noise", "s a run"]
-    )  # fmt: skip
-    for (n, size, cosmology, spacings, z), mean in averages(rows).items():
-        if "emulator" not in mean:
-            continue
-        ratio, clean = mean["boost"], mean["boost"] - mean["noise"]
-        errors, less = (value / mean["emulator"] - 1 for value in (ratio, clean))
-        lines.append(
-            f"| {size / n:.3g} | {size:g} | {mean['runs']} | {cosmology} | 1/{spacings:g} | {z:g} "
-            f"| {percent(errors)} | {percent(less)} | {mean['seconds']:.0f} |"
-        )
-    return lines
-
-
-def same_modes_table(rows: list[dict]) -> list[str]:
-    """P over that of the finest run with the same phases, and of the usual softening."""
-    shown = " / ".join(f"{k:g}" for k in SHOWN)
-    reaches = " / ".join(f"{100 * good:g} %" for good in GOOD)
-    lines = heading(
-        ["spacing", "softening", "over", "z", f"P - 1 [%], k = {shown}", f"good to {reaches} until"]
-    )
-    means = averages(rows)
-    for (n, size, cosmology, spacings, z), mean in means.items():
-        other = "1/40" if spacings != 40 else f"{FINEST[1] / FINEST[0]:g} Mpc/h"
-        against = means.get((*((n, size) if spacings != 40 else FINEST), cosmology, 40.0, z))
-        if against is None or against is mean or (spacings == 40 and size != FINEST[1]):
-            continue
-        a, b = (one["by_sign"][False]["boost"] for one in (mean, against))
-        errors = np.array(a) / b - 1
-        lines.append(
-            f"| {size / n:g} | 1/{spacings:g} | {other} | {z:g} | {percent(errors)} "
-            f"| {reach(errors)} |"
-        )
-    return lines
-
-
-def halo_table(rows: list[dict]) -> list[str]:
-    """Numbers of haloes over the fit's."""
-    names = [f"{low + 0.5:g}" for low in HALO_EDGES[:-1]]
-    lines = heading(
-        ["spacing", "box", "cosmology", "softening", "z", f"haloes of {', '.join(names)} and more",
-         "over the fit", "with N (1 - N^-0.6)"]
-    )  # fmt: skip
-    for (n, size, cosmology, spacings, z), mean in averages(rows).items():
-        if "fit" not in mean or z == REDSHIFTS[1]:
-            continue
-        ratios = [
-            " / ".join(
-                f"{a / b:.2f}" if a >= 10 else "-"
-                for a, b in zip(mean["haloes"], mean[name], strict=True)
+    columns = [f"z = {z:g}" for z in REDSHIFTS]
+    columns[0] = f"P / EE2 - 1 [%], k = {shown}, {columns[0]}"
+    lines = heading(["spacing", "box", "runs", "cosmology", "softening", *columns, "s a run"])
+    for (n, size, cosmology, spacings), by_z in means.items():
+        if all("emulator" in mean for mean in by_z.values()):
+            errors = [percent(mean["boost"] / mean["emulator"] - 1) for mean in by_z.values()]
+            last = by_z[REDSHIFTS[-1]]
+            lines.append(
+                f"| {size / n:.3g} | {size:g} | {last['runs']} | {cosmology} | 1/{spacings:g} "
+                f"| {' | '.join(errors)} | {last['seconds']:.0f} |"
             )
-            for name in ("fit", "fit_corrected")
-        ]
-        counts = " / ".join(f"{count:.0f}" for count in mean["haloes"])
-        lines.append(
-            f"| {size / n:.3g} | {size:g} | {cosmology} | 1/{spacings:g} | {z:g} | {counts} "
-            f"| {ratios[0]} | {ratios[1]} |"
-        )
     return lines
+
+
+def same_modes_table(means: dict[tuple, dict[float, dict]]) -> list[str]:
+    """P over that of the finest spacing with the same phases, and of the usual softening."""
+    shown = " / ".join(f"{k:g}" for k in SHOWN)
+    reaches = " / ".join(f"{100 * good:g}" for good in GOOD)
+    lines = heading(
+        ["spacing", "softening", "over", "z", f"P - 1 [%], k = {shown}", f"below {reaches} % to k"]
+    )
+    for (n, size, cosmology, spacings), by_z in means.items():
+        other = FINEST if spacings == 40 else (n, size)
+        against = means.get((*other, cosmology, 40.0))
+        if against is None or against is by_z or size != other[1]:
+            continue
+        name = f"{other[1] / other[0]:g} Mpc/h" if spacings == 40 else "1/40"
+        for z, mean in by_z.items():
+            errors = mean["unpaired"] / against[z]["unpaired"] - 1
+            lines.append(
+                f"| {size / n:g} | 1/{spacings:g} | {name} | {z:g} | {percent(errors)} "
+                f"| {reach(errors)} |"
+            )
+    return lines
+
+
+def halo_table(means: dict[tuple, dict[float, dict]]) -> list[str]:
+    """Numbers of haloes at z = 0 over the fit's."""
+    names = [f"{low + 0.5:g}-{high + 0.5:g}" for low, high in itertools.pairwise(HALO_EDGES[:-1])]
+    names = " / ".join([*names, f"{HALO_EDGES[-2] + 0.5:g} and more"])
+    lines = heading(
+        ["spacing", "box", "cosmology", "softening", f"haloes of {names} particles, z = 0",
+         "over the fit", "over the fit at N (1 - N^-0.6)"]
+    )  # fmt: skip
+    for (n, size, cosmology, spacings), by_z in means.items():
+        mean = by_z[REDSHIFTS[-1]]
+        if "fit" in mean:
+            counts = " / ".join(f"{count:g}" for count in mean["haloes"])
+            ratios = [_ratios(mean["haloes"], mean[name]) for name in ("fit", "fit_corrected")]
+            lines.append(
+                f"| {size / n:.3g} | {size:g} | {cosmology} | 1/{spacings:g} | {counts} "
+                f"| {' | '.join(ratios)} |"
+            )
+    return lines
+
+
+def _ratios(counts: np.ndarray, expected: np.ndarray) -> str:
+    """Of numbers that are large enough to say something."""
+    pairs = zip(counts, expected, strict=True)
+    return " / ".join(f"{a / b:.2f}" if a >= FEWEST else "-" for a, b in pairs)
 
 
 def start_table(rows: list[dict], name: str) -> list[str]:
