@@ -14,6 +14,7 @@ from coca.errors import CocaError, FileError
 from coca.files.snapshot_writer import write_snapshot
 from coca.frames import lpt_frame
 from coca.initial_conditions import from_snapshot, linear_fields
+from coca.integration.fitted_table import shipped
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
 from coca.run.plan import make_plan
@@ -126,12 +127,16 @@ def values(config_values, path):
     "method",
     [
         {"method": "bullfrog"},
-        {"method": "fitted", "reference": {"force_evaluations": 8}},
+        {
+            "method": "fitted",
+            "table": str(shipped("lpt_pm")),
+            "reference": {"force_evaluations": 8},
+        },
         {"method": "cola"},
     ],
 )
 def test_a_run_from_a_snapshot_is_that_from_the_seed(values, method):
-    values |= method | {"force_evaluations": 6}
+    values |= method | {"force_evaluations": 8}
     found = run_plan(make_plan(make_config(values)))
     seed = values | {"initial_conditions": {"redshift": 49.0}}
     wanted = run_plan(make_plan(make_config(seed)))

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+import torch
+
+from coca.configuration.fitting import FitConfig
+from coca.configuration.loading import load_config
+from coca.integration.fitted_table import CLASSES, MATRIX, hats
+from coca.step_fitting.differentiable import Spectra
+from coca.step_fitting.read_out import descend, loss, misfit
+from coca.step_fitting.runs import make_runs
+
+
+def test_descent_lowers_the_loss(tmp_path):
+    """Of the runs that it is made on, all of whose parts count."""
+    small = [
+        "particles=16", "simulations=2", "growth_factors=[1.0]", "nodes=2", "batch=2",
+        "truth=bullfrog", "truth_steps=32", f"simulations_directory={tmp_path}", "times=8",
+        "spacing=[2.0, 2.0]", "iterations=15",
+    ]  # fmt: skip
+    config = load_config("configs/fit.yaml", small, FitConfig)
+    runs = make_runs(config, 1, lambda truth: truth.conditions.lpt_frame(truth.cosmology), print)
+    values = sorted(run.log_rms_density for run in runs)
+    start = np.zeros((2, *CLASSES, *MATRIX))
+    for run in runs:
+        run.weights = hats(np.array(values), run.log_rms_density).astype(np.float32)
+        run.start(np.array([0.0, 0.6, 1.0]))
+        run.measure(run.steps[0])
+        run.advance(run.steps[0], start)
+        run.measure(run.steps[1])
+    fitted = descend(runs, [run.moments(run.steps[1]) for run in runs], start, config)
+
+    def total(matrices):
+        chosen = torch.from_numpy(matrices.astype(np.float32))
+        return sum(float(loss(run, chosen, axis)) for run in runs for axis in range(3))
+
+    assert total(fitted) < 0.8 * total(start)
+
+
+def test_misfit_by_hand():
+    ratio, r = torch.tensor([[1.1, 1.0]]), torch.tensor([[1.0, 0.9]])
+    weights = np.array([1.0, 0.5])
+    wanted = (weights * [12.0 * 0.01, 0.1]).sum() / weights.sum()
+    assert float(misfit(Spectra(ratio, r))) == pytest.approx(wanted, rel=1e-4)
