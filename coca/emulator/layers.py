@@ -18,9 +18,12 @@ from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv3d_weight
 
 from coca.emulator.architecture import HALO
+from coca.parallel.machine import processor_flags
 
 LAYOUT = torch.channels_last_3d
-ONEDNN_TYPES = (torch.float32, torch.bfloat16) if torch.backends.mkldnn.is_available() else ()
+ONEDNN_TYPES = [torch.float32] if torch.backends.mkldnn.is_available() else []
+if ONEDNN_TYPES and {"avx512bw", "avx512vl", "avx512dq"} <= processor_flags():
+    ONEDNN_TYPES.append(torch.bfloat16)
 ROWS = 256
 """Least rows of a product: libraries sum over channels in another order where there are few, and
 what a rank or a slab finds should not depend on how much it has."""

@@ -21,7 +21,6 @@ from coca.gravity.particle_mesh import ParticleMesh
 from coca.initial_conditions import from_snapshot, gaussian_modes, linear_fields
 from coca.integration.fitted_kick import log_rms_density
 from coca.parallel.domain import Domain
-from coca.parallel.machine import processor_flags
 from coca.particles import Snapshot
 from coca.statistics.spectra import particle_spectra
 
@@ -217,19 +216,7 @@ def small_emulator():
     return Emulator(network, functions, np.ones(CHANNELS), np.array([1.0, 0.5]), trained)
 
 
-@pytest.mark.parametrize(
-    "precision",
-    [
-        torch.float32,
-        pytest.param(
-            torch.bfloat16,
-            marks=pytest.mark.skipif(
-                not {"avx512bw", "avx512vl", "avx512dq"} <= set(processor_flags()),
-                reason="this processor has no bfloat16 convolutions",
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("slabs", [1, 3])
 def test_network(small_emulator, parted, alone, here, there, whole, slabs, precision):
     """No seams, in whole slabs and in pieces of them."""
