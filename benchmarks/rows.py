@@ -34,6 +34,11 @@ def read_rows(path: Path) -> list[dict]:
     return [common | {name: item for name, item in row if item != ABSENT} for row in pairs]
 
 
+def heading(titles: list[str]) -> list[str]:
+    """The first lines of a table."""
+    return ["", f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
+
+
 def _same(rows: list[dict], name: str) -> bool:
     return all(name in row and row[name] == rows[0][name] for row in rows)
 

@@ -8,9 +8,12 @@ from functools import lru_cache
 import numpy as np
 from scipy.integrate import quad
 
-from coca.cosmology.background import RHO_CRIT, Cosmology
+from coca.cosmology.background import RHO_CRIT, Cosmology, scale_factor
+from coca.cosmology.linear_power import LinearPower
+from coca.initial_conditions.linear_fields import InitialConditions
 from coca.parallel.domain import Domain
 from coca.statistics.density_pdf import top_hat
+from coca.statistics.spectra import spectra
 
 FIT = "watson13"
 """Model of colossus: friends of friends with b = 0.2, Watson et al. 2013 (arXiv:1212.0095)."""
@@ -72,6 +75,19 @@ def expected_haloes(
     return np.array(
         [box_size**3 * quad(density, *pair, epsrel=1e-3)[0] for pair in itertools.pairwise(mass)]
     )
+
+
+def growth(cosmology: Cosmology, z: float) -> float:
+    """D of a redshift."""
+    return float(cosmology.D1(scale_factor(z)))
+
+
+def linear_shells(
+    domain: Domain, power: LinearPower, conditions: InitialConditions, k: np.ndarray
+) -> np.ndarray:
+    """Linear P at D = 1 of the modes, and beyond them of the spectrum, (Mpc/h)^3."""
+    own = spectra(domain, conditions.delta_k, window_order=0).P_a[: len(k)]
+    return np.concatenate([own, power(k[len(own) :])])
 
 
 def corrected(particles: np.ndarray) -> np.ndarray:

@@ -23,24 +23,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks import theory
+from benchmarks import starts, theory
 from benchmarks.problem import COSMOLOGY
-from benchmarks.rows import read_rows, write_rows
+from benchmarks.rows import heading, read_rows, write_rows
 from benchmarks.timing import machine_record
-from coca.configuration.run import PDFConfig
-from coca.cosmology.background import Cosmology, scale_factor
+from coca.cosmology.background import Cosmology
 from coca.cosmology.linear_power import LinearPower, linear_power
-from coca.files.snapshot_reader import Header, Particles
 from coca.gravity.p3m import P3M
-from coca.gravity.particle_mesh import ParticleMesh
 from coca.initial_conditions.linear_fields import InitialConditions, from_seed
 from coca.integration import reference
-from coca.parallel.domain import Domain, Grid
+from coca.parallel.domain import Domain
 from coca.parallel.machine import choose_threads
 from coca.particles import Snapshot
-from coca.statistics.density_pdf import density_pdf
 from coca.statistics.haloes import LINKING_LENGTH, friends
-from coca.statistics.spectra import particle_spectra, spectra
+from coca.statistics.spectra import particle_spectra
 
 SEED = 31
 COSMOLOGIES = {
@@ -78,8 +74,6 @@ BOXES = (
     Box("softening", 64, 128.0, spacings=80.0, signs=(False,)),
     *(Box("cosmology", 64, 256.0, name) for name in list(COSMOLOGIES)[1:]),
 )
-FINEST = 96, 96.0
-"""Particles and box that those of other spacings, with the same modes, are held against."""
 REDSHIFTS = (1.0, 0.5, 0.0)
 START = 19.0
 CELLS = 1.5
@@ -93,15 +87,6 @@ HALO_EDGES = np.array([20, 50, 100, 300, 1000, 100_000]) - 0.5
 FEWEST = 10
 """Haloes of which a ratio is shown."""
 
-SPACINGS = (1.0, 2.0, 4.0)
-STARTS = (9.0, 19.0, 49.0, 99.0)
-LATE = (9.0, 3.0, 0.0)
-SOLVERS = ("P3M", "PM")
-START_PARTICLES, PM_STEPS = 40, 128
-RADII = (2.0, 4.0)
-"""Of spheres, in particle spacings."""
-SHARES = (0.25, 0.5, 0.8)
-"""Wavenumbers in Nyquist's of the particles."""
 PARTS = ("box", "spacing", "softening", "cosmology", "start")
 
 
@@ -124,10 +109,10 @@ def measure(options: argparse.Namespace) -> list[dict]:
             if name_of(box, turned) not in known:
                 rows += boost_rows(box, turned, threads)
                 keep(file, rows)
-    for spacing in SPACINGS if "start" in options.parts else ():
-        n = 2 * round(START_PARTICLES * options.scale / 2)
+    for spacing in starts.SPACINGS if "start" in options.parts else ():
+        n = 2 * round(starts.PARTICLES * options.scale / 2)
         if f"start {n} {spacing:g}" not in known:
-            rows += start_rows(Domain(n * spacing, n, threads))
+            rows += starts.measure(Domain(n * spacing, n, threads), SEED)
             keep(file, rows)
     return rows
 
@@ -158,9 +143,11 @@ def boost_rows(box: Box, turned: bool, threads: int) -> list[dict]:
     power = linear_power(cosmology, "camb")
     conditions = from_seed(domain, power, SEED, True, turned)
     force = P3M(domain, 2 * domain.n_side, domain.cell / box.spacings)
-    outputs, begin = [growth(cosmology, z) for z in REDSHIFTS], time.perf_counter()
+    outputs, begin = [theory.growth(cosmology, z) for z in REDSHIFTS], time.perf_counter()
     snapshots = list(
-        reference.nbody_run(domain, cosmology, conditions, force, growth(cosmology, START), outputs)
+        reference.nbody_run(
+            domain, cosmology, conditions, force, theory.growth(cosmology, START), outputs
+        )
     )
     common = box._asdict() | {"run": name_of(box, turned), "turned": turned}
     common |= {"seconds": time.perf_counter() - begin} | machine_record(threads)
@@ -175,11 +162,6 @@ def boost_rows(box: Box, turned: bool, threads: int) -> list[dict]:
     ]
 
 
-def growth(cosmology: Cosmology, z: float) -> float:
-    """D of a redshift."""
-    return float(cosmology.D1(scale_factor(z)))
-
-
 def bands(
     domain: Domain, cosmology: Cosmology, power: LinearPower, conditions: InitialConditions,
     z: float, snapshot: Snapshot,
@@ -188,7 +170,7 @@ def bands(
     found = particle_spectra(
         domain, 2 * round(CELLS * domain.box_size / 2), domain.add_lattice(snapshot.disp)
     )
-    linear = snapshot.D**2 * shells(domain, power, conditions, found.k)
+    linear = snapshot.D**2 * theory.linear_shells(domain, power, conditions, found.k)
     edges = np.sqrt(CENTRES[1:] * CENTRES[:-1])
     edges = np.array([CENTRES[0] ** 2 / edges[0], *edges, CENTRES[-1] ** 2 / edges[-1]])
     band = np.digitize(found.k, edges) - 1
@@ -209,14 +191,6 @@ def sums(band: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.array([part.sum() if len(part) else np.nan for part in inside])
 
 
-def shells(
-    domain: Domain, power: LinearPower, conditions: InitialConditions, k: np.ndarray
-) -> np.ndarray:
-    """Linear P at D = 1 of the modes, and beyond them of the spectrum, (Mpc/h)^3."""
-    own = spectra(domain, conditions.delta_k, window_order=0).P_a[: len(k)]
-    return np.concatenate([own, power(k[len(own) :])])
-
-
 def haloes(domain: Domain, cosmology: Cosmology, z: float, snapshot: Snapshot) -> dict:
     """Numbers of haloes of the run and of the fit."""
     x = np.mod(domain.add_lattice(snapshot.disp), np.float32(domain.box_size))
@@ -233,88 +207,16 @@ def haloes(domain: Domain, cosmology: Cosmology, z: float, snapshot: Snapshot) -
     return row
 
 
-def start_rows(domain: Domain) -> list[dict]:
-    """A row for each solver, start and redshift; means of a pair."""
-    power = linear_power(COSMOLOGY, "camb")
-    pair = [from_seed(domain, power, SEED, True, turned) for turned in (False, True)]
-    radii = [radius * domain.cell for radius in RADII]
-    common = {
-        "part": "start",
-        "run": f"start {domain.n_side} {domain.cell:g}",
-        "n_side": domain.n_side,
-        "spacing": domain.cell,
-        "tree": [theory.tree_level_S3(domain, pair[0].delta_k, radius) for radius in radii],
-    }
-    rows = []
-    for solver in SOLVERS:
-        for start in STARTS:
-            both = [moments(domain, power, one, solver, start) for one in pair]
-            for z, a, b in zip(LATE, *both, strict=True):
-                variance, third = (0.5 * (a[name] + b[name]) for name in ("variance", "third"))
-                mean = {"P": (0.5 * (a["P"] + b["P"])).tolist()}
-                mean |= {"variance": variance.tolist(), "S3": (third / variance**2).tolist()}
-                rows.append(common | {"solver": solver, "start": start, "z": z} | mean)
-    print(common["run"], flush=True)
-    return rows
-
-
-def moments(
-    domain: Domain, power: LinearPower, conditions: InitialConditions, solver: str, start: float
-) -> list[dict]:
-    """P over linear P at SHARES, and moments of the density in spheres, at each of LATE."""
-    wanted = np.array(SHARES) * np.pi / domain.cell
-    grid = Grid(domain.box_size, 4 * domain.n_side, domain.threads)
-    options = PDFConfig(radii=tuple(radius * domain.cell for radius in RADII))
-    found = []
-    for snapshot in started(domain, conditions, solver, start):
-        x = np.mod(domain.add_lattice(snapshot.disp), np.float32(domain.box_size))
-        x[x >= domain.box_size] = 0.0
-        spectrum = particle_spectra(domain, grid.cells, x)
-        linear = snapshot.D**2 * shells(domain, power, conditions, spectrum.k)
-        header = Header(domain.box_size, 1.0, COSMOLOGY.Omega_m, COSMOLOGY.h, domain.particles, 1.0)
-        ids = np.arange(domain.particles, dtype=np.uint64)
-        smooth = density_pdf(grid, Particles(header, x, x, ids), options)
-        variance = np.array([one.variance for one in smooth])
-        found.append(
-            {
-                "P": np.interp(wanted, spectrum.k, spectrum.P_a / linear),
-                "variance": variance,
-                "third": variance**2 * [one.S3 for one in smooth],
-            }
-        )
-    return found
-
-
-def started(
-    domain: Domain, conditions: InitialConditions, solver: str, start: float
-) -> list[Snapshot]:
-    """A run's snapshots at LATE, the first of which may be its start."""
-    D_start, outputs = growth(COSMOLOGY, start), [growth(COSMOLOGY, z) for z in LATE]
-    early = []
-    if start == LATE[0]:
-        lpt = conditions.lpt_frame(COSMOLOGY)
-        early = [Snapshot(D_start, lpt.displacement(D_start), lpt.velocity(D_start))]
-        outputs = outputs[1:]
-    where = domain, COSMOLOGY, conditions
-    if solver == "PM":
-        force = ParticleMesh(domain, 2 * domain.n_side)
-        later = reference.bullfrog_run(*where, force, D_start, PM_STEPS, outputs)
-    else:
-        pairs = P3M(domain, 2 * domain.n_side, domain.cell / 40)
-        later = reference.nbody_run(*where, pairs, D_start, outputs)
-    return early + list(later)
-
-
 def table(rows: list[dict]) -> str:
     """All tables of which there are rows."""
     boxes = [row for row in rows if row["part"] != "start"]
-    starts = [row for row in rows if row["part"] == "start"]
+    rows_of_starts = [row for row in rows if row["part"] == "start"]
     lines = []
     if boxes:
         means = averages(boxes)
         lines += emulator_table(means) + same_modes_table(means) + halo_table(means)
-    for name in ("P", "S3") if starts else ():
-        lines += start_table(starts, name)
+    for name in ("P", "S3") if rows_of_starts else ():
+        lines += starts.table(rows_of_starts, name)
     return "\n".join(lines)
 
 
@@ -328,15 +230,10 @@ def averages(rows: list[dict]) -> dict[tuple, dict[float, dict]]:
 
 
 def _mean(pair: list[dict]) -> dict:
-    names = ("boost", "emulator", "haloes", "fit", "fit_corrected", "seconds")
+    names = ("boost", "emulator", "haloes", "fit", "fit_corrected")
     mean = {name: np.mean([row[name] for row in pair], axis=0) for name in names if name in pair[0]}
     first = next((row["boost"] for row in pair if not row["turned"]), None)
     return mean | {"runs": len(pair), "unpaired": np.array(first)}
-
-
-def heading(titles: list[str]) -> list[str]:
-    """The first lines of a table."""
-    return ["", f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
 
 
 def percent(errors: np.ndarray) -> str:
@@ -356,39 +253,48 @@ def reach(errors: np.ndarray) -> str:
 
 
 def emulator_table(means: dict[tuple, dict[float, dict]]) -> list[str]:
-    """P over EuclidEmulator2's, a line for each run or pair."""
+    """P over EuclidEmulator2's, of pairs: that of a single run scatters by some per cent."""
     shown = " / ".join(f"{k:g}" for k in SHOWN)
     columns = [f"z = {z:g}" for z in REDSHIFTS]
     columns[0] = f"P / EE2 - 1 [%], k = {shown}, {columns[0]}"
-    lines = heading(["spacing", "box", "runs", "cosmology", "softening", *columns, "s a run"])
+    lines = heading(["spacing", "box", "cosmology", "softening", *columns])
     for (n, size, cosmology, spacings), by_z in means.items():
-        if all("emulator" in mean for mean in by_z.values()):
+        if all("emulator" in mean and mean["runs"] == 2 for mean in by_z.values()):
             errors = [percent(mean["boost"] / mean["emulator"] - 1) for mean in by_z.values()]
-            last = by_z[REDSHIFTS[-1]]
             lines.append(
-                f"| {size / n:.3g} | {size:g} | {last['runs']} | {cosmology} | 1/{spacings:g} "
-                f"| {' | '.join(errors)} | {last['seconds']:.0f} |"
+                f"| {size / n:.3g} | {size:g} | {cosmology} | 1/{spacings:g} "
+                f"| {' | '.join(errors)} |"
             )
     return lines
 
 
 def same_modes_table(means: dict[tuple, dict[float, dict]]) -> list[str]:
-    """P over that of the finest spacing with the same phases, and of the usual softening."""
+    """P over that of the finest spacing in the same box, with the same phases, and over that of the
+    usual softening."""
     shown = " / ".join(f"{k:g}" for k in SHOWN)
     reaches = " / ".join(f"{100 * good:g}" for good in GOOD)
     lines = heading(
-        ["spacing", "softening", "over", "z", f"P - 1 [%], k = {shown}", f"below {reaches} % to k"]
+        [
+            "spacing",
+            "box",
+            "softening",
+            "over",
+            "z",
+            f"P - 1 [%], k = {shown}",
+            f"below {reaches} % to k",
+        ]
     )
     for (n, size, cosmology, spacings), by_z in means.items():
-        other = FINEST if spacings == 40 else (n, size)
-        against = means.get((*other, cosmology, 40.0))
-        if against is None or against is by_z or size != other[1]:
+        sizes = [key[0] for key in means if key[1:] == (size, cosmology, 40.0)]
+        other = max(sizes, default=n) if spacings == 40 else n
+        against = means.get((other, size, cosmology, 40.0), by_z)
+        if against is by_z:
             continue
-        name = f"{other[1] / other[0]:g} Mpc/h" if spacings == 40 else "1/40"
+        name = f"{size / other:g} Mpc/h" if spacings == 40 else "1/40"
         for z, mean in by_z.items():
             errors = mean["unpaired"] / against[z]["unpaired"] - 1
             lines.append(
-                f"| {size / n:g} | 1/{spacings:g} | {name} | {z:g} | {percent(errors)} "
+                f"| {size / n:g} | {size:g} | 1/{spacings:g} | {name} | {z:g} | {percent(errors)} "
                 f"| {reach(errors)} |"
             )
     return lines
@@ -418,24 +324,3 @@ def _ratios(counts: np.ndarray, expected: np.ndarray) -> str:
     """Of numbers that are large enough to say something."""
     pairs = zip(counts, expected, strict=True)
     return " / ".join(f"{a / b:.2f}" if a >= FEWEST else "-" for a, b in pairs)
-
-
-def start_table(rows: list[dict], name: str) -> list[str]:
-    """A line for each spacing, redshift and solver, a column for each start."""
-    what = {"P": "P / P_linear", "S3": "S3 / tree level"}[name]
-    at = {"P": f"k = {' / '.join(map(str, SHARES))} of Nyquist's",
-          "S3": f"spheres of {' / '.join(f'{r:g}' for r in RADII)} spacings"}[name]  # fmt: skip
-    starts = [f"start z = {start:g}" for start in STARTS]
-    lines = heading([f"{what}, {at}; spacing", "z", "", *starts])
-    for spacing in SPACINGS:
-        for z in LATE:
-            for solver in SOLVERS:
-                found = {
-                    row["start"]: np.array(row[name]) / (row["tree"] if name == "S3" else 1.0)
-                    for row in rows
-                    if (row["spacing"], row["z"], row["solver"]) == (spacing, z, solver)
-                }
-                if found:
-                    values = [" / ".join(f"{v:.3f}" for v in found[start]) for start in STARTS]
-                    lines.append(f"| {spacing:g} | {z:g} | {solver} | {' | '.join(values)} |")
-    return lines

@@ -23,7 +23,7 @@ ASSIGNMENT = "tsc"
 EXPONENT = 3
 """n of the cloud."""
 CUT = 4.5
-"""R in cells of the mesh. docs/force.md has the error of this and other choices."""
+"""R in cells of the mesh. `python -m benchmarks p3m` has the error of this and other choices."""
 SUPPORT = 3.0
 """H in softening lengths: the potential at a softened point is then -1 / softening, as
 Plummer's."""
