@@ -67,11 +67,10 @@ METHODS = (
 """Methods of the configuration; BullFrog with a finer mesh and with P3M; the emulator alone; COCA
 without fitted steps, with the resolved gain and without."""
 GAINS = {"coca-gain": GAIN, "coca-explicit": 0.0}
-FORCES = {
-    "bullfrog-3x": {"mesh": 3},
-    "bullfrog-p3m": {"force": {"solver": "p3m"}},
-}
-"""Of BullFrog, beside the mesh of twice the particles; meshes in those of the particles."""
+MESHES = {"bullfrog-3x": 3}
+"""Meshes in those of the particles; of the others 2."""
+SOLVERS = {"bullfrog-p3m": "p3m"}
+"""Forces of methods that have one of their own in the table."""
 DEFAULT_METHODS = [name for name in METHODS if name not in GAINS]
 FIDUCIAL = {"Omega_b": 0.049, "h": 0.6711, "n_s": 0.9624, "sigma_8": 0.834}
 QUIJOTE = {
@@ -149,17 +148,15 @@ def plan_of(
         "cosmology": cosmology,
         "box_size": 2.0 * options.particles,
         "particles": options.particles,
-        "mesh": 2 * options.particles,
+        "mesh": MESHES.get(method, 2) * options.particles,
         "seed": seed,
         "force_evaluations": count,
         "output": {"directory": "."},
         "threads": options.threads or "auto",
         "method": "coca" if method == "emulator" else method.partition("-")[0],
-        **FORCES.get(method, {}),
+        **({"force": {"solver": SOLVERS[method]}} if method in SOLVERS else {}),
         **changes,
     }
-    if method in FORCES:
-        values["mesh"] = FORCES[method].get("mesh", 2) * options.particles
     plan = make_plan(make_config(values, Config))
     return with_gain(plan, GAINS[method]) if method in GAINS else plan
 
@@ -194,7 +191,9 @@ def measure(options: argparse.Namespace) -> list[dict]:
 
 def measure_seed(options: argparse.Namespace, seed: int, name: str, cosmology: dict) -> list[dict]:
     """Rows of all methods for one realisation."""
-    truth = truth_of(truth_plan(options, seed, cosmology), options.references)
+    steps = TRUTH_STEPS[options.truth]
+    plan = plan_of(options, options.truth, steps, seed, cosmology)
+    truth = truth_of(plan, options.references)
     rows = []
     for method, count in runs(options):
         simulation = run_plan(plan_of(options, method, count, seed, cosmology))
@@ -209,12 +208,6 @@ class Truth(NamedTuple):
 
     snapshot: Snapshot
     measured: Measured
-
-
-def truth_plan(options: argparse.Namespace, seed: int, cosmology: dict, **changes) -> Plan:
-    """The plan of a truth; `changes` as for `plan_of`."""
-    steps = TRUTH_STEPS[options.truth]
-    return plan_of(options, options.truth, steps, seed, cosmology, **changes)
 
 
 def truth_of(plan: Plan, references: Path) -> Truth:
@@ -280,7 +273,6 @@ def averages(rows: list[dict]) -> dict[tuple[str, str, int], dict]:
 
 MEANS = (
     "rms",
-    "velocity_error",
     "dispersion",
     "monopole",
     "quadrupole",

@@ -25,11 +25,9 @@ import numpy as np
 from benchmarks.ewald import pair_forces
 from benchmarks.problem import COSMOLOGY, SPACING, bullfrog_run, conditions_of
 from benchmarks.timing import in_turns, machine_record, ratio, show
-from coca.configuration.run import SPACINGS_A_SOFTENING
-from coca.gravity.p3m import P3M
 from coca.gravity.particle_mesh import Acceleration, ParticleMesh
 from coca.integration.kept_runs import KeptRuns
-from coca.integration.reference import nbody_run
+from coca.integration.reference import nbody_force, nbody_run
 from coca.parallel.domain import Domain
 from coca.parallel.machine import choose_threads
 from coca.particles import Snapshot
@@ -149,7 +147,7 @@ def wave_amplitude(domain: Domain, force, mode: int) -> float:
 
 def true_snapshots(domain: Domain, references: Path) -> list[Snapshot]:
     """An N-body run at `TIMES`, kept on disk."""
-    force = P3M(domain, 2 * domain.n_side, domain.cell / SPACINGS_A_SOFTENING)
+    force = nbody_force(domain, 2 * domain.n_side)
     D_start = float(COSMOLOGY.D1(0.05))
     identity = {"benchmark": "force_error", "particles": domain.n_side, "seed": SEED}
     return KeptRuns(references).get(

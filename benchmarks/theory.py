@@ -13,6 +13,7 @@ from coca.cosmology.linear_power import LinearPower
 from coca.initial_conditions.linear_fields import InitialConditions
 from coca.parallel.domain import Domain
 from coca.statistics.density_pdf import top_hat
+from coca.statistics.haloes import set_colossus
 from coca.statistics.spectra import spectra
 
 FIT = "watson13"
@@ -60,18 +61,14 @@ def expected_haloes(
     ImportError
         colossus is not installed.
     """
-    from colossus.cosmology import cosmology as colossus
     from colossus.lss.mass_function import massFunction
 
-    c = cosmology
-    parameters = {"flat": True, "H0": 100 * c.h, "Om0": c.Omega_m, "Ob0": c.Omega_b}
-    parameters |= {"sigma8": c.sigma_8, "ns": c.n_s, "relspecies": False}
-    colossus.setCosmology("truth", params=parameters, persistence="")
+    set_colossus(cosmology)
 
     def density(log_mass: float) -> float:
         return massFunction(np.exp(log_mass), z, mdef="fof", model=FIT, q_out="dndlnM")
 
-    mass = np.log(c.Omega_m * RHO_CRIT * (box_size / n_side) ** 3 * edges)
+    mass = np.log(cosmology.Omega_m * RHO_CRIT * (box_size / n_side) ** 3 * edges)
     return np.array(
         [box_size**3 * quad(density, *pair, epsrel=1e-3)[0] for pair in itertools.pairwise(mass)]
     )

@@ -74,24 +74,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_analyse(commands)
     train = commands.add_parser("train", help="train an emulator", description="Train an emulator.")
     _add_configuration(train, "configs/train.yaml", "optimiser.iterations=100")
-    train.add_argument(
-        "--only-simulations", action="store_true", help="make the simulations and do not train"
-    )
-    train.add_argument(
-        "--as-they-come",
-        action="store_true",
-        help="train on the simulations that are there, while another process makes more",
-    )
+    _add_simulations(train, "train", "on")
     fit = commands.add_parser("fit", help="fit steps", description="Fit the steps of a frame.")
     _add_configuration(fit, "configs/fit.yaml", "frame=emulator")
-    fit.add_argument(
-        "--only-simulations", action="store_true", help="make the simulations and do not fit"
-    )
-    fit.add_argument(
-        "--as-they-come",
-        action="store_true",
-        help="fit to the simulations that are there, while another process makes more",
-    )
+    _add_simulations(fit, "fit", "to")
     return parser
 
 
@@ -104,6 +90,17 @@ def _add_configuration(parser: argparse.ArgumentParser, example: str, override: 
         metavar="KEY=VALUE",
         help="override a value of the file; dotted keys, YAML values; may be repeated; "
         f"for example {override}",
+    )
+
+
+def _add_simulations(parser: argparse.ArgumentParser, verb: str, how: str) -> None:
+    parser.add_argument(
+        "--only-simulations", action="store_true", help=f"make the simulations and do not {verb}"
+    )
+    parser.add_argument(
+        "--as-they-come",
+        action="store_true",
+        help=f"{verb} {how} the simulations that are there, while another process makes more",
     )
 
 

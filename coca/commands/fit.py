@@ -27,7 +27,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     """Fit and write what the configuration says; the exit status."""
     check_one_rank(ranks, "fit")
     config = load_config(options.config, options.set, FitConfig)
-    with on_interrupt("interrupted; no table was written, simulations are kept"):
+    with on_interrupt("interrupted; simulations are kept"):
         if options.only_simulations:
             make_simulations(config)
         else:
@@ -54,7 +54,7 @@ def fit_table(config: FitConfig, as_they_come: bool = False) -> None:
     CocaError
         Before any work: the table cannot be written, memory does not suffice, the runs would
         end before they start, the emulator cannot serve them, or the table that some numbers of
-        steps are to go into is missing or another.
+        steps are to go into is another.
     """
     check_directory("table", config.table.parent)
     _check_simulations(config)
@@ -67,7 +67,8 @@ def fit_table(config: FitConfig, as_they_come: bool = False) -> None:
     for table in fit(config, threads, frame_of, before=before, as_they_come=as_they_come):
         if config.counts:
             table.save(config.table)
-    table.save(config.table)
+    if not config.counts:
+        table.save(config.table)
     print(f"wrote {config.table}")
 
 

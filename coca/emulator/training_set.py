@@ -11,7 +11,6 @@ import numpy as np
 
 from coca import kernels
 from coca.atomic_files import whole_file
-from coca.configuration.run import SPACINGS_A_SOFTENING
 from coca.configuration.training import SimulationsConfig
 from coca.cosmology.background import Cosmology, scale_factor
 from coca.cosmology.latin_hypercube import latin_hypercube
@@ -21,7 +20,7 @@ from coca.errors import FileError
 from coca.gravity.p3m import P3M
 from coca.gravity.particle_mesh import ParticleMesh
 from coca.initial_conditions import linear_fields
-from coca.integration.reference import bullfrog_run, nbody_run
+from coca.integration.reference import bullfrog_run, nbody_force, nbody_run
 from coca.parallel.domain import Domain
 
 
@@ -55,7 +54,7 @@ def training_times(config: SimulationsConfig) -> np.ndarray:
 def force_of(config: SimulationsConfig, domain: Domain) -> ParticleMesh | P3M:
     """The force of a configuration's simulations."""
     if config.method == "nbody":
-        return P3M(domain, config.mesh, domain.cell / SPACINGS_A_SOFTENING)
+        return nbody_force(domain, config.mesh)
     return ParticleMesh(domain, config.mesh)
 
 

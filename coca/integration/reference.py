@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from coca.configuration.run import SPACINGS_A_SOFTENING
 from coca.cosmology.background import Cosmology
 from coca.frames import Frame, rest_frame
 from coca.gravity.p3m import P3M
@@ -31,6 +32,11 @@ def bullfrog_run(
     rest, state = _at_rest(domain, cosmology, conditions, D_start)
     plan = schemes.bullfrog(cosmology, np.linspace(D_start, outputs[-1], steps + 1))
     return integrate(domain, rest, force, VelocityKick(), plan, state, list(outputs))
+
+
+def nbody_force(domain: Domain, mesh: int) -> P3M:
+    """The force of N-body with the softening that a run takes where none is given."""
+    return P3M(domain, mesh, domain.cell / SPACINGS_A_SOFTENING)
 
 
 def nbody_run(

@@ -172,14 +172,20 @@ def tinker08(cosmology: Cosmology, z: float, mass: np.ndarray) -> np.ndarray:
     ImportError
         colossus is not installed.
     """
-    from colossus.cosmology import cosmology as colossus
     from colossus.lss.mass_function import massFunction
+
+    set_colossus(cosmology)
+    return massFunction(mass, z, mdef="200m", model="tinker08", q_out="dndlnM")
+
+
+def set_colossus(cosmology: Cosmology) -> None:
+    """Make this the cosmology of colossus, which is global to it; ImportError without it."""
+    from colossus.cosmology import cosmology as colossus
 
     c = cosmology
     parameters = {"flat": True, "H0": 100 * c.h, "Om0": c.Omega_m, "Ob0": c.Omega_b}
     parameters |= {"sigma8": c.sigma_8, "ns": c.n_s, "relspecies": False}
     colossus.setCosmology("coca", params=parameters, persistence="")
-    return massFunction(mass, z, mdef="200m", model="tinker08", q_out="dndlnM")
 
 
 def write_catalogue(

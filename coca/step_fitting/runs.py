@@ -11,12 +11,10 @@ import numpy as np
 
 from coca import kernels
 from coca.configuration.fitting import FitConfig
-from coca.configuration.run import SPACINGS_A_SOFTENING
 from coca.cosmology.background import Cosmology, scale_factor
 from coca.cosmology.latin_hypercube import latin_hypercube
 from coca.cosmology.linear_power import linear_power
 from coca.frames import Frame
-from coca.gravity.p3m import P3M
 from coca.gravity.particle_mesh import Acceleration, ParticleMesh
 from coca.initial_conditions import linear_fields
 from coca.integration import schemes
@@ -25,7 +23,7 @@ from coca.integration.fitted_table import CLASSES, DENSITIES, DENSITIES_BEFORE
 from coca.integration.integrate import initial_state, kick, measure
 from coca.integration.kept_runs import KeptRuns
 from coca.integration.kicks import Evaluation
-from coca.integration.reference import bullfrog_run, nbody_run
+from coca.integration.reference import bullfrog_run, nbody_force, nbody_run
 from coca.integration.schemes import Step
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot, State, hermite
@@ -104,7 +102,7 @@ class ReferenceRun:
         of = domain, self.cosmology, self.conditions
         if config.truth == "bullfrog":
             return bullfrog_run(*of, self.force, self.D_start, config.truth_steps, times)
-        force = P3M(domain, 2 * domain.n_side, domain.cell / SPACINGS_A_SOFTENING)
+        force = nbody_force(domain, 2 * domain.n_side)
         return nbody_run(*of, force, self.D_start, times, config.truth_steps)
 
     def at(self, D: float) -> tuple[np.ndarray, np.ndarray]:
