@@ -61,9 +61,9 @@ class FitConfig(Section):
     """Inner boundaries of steps for some numbers of them, rising from 0 at the start to 1 at the
     end in D; for others see `coca.step_fitting.fit.boundary_fractions`."""
     exponent: Annotated[Number, Field(gt=0, le=4)] | None = None
-    """p of the boundaries (i/n)^p of n steps, all n alike: the first of many steps are then those of
-    fewer, which read them out (`coca.integration.fitted_table.FittedSteps.shorter`). By default each
-    n has what suits it best."""
+    """p of the boundaries (i/n)^p of n steps, all n alike: the first of many steps are then those
+    of fewer, which read them out (`coca.integration.fitted_table.FittedSteps.shorter`). By default
+    each n has what suits it best."""
     substep_threshold: Number | None = Field(0.25, gt=0)
     """Squared phase beyond which particles have sub-steps, see `coca.integration.substeps`, with
     two to six force evaluations; none for no sub-steps."""

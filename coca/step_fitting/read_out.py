@@ -73,8 +73,8 @@ def unbias(runs: list[FitRun], start: np.ndarray, fitted: np.ndarray) -> np.ndar
 
     Adam takes few simulations at a time and stops at a per cent or so. Each node gets a factor of
     the way so that P / P_true - 1, averaged from 1/2 to 3/4 of the lattice's Nyquist k, vanishes
-    by least squares over all simulations, in the linear approximation; tilts stay. Where that does not make
-    it smaller, `fitted` stay.
+    by least squares over all simulations, in the linear approximation; tilts stay. Where that does
+    not make it smaller, `fitted` stay.
     """
     weights = np.array([run.on_nodes for run in runs])
     first, second = (np.array([_bias(run, m) for run in runs]) for m in (start, fitted))
