@@ -45,7 +45,7 @@ from coca.particles import State
 SHARPENING = 0.3
 """Share of what would keep each class's mean: with it the power at k = 1 h/Mpc is that of classes
 with sharp edges."""
-_NOTHING_SEEN = {
+_NOTHING_SEEN: dict[str, np.ndarray] = {
     "seen_e": np.empty((3, 0), np.float32),
     "seen_w": np.empty((3, 0), np.float32),
     "seen_at": np.empty(0),
@@ -187,7 +187,8 @@ class FittedKick(FrameKick):
             seen = State(state.e.copy(), state.w.copy(), step.D1, step.D1)
             before = self.memory["before"].copy()
             self._step(seen, step, measured, self._read_outs[step], before)
-            self.memory |= {"seen_e": seen.e, "seen_w": seen.w, "seen_at": np.array([step.D1])}
+            self.memory["seen_e"], self.memory["seen_w"] = seen.e, seen.w
+            self.memory["seen_at"] = np.array([step.D1])
 
     def seen(self, D: float) -> State | None:
         """What `read_out` noted of `D`, or nothing; of the last growth factor only."""
