@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +24,14 @@ from coca.errors import ConfigError, FileError
 
 K_TABLE = np.geomspace(1e-5, 1e3, 2048)
 """Wavenumbers in h/Mpc at which every linear spectrum is tabulated."""
+
+
+TRIAL_A_S = 2e-9
+"""Primordial amplitude that spectra are computed with, before they are normalised."""
+K_PIVOT = 0.05
+"""Wavenumber in 1/Mpc at which the primordial power of curvature is A_s."""
+HUBBLE_LENGTH = 2997.92458
+"""c / H0 in Mpc/h."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +91,48 @@ def linear_power(cosmology: Cosmology, source: str, file: Path | None = None) ->
     return power.normalised(cosmology.sigma_8)
 
 
+def sigma_8_of(A_s: float, cosmology: Cosmology, source: str) -> float:
+    """The sigma_8 that a primordial amplitude gives.
+
+    Parameters
+    ----------
+    A_s : float
+        Primordial power of curvature at 0.05 / Mpc.
+    cosmology : Cosmology
+        Its sigma_8 is not used.
+    source : {"camb", "eisenstein_hu"}
+        camb has radiation in its background; eisenstein_hu is within 3 % of it.
+
+    Raises
+    ------
+    ConfigError
+        As for `linear_power`.
+    """
+    return _unnormalised(cosmology, source).sigma(8.0) * math.sqrt(A_s / TRIAL_A_S)
+
+
+def A_s_of(cosmology: Cosmology, source: str) -> float:
+    """The primordial amplitude that gives the cosmology's sigma_8; errors as in `sigma_8_of`."""
+    return TRIAL_A_S * (cosmology.sigma_8 / _unnormalised(cosmology, source).sigma(8.0)) ** 2
+
+
+def _unnormalised(cosmology: Cosmology, source: str) -> LinearPower:
+    """Linear power at z = 0 of the primordial amplitude TRIAL_A_S."""
+    if source == "camb":
+        return _camb(cosmology)
+    shape, growth = _eisenstein_hu(cosmology), 1.0 / cosmology.early_growth
+    # delta = 2/5 (k c / H0)^2 D R / Omega_m, D = a early; k^3 <R^2> / (2 pi^2) is A_s at K_PIVOT
+    delta_of_R = 0.4 * HUBBLE_LENGTH**2 * growth / cosmology.Omega_m
+    curvature = 2 * np.pi**2 * TRIAL_A_S * (cosmology.h / K_PIVOT) ** (cosmology.n_s - 1)
+    return LinearPower(shape.k, shape.P * curvature * delta_of_R**2)
+
+
 @lru_cache(maxsize=16)
 def _camb(cosmology: Cosmology) -> LinearPower:
     """CAMB's spectrum, computed once and kept in the user's cache with a checksum."""
     check_source("camb", None)
-    identity = f"{version('camb')} {cosmology}"
+    shape = {k: v for k, v in cosmology.known().items() if k != "sigma_8"}
+    identity = f"{version('camb')} A_s={TRIAL_A_S} {shape}"
     path = user_cache() / f"camb-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
     damage = OSError, ValueError, KeyError, EOFError, BadZipFile
     with suppress(*damage), np.load(path, allow_pickle=False) as kept:
@@ -103,6 +149,9 @@ def _from_camb(cosmology: Cosmology) -> LinearPower:
     import camb
 
     h2 = cosmology.h**2
+    lambda_ = cosmology.background.is_lambda
+    # that of a fluid cannot cross w = -1
+    dark = {} if lambda_ else {"dark_energy_model": "ppf", "w": cosmology.w0, "wa": cosmology.wa}
     try:
         parameters = camb.set_params(
             H0=100 * cosmology.h,
@@ -111,9 +160,10 @@ def _from_camb(cosmology: Cosmology) -> LinearPower:
             mnu=0.0,
             omk=0.0,
             ns=cosmology.n_s,
-            As=2e-9,
+            As=TRIAL_A_S,
             WantTransfer=True,
             DoLensing=False,  # of the microwave background, which takes half of the time
+            **dark,
         )
         parameters.set_matter_power(redshifts=[0.0], kmax=50.0)
         k, _, P = camb.get_results(parameters).get_matter_power_spectrum(1e-4, 50.0, 600)

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import yaml
 import run_sim
 from coca.cosmology import linear_power as linear_power_module
 from coca.cosmology.background import Cosmology
-from coca.cosmology.linear_power import eisenstein_hu_transfer, linear_power
+from coca.cosmology.linear_power import A_s_of, eisenstein_hu_transfer, linear_power, sigma_8_of
 from coca.errors import FileError
 
 K = np.geomspace(2e-3, 5.0, 60)
@@ -100,3 +101,28 @@ def test_without_a_cache_camb_is_asked_all_the_same(cosmology, tmp_path, monkeyp
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert np.isfinite(linear_power_module._camb.__wrapped__(cosmology).P).all()
+
+
+def test_an_amplitude_and_its_sigma_8_are_two_ways_to_say_one(cosmology):
+    A_s = A_s_of(cosmology, "eisenstein_hu")
+    assert sigma_8_of(A_s, cosmology, "eisenstein_hu") == pytest.approx(cosmology.sigma_8)
+    # Planck 2018 (arXiv:1807.06209, table 2): A_s = 2.1e-9 is sigma_8 = 0.81; neutrinos of 0.06 eV
+    # take 5 % from sigma_8^2, and the fit is 2 % high
+    planck = Cosmology(0.3153, 0.0493, 0.6736, 0.9649, 0.8111)
+    assert A_s_of(planck, "eisenstein_hu") == pytest.approx(2.1e-9, rel=0.08)
+
+
+@pytest.mark.slow
+def test_amplitudes_are_cambs():
+    camb = pytest.importorskip("camb")
+    c = Cosmology(0.3, 0.049, 0.67, 0.96, 0.8, -0.9, 0.2)
+    parameters = camb.set_params(
+        H0=67, ombh2=0.049 * 0.67**2, omch2=0.251 * 0.67**2, mnu=0.0, omk=0.0, ns=0.96, As=2.1e-9,
+        WantTransfer=True, WantCls=False, dark_energy_model="ppf", w=c.w0, wa=c.wa,
+    )  # fmt: skip
+    parameters.set_matter_power(redshifts=[0.0], kmax=10.0)
+    theirs = float(camb.get_results(parameters).get_sigma8_0())
+    assert sigma_8_of(2.1e-9, c, "camb") == pytest.approx(theirs, rel=1e-3)
+    # radiation and the fit's shape
+    assert sigma_8_of(2.1e-9, c, "eisenstein_hu") == pytest.approx(theirs, rel=0.03)
+    assert A_s_of(replace(c, sigma_8=theirs), "camb") == pytest.approx(2.1e-9, rel=2e-3)
