@@ -214,6 +214,7 @@ class Start:
     threads: int
     """Threads of every rank."""
     redshift: float
+    warnings: tuple[str, ...] = ()
 
 
 def check_start(config: Config, ranks: Ranks) -> Start:
@@ -229,7 +230,11 @@ def check_start(config: Config, ranks: Ranks) -> Start:
     linear_power.check_source(config.linear_power.source, config.linear_power.file)
     if config.initial_conditions.file is not None:
         linear_fields.check_file(config.initial_conditions.file, config.particles)
-    return Start(threads, _start_redshift(config))
+    warnings = []
+    if config.linear_power.file is not None:
+        cosmology, file = config.build_cosmology(), config.linear_power.file
+        warnings += linear_power.table_warnings(cosmology, file)
+    return Start(threads, _start_redshift(config), tuple(warnings))
 
 
 def check_output(config: Config, ranks: Ranks) -> None:
@@ -246,6 +251,7 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
     network, warnings = _network(config, ranks) if own is None else (None, [])
     if own is not None:
         _check_knots(config, own)
+    warnings = [*start.warnings, *warnings]
     if config.force.deconvolve and config.mesh == 2 * config.particles:
         warnings.append(
             "force.deconvolve multiplies what the lattice leaves on a mesh of twice the particles"

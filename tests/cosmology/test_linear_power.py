@@ -8,7 +8,7 @@ import yaml
 import run_sim
 from coca.cosmology import linear_power as linear_power_module
 from coca.cosmology.background import Cosmology
-from coca.cosmology.linear_power import A_s_of, eisenstein_hu_transfer, linear_power, sigma_8_of
+from coca.cosmology.linear_power import A_s_of, linear_power, sigma_8_of
 from coca.errors import FileError
 
 K = np.geomspace(2e-3, 5.0, 60)
@@ -31,17 +31,6 @@ def test_eisenstein_hu_is_within_its_accuracy_of_camb(cosmology, power):
     assert camb.sigma(8.0) == pytest.approx(cosmology.sigma_8, rel=1e-6)
 
 
-def test_eisenstein_hu_agrees_with_colossus(cosmology):
-    models = pytest.importorskip("colossus.cosmology.power_spectrum")
-    theirs = models.modelEisenstein98(K, cosmology.h, cosmology.Omega_m, cosmology.Omega_b, 2.7255)
-    np.testing.assert_allclose(eisenstein_hu_transfer(K, cosmology), theirs, rtol=1e-4)
-
-
-def test_without_baryons_there_are_no_wiggles():
-    T = eisenstein_hu_transfer(K, Cosmology(0.3, 1e-6, 0.7, 1.0, 0.8))
-    assert (np.diff(T) < 0).all()
-
-
 def test_table_keeps_its_shape_and_gets_its_norm(tmp_path, cosmology, power):
     path = tmp_path / "power.txt"
     np.savetxt(path, np.column_stack([power.k, 7.0 * power.P]))
@@ -53,7 +42,7 @@ def test_zero_mode_has_no_power(power):
     assert power(0.0) == 0.0
 
 
-@pytest.mark.parametrize("text", ["", "1 2\n3", "0.1 5\n0.05 6\n" * 5, "a b\n"])
+@pytest.mark.parametrize("text", ["", "1 2\n3", "0.1 5\n0.05 6\n", "a b\n"])
 def test_bad_table_is_one_clear_error(tmp_path, cosmology, text):
     path = tmp_path / "power.txt"
     path.write_text(text)
