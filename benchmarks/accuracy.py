@@ -39,7 +39,6 @@ from benchmarks.beside import WAVENUMBERS, Measured
 from benchmarks.timing import machine_record
 from coca.configuration.loading import make_config
 from coca.configuration.run import Config
-from coca.cosmology.background import Cosmology
 from coca.cosmology.latin_hypercube import latin_hypercube
 from coca.integration.fitted_table import FittedSteps, shipped
 from coca.integration.kept_runs import KeptRuns
@@ -218,7 +217,7 @@ def truth_of(plan: Plan, references: Path) -> Truth:
     (snapshot,) = KeptRuns(references).get(
         identity, [1.0], domain.particles, lambda: run_plan(plan).snapshots
     )
-    cosmology = Cosmology(**config.cosmology.model_dump())
+    cosmology = config.build_cosmology()
     return Truth(snapshot, beside.measure(domain, cosmology, snapshot))
 
 

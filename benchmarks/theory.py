@@ -9,7 +9,7 @@ import numpy as np
 from scipy.integrate import quad
 
 from coca.cosmology.background import RHO_CRIT, Cosmology, scale_factor
-from coca.cosmology.linear_power import LinearPower
+from coca.cosmology.linear_power import A_s_of, LinearPower
 from coca.initial_conditions.linear_fields import InitialConditions
 from coca.parallel.domain import Domain
 from coca.statistics.density_pdf import top_hat
@@ -33,22 +33,9 @@ def boost(cosmology: Cosmology, z: float) -> tuple[np.ndarray, np.ndarray]:
 
     c = cosmology
     parameters = {"Omm": c.Omega_m, "Omb": c.Omega_b, "h": c.h, "ns": c.n_s}
-    parameters |= {"As": amplitude(c), "mnu": 0.0, "w": -1.0, "wa": 0.0}
+    parameters |= {"As": A_s_of(c, "camb"), "mnu": 0.0, "w": c.w0, "wa": c.wa}
     k, found = PyEuclidEmulator().get_boost(parameters, [z])
     return k, found[0]
-
-
-def amplitude(cosmology: Cosmology) -> float:
-    """A_s that gives sigma_8, with camb."""
-    import camb
-
-    c, trial = cosmology, 2e-9
-    parameters = camb.set_params(
-        H0=100 * c.h, ombh2=c.Omega_b * c.h**2, omch2=(c.Omega_m - c.Omega_b) * c.h**2, mnu=0.0,
-        omk=0.0, ns=c.n_s, As=trial, WantTransfer=True, DoLensing=False,
-    )  # fmt: skip
-    parameters.set_matter_power(redshifts=[0.0], kmax=20.0)
-    return trial * (c.sigma_8 / float(camb.get_results(parameters).get_sigma8_0())) ** 2
 
 
 def expected_haloes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numba
 import numpy as np
 
 from coca.configuration.loading import make_config
-from coca.configuration.run import Config
+from coca.configuration.run import Config, replaced
 from coca.cosmology.linear_power import linear_power
 from coca.emulator.user_emulator import OwnEmulator
 from coca.errors import ConfigError
@@ -158,7 +159,7 @@ def simulate(config: Config | None = None, *, quiet: bool = True, **values: Any)
 def make_initial_conditions(config: Config | None = None, **values: Any) -> InitialConditions:
     """The linear modes and displacements that `simulate` starts from, given the same arguments."""
     config = complete(config, values)
-    plan, source, cosmology = make_plan(config), config.linear_power, config.cosmology.build()
+    plan, source, cosmology = make_plan(config), config.linear_power, config.build_cosmology()
     D_start, _ = simulation.growth_factors(cosmology, plan.redshift, ())
     with own_threads():
         domain = Domain(config.box_size, config.particles, plan.threads)
@@ -171,8 +172,11 @@ def complete(config: Config | None, values: dict[str, Any]) -> Config:
     base = config.model_dump() if config is not None else _defaults(values)
     for key, value in values.items():
         section = base.get(key)
-        both = isinstance(section, dict) and isinstance(value, dict)
-        base[key] = section | value if both else value
+        if isinstance(section, dict) and isinstance(value, dict):
+            merge = replaced if key == "cosmology" else operator.or_
+            base[key] = merge(section, value)
+        else:
+            base[key] = value
     made = make_config(base, Config, "coca.simulate")
     if made.ensemble is not None:
         raise ConfigError("ensemble: found one, wanted none: coca.simulate makes a single run")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import coca
+from coca.api import complete
 from coca.run.plan import make_plan
 from coca.run.simulation import run_plan
 from tests import ROOT
@@ -109,9 +110,15 @@ def test_runs_are_independent_and_leave_threads_alone(result):
     assert np.abs(two.displacement - one.displacement).max() < 1e-3
 
 
+def test_an_amplitude_takes_the_place_of_sigma_8():
+    config = complete(None, SMALL | {"cosmology": {"A_s": 2e-9}})
+    assert (config.cosmology.sigma_8, config.cosmology.A_s) == (None, 2e-9)
+    assert complete(config, {"cosmology": {"sigma_8": 0.8}}).cosmology.A_s is None
+
+
 def test_initial_conditions_are_those_of_the_run():
     """No force moves particles from the 2LPT frame."""
     values = SMALL | {"force_evaluations": 0}
     conditions, result = coca.make_initial_conditions(**values), coca.simulate(**values)
-    lpt = conditions.lpt_frame(result.config.cosmology.build())
+    lpt = conditions.lpt_frame(result.config.build_cosmology())
     np.testing.assert_array_equal(lpt.displacement(result.last.D), result.displacement)

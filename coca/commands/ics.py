@@ -25,6 +25,8 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
         compile_kernels(config, ranks)
     written = write_initial_conditions(config, ranks, start)
     if ranks.rank == 0:
+        for line in start.warnings:
+            print(f"warning: {line}")
         print(f"wrote {', '.join(written)} in {config.output.directory}, z = {start.redshift:g}")
     return 0
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -13,11 +15,14 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    SerializerFunctionWrapHandler,
     Strict,
+    model_serializer,
     model_validator,
 )
 
 from coca.cosmology.background import Cosmology
+from coca.cosmology.linear_power import sigma_8_of
 from coca.errors import ConfigError, short
 
 if TYPE_CHECKING:
@@ -55,6 +60,8 @@ LEAST_STEP = 1e-6
 """Relative difference in 1 + z of a run's start and end."""
 SPACINGS_A_SOFTENING = 40.0
 """Softening lengths in a particle spacing, by default."""
+MOST_EARLY_W = -0.2
+"""Most of w0 + wa, the equation of state of dark energy at early times."""
 LEAST_MESH = 5
 """Cells per dimension, as many as the central differences of the potential span."""
 Auto = Literal["auto"]
@@ -66,16 +73,57 @@ class Section(BaseModel):
     """Keys of a configuration: frozen, and no others."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    silent: ClassVar[tuple[str, ...]] = ()
+    """Keys that are left out of records where they have their defaults, so that what is kept on
+    disk under a configuration is found again."""
+
+    @model_serializer(mode="wrap")
+    def _without_silent_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        defaults = {key: type(self).model_fields[key].default for key in self.silent}
+        return {k: v for k, v in dump(self).items() if k not in defaults or v != defaults[k]}
+
+
+NO_SUCH_COSMOLOGY = {
+    "m_nu": "massive neutrinos, whose free streaming makes growth depend on scale, are left out",
+    "Omega_k": "space is flat",
+    "Omega_Lambda": "it is 1 - Omega_m",
+}
+"""Keys that other codes have and a run cannot honour, with the reason."""
+OTHER_NAMES = {
+    "mnu": "m_nu",
+    "M_nu": "m_nu",
+    "sum_mnu": "m_nu",
+    "Omega_nu": "m_nu",
+    "omk": "Omega_k",
+}
 
 
 class CosmologyConfig(Section):
-    """Flat LCDM parameters, as in `coca.cosmology.background.Cosmology`."""
+    """Flat cosmology, as in `coca.cosmology.background.Cosmology`; one of sigma_8 and A_s."""
+
+    silent: ClassVar[tuple[str, ...]] = ("sigma_8", "A_s", "w0", "wa")
 
     Omega_m: Number = Field(gt=0, le=1)
     Omega_b: Number = Field(ge=1e-6, le=1)
     h: Number = Field(gt=0.1, lt=3)
     n_s: Number = Field(gt=-1, lt=3)
-    sigma_8: Number = Field(ge=1e-3, lt=5)
+    sigma_8: Number | None = Field(None, ge=1e-3, lt=5)
+    """Linear rms density contrast in spheres of 8 Mpc/h at z = 0; none: what A_s gives."""
+    A_s: Number | None = Field(None, ge=1e-12, le=1e-6)
+    """Primordial power of curvature at 0.05/Mpc, from which linear_power.source makes sigma_8."""
+    w0: Number = Field(-1.0, ge=-3, le=-1 / 3)
+    """Dark energy has the equation of state w0 + wa (1 - a), and does not cluster."""
+    wa: Number = Field(0.0, ge=-4, le=2)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _can_be_simulated(cls, values: Any) -> Any:
+        pairs: dict[str, Any] = values if isinstance(values, dict) else {}
+        for key, value in pairs.items():
+            reason = NO_SUCH_COSMOLOGY.get(OTHER_NAMES.get(key) or key)
+            if reason is not None:
+                raise ValueError(f"{key}: found {short(value)}, wanted no such key: {reason}")
+        return values
 
     @model_validator(mode="after")
     def _baryons_are_matter(self) -> Self:
@@ -83,9 +131,40 @@ class CosmologyConfig(Section):
             raise ValueError(f"wanted Omega_b below Omega_m = {self.Omega_m}")
         return self
 
-    def build(self) -> Cosmology:
-        """The cosmology with these parameters."""
-        return Cosmology(**self.model_dump())
+    @model_validator(mode="after")
+    def _has_one_amplitude(self) -> Self:
+        if (self.sigma_8 is None) == (self.A_s is None):
+            found = "none" if self.A_s is None else f"{self.sigma_8} and {self.A_s}"
+            raise ValueError(f"found {found}, wanted one of sigma_8 and A_s")
+        return self
+
+    @model_validator(mode="after")
+    def _matter_comes_first(self) -> Self:
+        if self.w0 + self.wa > MOST_EARLY_W:
+            raise ValueError(
+                f"found w0 + wa = {self.w0 + self.wa:g}, wanted at most {MOST_EARLY_W}, "
+                "where dark energy is nothing at early times"
+            )
+        return self
+
+    def build(self, source: str = "camb") -> Cosmology:
+        """The cosmology with these parameters; errors as in `sigma_8_of`, which a source of linear
+        power turns A_s into sigma_8 with."""
+        sigma_8 = 1.0 if self.sigma_8 is None else self.sigma_8
+        cosmology = Cosmology(
+            self.Omega_m, self.Omega_b, self.h, self.n_s, sigma_8, self.w0, self.wa
+        )
+        if self.A_s is None:
+            return cosmology
+        return replace(cosmology, sigma_8=sigma_8_of(self.A_s, cosmology, source))
+
+
+def replaced(cosmology: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of a cosmology with new values, of which sigma_8 or A_s takes the other's place."""
+    new = {k: v for k, v in values.items() if v is not None}
+    other = {"sigma_8": "A_s", "A_s": "sigma_8"}
+    gone = {other[k] for k in new if k in other} - set(new)
+    return {k: v for k, v in cosmology.items() if k not in gone} | dict(values)
 
 
 class LinearPowerConfig(Section):
@@ -335,6 +414,15 @@ class Config(Section):
     """Where the network runs; ranks of one machine take turns at its GPUs."""
 
     @model_validator(mode="after")
+    def _amplitude_can_be_told(self) -> Self:
+        if self.cosmology.A_s is not None and self.linear_power.source == "table":
+            raise ValueError(
+                f"cosmology.A_s: found {self.cosmology.A_s:g}, wanted sigma_8 with "
+                "linear_power.source: table, whose amplitude is not used"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> Self:
         check_mesh(self.particles, self.mesh)
         self.output.pdf.check("output.pdf.radii", self.box_size)
@@ -398,6 +486,16 @@ class Config(Section):
             )
         if self.solver == "p3m" and self.force.deconvolve:
             raise ValueError("force.deconvolve: found true, wanted false with force.solver: p3m")
+
+    def build_cosmology(self) -> Cosmology:
+        """The cosmology, its sigma_8 from linear_power.source where A_s is given.
+
+        Raises
+        ------
+        ConfigError
+            That source cannot tell.
+        """
+        return self.cosmology.build(self.linear_power.source)
 
     @property
     def solver(self) -> str:

@@ -1,11 +1,13 @@
-"""Flat LCDM background and growth, with the linear growth factor D as time.
+"""Flat background and growth, with the linear growth factor D as time.
 
-D is normalised to D(a=1) = 1. Radiation is neglected, as in the N-body equations.
+Dark energy is a cosmological constant or has the equation of state w0 + wa (1 - a) (Chevallier &
+Polarski 2001, Linder 2003), and does not cluster. D is normalised to D(a=1) = 1. Radiation is
+neglected, as in the N-body equations.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import TypeVar
 
@@ -16,11 +18,14 @@ from scipy.interpolate import CubicSpline
 A_FIRST, A_LAST = 1e-4, 2.0
 """Range of scale factors over which growth is tabulated."""
 COSMOLOGIES = 32
-"""Whose growth, a matter of Omega_m alone, is remembered for the next run."""
+"""Whose growth, a matter of Omega_m and dark energy alone, is remembered for the next run."""
 
 Real = TypeVar("Real", float, np.ndarray)
 
 _GAUSS_NODES, _GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(16)
+
+LAMBDA = {"w0": -1.0, "wa": 0.0}
+"""Dark energy's equation of state where it is a cosmological constant."""
 
 RHO_CRIT = 2.77536627e11
 """Critical density today in (Msun/h) / (Mpc/h)^3."""
@@ -37,8 +42,44 @@ def scale_factor(z: Real) -> Real:
 
 
 @dataclass(frozen=True)
+class Background:
+    """The expansion of a flat universe of matter and dark energy."""
+
+    Omega_m: float
+    w0: float = -1.0
+    """Dark energy's equation of state today."""
+    wa: float = 0.0
+    """Minus its slope in a."""
+
+    @property
+    def is_lambda(self) -> bool:
+        """Whether dark energy is a cosmological constant."""
+        return {"w0": self.w0, "wa": self.wa} == LAMBDA
+
+    def E(self, a: Real) -> Real:
+        """Hubble rate H(a) / H0."""
+        if self.is_lambda:
+            return np.sqrt(self.Omega_m * np.power(a, -3.0, dtype=float) + 1.0 - self.Omega_m)
+        dark = np.power(a, -3.0 * (1.0 + self.w0 + self.wa), dtype=float)
+        dark *= np.exp(-3.0 * self.wa * (1.0 - a))
+        matter = self.Omega_m * np.power(a, -3.0, dtype=float)
+        return np.sqrt(matter + (1.0 - self.Omega_m) * dark)
+
+    def Omega_m_a(self, a: Real) -> Real:
+        """Matter density parameter at scale factor `a`."""
+        return self.Omega_m * np.power(a, -3.0, dtype=float) / self.E(a) ** 2
+
+    def friction(self, a: float, Omega_m_a: float) -> float:
+        """2 + dlnH/dlna at scale factor `a`, where the matter density parameter is known."""
+        if self.is_lambda:
+            return 2.0 - 1.5 * Omega_m_a
+        w = self.w0 + self.wa * (1.0 - a)
+        return 0.5 - 1.5 * w * (1.0 - Omega_m_a)
+
+
+@dataclass(frozen=True)
 class Cosmology:
-    """A flat LCDM cosmology and its growth functions.
+    """A flat cosmology of matter and dark energy, and its growth functions.
 
     Parameters
     ----------
@@ -50,6 +91,8 @@ class Cosmology:
         Scalar spectral index.
     sigma_8 : float
         Linear rms density contrast in spheres of 8 Mpc/h at z = 0.
+    w0, wa : float
+        Dark energy's equation of state p / rho is w0 + wa (1 - a); by default Lambda's.
     """
 
     Omega_m: float
@@ -57,22 +100,41 @@ class Cosmology:
     h: float
     n_s: float
     sigma_8: float
+    w0: float = -1.0
+    wa: float = 0.0
+
+    @property
+    def background(self) -> Background:
+        """What the growth depends on."""
+        return Background(self.Omega_m, self.w0, self.wa)
+
+    def known(self) -> dict[str, float]:
+        """The parameters by name, w0 and wa only where they are not Lambda's: the same names and
+        values as ever for what is kept on disk under them."""
+        names = [field.name for field in fields(self)]
+        values = {name: getattr(self, name) for name in names}
+        return {k: v for k, v in values.items() if k not in LAMBDA or v != LAMBDA[k]}
 
     def E(self, a: Real) -> Real:
         """Hubble rate H(a) / H0."""
-        return _E(self.Omega_m, a)
+        return self.background.E(a)
 
     def Omega_m_a(self, a: Real) -> Real:
         """Matter density parameter at scale factor `a`."""
-        return _Omega_m_a(self.Omega_m, a)
+        return self.background.Omega_m_a(a)
 
     @property
     def _growth(self) -> CubicSpline:
-        return _growth(self.Omega_m)
+        return _growth(self.background)
 
     @property
     def _lna_of_lnD(self) -> CubicSpline:
-        return _lna_of_lnD(self.Omega_m)
+        return _lna_of_lnD(self.background)
+
+    @property
+    def early_growth(self) -> float:
+        """D(a) / a deep in matter domination, with D = 1 today."""
+        return float(self._growth(np.log(A_FIRST))[0]) / A_FIRST
 
     def D1(self, a: Real) -> Real:
         """Linear growth factor."""
@@ -132,16 +194,8 @@ class Cosmology:
         return 100.0 * self.E(a) * a * self.f1(a) * D
 
 
-def _E(Omega_m: float, a: Real) -> Real:
-    return np.sqrt(Omega_m * np.power(a, -3.0, dtype=float) + 1.0 - Omega_m)
-
-
-def _Omega_m_a(Omega_m: float, a: Real) -> Real:
-    return Omega_m * np.power(a, -3.0, dtype=float) / _E(Omega_m, a) ** 2
-
-
 @lru_cache(COSMOLOGIES)
-def _growth(Omega_m: float) -> CubicSpline:
+def _growth(background: Background) -> CubicSpline:
     """Spline in ln a of (D1, dD1/dlna, D2, dD2/dlna), D1(a=1) = 1.
 
     Solves D1'' + (2 + dlnH/dlna) D1' = (3/2) Omega_m(a) D1 and the same with source
@@ -150,8 +204,9 @@ def _growth(Omega_m: float) -> CubicSpline:
 
     def derivative(lna: float, y: np.ndarray) -> list[float]:
         D1, dD1, D2, dD2 = y
-        Om = _Omega_m_a(Omega_m, np.exp(lna))
-        friction = 2.0 - 1.5 * Om
+        a = np.exp(lna)
+        Om = background.Omega_m_a(a)
+        friction = background.friction(a, Om)
         return [
             dD1,
             1.5 * Om * D1 - friction * dD1,
@@ -171,6 +226,6 @@ def _growth(Omega_m: float) -> CubicSpline:
 
 
 @lru_cache(COSMOLOGIES)
-def _lna_of_lnD(Omega_m: float) -> CubicSpline:
-    growth = _growth(Omega_m)
+def _lna_of_lnD(background: Background) -> CubicSpline:
+    growth = _growth(background)
     return CubicSpline(np.log(growth(growth.x)[0]), growth.x)

@@ -16,6 +16,7 @@ from coca.emulator.features import CHANNELS
 from coca.emulator.time_functions import TimeFunctions
 from coca.errors import ConfigError, FileError
 from coca.files.safetensors import read_tensors, write_tensors
+from coca.integration.fitted_table import beyond_lambda
 from coca.parallel.domain import check_ranks
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "quijote-2mpc.safetensors"
@@ -58,7 +59,7 @@ class TrainedRange:
                 f"box_size / particles = {cell:.4g} Mpc/h is not the spacing {self.cell:g} of the "
                 "emulator's training"
             )
-        return lines
+        return lines + beyond_lambda(cosmology, "the emulator's simulations")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from coca.cosmology.background import LAMBDA
 from coca.errors import FileError
 from coca.files.snapshot_writer import BLOCK, UNITS
 
@@ -38,6 +39,9 @@ class Header(NamedTuple):
     """Number of dark-matter particles in all files."""
     mass: float
     """Mass of one particle, Msun/h."""
+    w0: float = -1.0
+    """Dark energy's equation of state w0 + wa (1 - a), that of Lambda where the file has none."""
+    wa: float = 0.0
 
     @property
     def redshift(self) -> float:
@@ -88,6 +92,7 @@ def read_header(path: Path) -> Header:
             float(_of(file, "HubbleParam")),
             count,
             mass_unit * mass,
+            *(float(attributes.get(name, LAMBDA[name])) for name in ("w0", "wa")),
         )
 
 

@@ -118,6 +118,7 @@ def _header(domain: Domain, cosmology: Cosmology, D: float) -> dict:
         "Omega0": cosmology.Omega_m,
         "OmegaLambda": 1.0 - cosmology.Omega_m,
         "HubbleParam": cosmology.h,
+        **({} if cosmology.background.is_lambda else {"w0": cosmology.w0, "wa": cosmology.wa}),
         **dict.fromkeys(("Flag_Sfr", "Flag_Cooling", "Flag_Feedback", "Flag_StellarAge"), 0),
         **dict.fromkeys(("Flag_Metals", "Flag_DoublePrecision", "Flag_Entropy_ICs"), 0),
     }

@@ -55,6 +55,17 @@ def shipped(name: str) -> Path:
     return SHIPPED / f"{name}.safetensors"
 
 
+def beyond_lambda(cosmology: Cosmology, what: str) -> list[str]:
+    """A line where dark energy is not the cosmological constant that something has seen alone."""
+    if cosmology.background.is_lambda:
+        return []
+    return [
+        f"cosmology.w0, wa = {cosmology.w0:g}, {cosmology.wa:g} are outside what {what} have seen, "
+        "-1, 0: they know time as the growth factor, which the cosmology has its own of, but not "
+        "how Omega_m(a) / f^2 goes with it"
+    ]
+
+
 @dataclass(frozen=True)
 class FittedRange:
     """What the fit has seen: lowest and highest values."""
@@ -93,7 +104,7 @@ class FittedRange:
                 values.items(), asdict(self).values(), strict=True
             )
             if not 0.999 * low <= value <= 1.001 * high
-        ]
+        ] + beyond_lambda(cosmology, "the fitted steps")
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ def run_record(plan: Plan, simulation: Simulation, files: Sequence[str] = ()) ->
     start = Start(plan.threads, plan.redshift)
     network = [plan.network.kind, plan.network.precision] if plan.network else None
     return origin(plan.config, ranks, start, network) | {
+        "amplitude": plan.amplitude._asdict() if plan.amplitude else None,
         "method": simulation.run.method.describe(len(simulation.run.steps)),
         "force_evaluations": len(simulation.run.steps),
         "evaluations": [evaluation._asdict() for evaluation in simulation.run.evaluations],
@@ -153,7 +154,7 @@ def write_initial_conditions(config: Config, ranks: Ranks, start: Start) -> list
     FileError
         The output directory cannot be written.
     """
-    directory, cosmology = config.output.needed_directory(), config.cosmology.build()
+    directory, cosmology = config.output.needed_directory(), config.build_cosmology()
     domain = Domain(config.box_size, config.particles, start.threads, ranks)
     snapshot = initial_particles(config, domain, start.redshift)
     try:

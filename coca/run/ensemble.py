@@ -17,14 +17,14 @@ from typing import NamedTuple
 import numpy as np
 
 from coca.configuration.loading import make_config
-from coca.configuration.run import Config, EnsembleConfig
+from coca.configuration.run import Config, EnsembleConfig, replaced
 from coca.errors import CocaError, ConfigError, FileError, Terminated
 from coca.files.tables import RUN_RECORD, write_json
 from coca.parallel.machine import keep_freed_memory
 from coca.parallel.ranks import Ranks
 from coca.run.progress import Progress
 
-COSMOLOGY = ("Omega_m", "Omega_b", "h", "n_s", "sigma_8")
+COSMOLOGY = ("Omega_m", "Omega_b", "h", "n_s", "sigma_8", "A_s", "w0", "wa")
 LIST = "ensemble.json"
 """What became of every member."""
 FINISHED_ALREADY = "finished before"
@@ -55,7 +55,8 @@ def members(config: Config, options: EnsembleConfig) -> list[Member]:
 def _member(config: Config, name: str, row: dict[str, float]) -> Member:
     values = config.model_dump(exclude={"ensemble"})
     values["seed"] = int(row["seed"])
-    values["cosmology"] |= {key: row[key] for key in COSMOLOGY if key in row}
+    given = {key: row[key] for key in COSMOLOGY if key in row}
+    values["cosmology"] = replaced(values["cosmology"], given)
     values["output"]["directory"] = config.output.needed_directory() / name
     return Member(name, make_config(values, name=f"ensemble, member {name}"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from coca.atomic_files import check_directory
 from coca.configuration.run import START_REDSHIFT, Config, first_output
@@ -34,6 +34,22 @@ NETWORK_RATE = 5e5
 """Particles per second and core in the pass of the shipped network, in float32, there."""
 
 
+class Amplitude(NamedTuple):
+    """How strong the linear power is."""
+
+    sigma_8: float
+    A_s: float | None
+    """What gives sigma_8; None for a table, which cannot tell."""
+    source: str
+    """Which linear power says so."""
+
+    def describe(self) -> str:
+        """In words."""
+        if self.A_s is None:
+            return f"sigma_8 = {self.sigma_8:.4g}"
+        return f"sigma_8 = {self.sigma_8:.4g}, A_s = {self.A_s:.4g} by {self.source}"
+
+
 @dataclass(frozen=True)
 class Plan:
     """A checked configuration with what was loaded and decided on the way."""
@@ -52,6 +68,8 @@ class Plan:
     """Redshift of the start."""
     own: OwnEmulator | None = None
     """The user's emulator, in the network's place."""
+    amplitude: Amplitude | None = None
+    """That of the linear power; None where a plan is made without `make_plan`."""
 
     def describe(self) -> str:
         """The plan, the memory and the cost, for people."""
@@ -59,6 +77,7 @@ class Plan:
         outputs = ", ".join(f"{z:g}" for z in c.output.redshifts)
         lines = [
             f"box          {c.box_size:g} Mpc/h, {c.particles}^3 particles, force mesh {c.mesh}^3",
+            f"cosmology    {self._cosmology()}",
             f"start        z = {self.redshift:g}, {self._source()}",
             f"method       {self.methods[0].describe(self._count())}",
             f"forces       {c.force_evaluations}{self._tolerance()}, outputs at z = {outputs}",
@@ -68,6 +87,12 @@ class Plan:
             f"output       {c.output.directory}",
         ]
         return "\n".join(lines + [f"warning      {line}" for line in self.warnings])
+
+    def _cosmology(self) -> str:
+        c = self.config.build_cosmology()
+        dark = "" if c.background.is_lambda else f", w0 = {c.w0:g}, wa = {c.wa:g}"
+        amplitude = self.amplitude.describe() if self.amplitude else f"sigma_8 = {c.sigma_8:g}"
+        return f"Omega_m = {c.Omega_m:g}, {amplitude}{dark}"
 
     def _source(self) -> str:
         path = self.config.initial_conditions.given
@@ -147,9 +172,18 @@ def make_plan(config: Config, ranks: Ranks | None = None, own: OwnEmulator | Non
         Names the key or file, what was found and what is wanted; on all ranks.
     """
     ranks = ranks or OneRank()
+    amplitude = ranks.once(lambda: _amplitude(config))  # what one computes others find kept
     with ranks.together(CocaError):
         plan = _plan(config, ranks, own)
-    return _agreed(plan)
+    return replace(_agreed(plan), amplitude=amplitude)
+
+
+def _amplitude(config: Config) -> Amplitude:
+    source = config.linear_power.source
+    linear_power.check_source(source, config.linear_power.file)
+    cosmology = config.build_cosmology()
+    A_s = None if source == "table" else linear_power.A_s_of(cosmology, source)
+    return Amplitude(cosmology.sigma_8, A_s, source)
 
 
 def _agreed(plan: Plan) -> Plan:
@@ -180,6 +214,7 @@ class Start:
     threads: int
     """Threads of every rank."""
     redshift: float
+    warnings: tuple[str, ...] = ()
 
 
 def check_start(config: Config, ranks: Ranks) -> Start:
@@ -195,7 +230,11 @@ def check_start(config: Config, ranks: Ranks) -> Start:
     linear_power.check_source(config.linear_power.source, config.linear_power.file)
     if config.initial_conditions.file is not None:
         linear_fields.check_file(config.initial_conditions.file, config.particles)
-    return Start(threads, _start_redshift(config))
+    warnings = []
+    if config.linear_power.file is not None:
+        cosmology, file = config.build_cosmology(), config.linear_power.file
+        warnings += linear_power.table_warnings(cosmology, file)
+    return Start(threads, _start_redshift(config), tuple(warnings))
 
 
 def check_output(config: Config, ranks: Ranks) -> None:
@@ -212,6 +251,7 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
     network, warnings = _network(config, ranks) if own is None else (None, [])
     if own is not None:
         _check_knots(config, own)
+    warnings = [*start.warnings, *warnings]
     if config.force.deconvolve and config.mesh == 2 * config.particles:
         warnings.append(
             "force.deconvolve multiplies what the lattice leaves on a mesh of twice the particles"
@@ -263,7 +303,7 @@ def _start_redshift(config: Config) -> float:
 
 
 def _check_knots(config: Config, own: OwnEmulator) -> None:
-    D_end = float(config.cosmology.build().D1(scale_factor(config.output.redshifts[-1])))
+    D_end = float(config.build_cosmology().D1(scale_factor(config.output.redshifts[-1])))
     if config.frame != "emulator":
         raise ConfigError(
             f"method: found {config.method}, wanted coca with an emulator of your own"
@@ -276,7 +316,7 @@ def _check_knots(config: Config, own: OwnEmulator) -> None:
 
 
 def _table_warnings(config: Config, table: FittedSteps, start: float) -> list[str]:
-    cosmology = config.cosmology.build()
+    cosmology = config.build_cosmology()
     D_end = float(cosmology.D1(scale_factor(config.output.redshifts[-1])))
     cell = config.box_size / config.particles
     warnings = table.fitted.warnings(cell, cosmology, D_end, start)
@@ -294,5 +334,5 @@ def _network(config: Config, ranks: Ranks) -> tuple[Network | None, list[str]]:
         return None, []
     network = load_network(config.emulator, config.device, config.particles, ranks)
     network.weights.check(config.particles, config.box_size, ranks.size)
-    cell, cosmology = config.box_size / config.particles, config.cosmology.build()
+    cell, cosmology = config.box_size / config.particles, config.build_cosmology()
     return network, network.weights.trained.warnings(cell, cosmology, config.output.redshifts)

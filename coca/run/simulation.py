@@ -129,7 +129,7 @@ def run_plan(
         The run was told to end, and is saved.
     """
     config, clock, progress = plan.config, Clock(), progress or Progress(quiet=True)
-    cosmology = config.cosmology.build()
+    cosmology = config.build_cosmology()
     source = config.linear_power
     domain = Domain(config.box_size, config.particles, plan.threads, plan.ranks)
     with clock("linear power"):
@@ -171,7 +171,7 @@ def make_initial_conditions(
     options = config.initial_conditions
     if options.snapshot is not None:
         return from_snapshot.from_snapshot(
-            domain, config.cosmology.build(), options.snapshot, D_start
+            domain, config.build_cosmology(), options.snapshot, D_start
         )
     if options.file is not None:
         return linear_fields.from_file(domain, power, options.file)
@@ -182,7 +182,7 @@ def make_initial_conditions(
 
 def initial_particles(config: Config, domain: Domain, redshift: float) -> Snapshot:
     """The particles that a run starts on, whatever its method."""
-    cosmology, source = config.cosmology.build(), config.linear_power
+    cosmology, source = config.build_cosmology(), config.linear_power
     power = domain.once(lambda: linear_power(cosmology, source.source, source.file))
     D = float(cosmology.D1(scale_factor(redshift)))
     conditions = make_initial_conditions(config, domain, power, D)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -183,8 +183,10 @@ def set_colossus(cosmology: Cosmology) -> None:
     from colossus.cosmology import cosmology as colossus
 
     c = cosmology
-    parameters = {"flat": True, "H0": 100 * c.h, "Om0": c.Omega_m, "Ob0": c.Omega_b}
+    parameters: dict[str, Any] = {"flat": True, "H0": 100 * c.h, "Om0": c.Omega_m, "Ob0": c.Omega_b}
     parameters |= {"sigma8": c.sigma_8, "ns": c.n_s, "relspecies": False}
+    if not c.background.is_lambda:
+        parameters |= {"de_model": "w0wa", "w0": c.w0, "wa": c.wa}
     colossus.setCosmology("coca", params=parameters, persistence="")
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from coca import kernels
+from coca.cosmology.background import Background
 from coca.errors import FileError
 from coca.files.snapshot_reader import Header, Particles
 from coca.parallel.domain import Grid
@@ -138,7 +139,7 @@ def multipoles(grid: Grid, particles: Particles) -> Multipoles:
 
 def redshift_distortion(header: Header) -> float:
     """1 / (a H) in comoving Mpc/h per km/s of peculiar velocity, for a flat universe."""
-    E = np.sqrt(header.Omega_m * header.a**-3 + 1.0 - header.Omega_m)
+    E = Background(header.Omega_m, header.w0, header.wa).E(header.a)
     return 1.0 / (100.0 * E * header.a)
 
 

@@ -248,7 +248,9 @@ def run_cosmology(path: Path) -> Cosmology:
         config = file["Coca"].attrs.get("config") if "Coca" in file else None
     if config is None:
         raise FileError(f"snapshot: {path}: no record of sigma_8, Omega_b and n_s")
-    return make_config(json.loads(config)["cosmology"], CosmologyConfig, str(path)).build()
+    values = json.loads(config)
+    parameters = make_config(values["cosmology"], CosmologyConfig, str(path))
+    return parameters.build(values["linear_power"]["source"])
 
 
 def write_correlation(

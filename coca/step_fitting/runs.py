@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -63,7 +63,7 @@ class SimulationPlan:
         return {
             "method": config.truth,
             "steps": config.truth_steps,
-            "cosmology": asdict(self.cosmology),
+            "cosmology": self.cosmology.known(),
             "redshift": config.redshift,
             "seed": self.seed,
             "box_size": domain.box_size,

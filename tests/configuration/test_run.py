@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 
 from coca.configuration.loading import make_config
+from coca.configuration.run import replaced
+from coca.cosmology.linear_power import sigma_8_of
 from coca.errors import ConfigError
 from tests.configuration.changes import set_
 
@@ -27,6 +29,16 @@ def test_a_mesh_must_hold_the_stencil(config_values):
         ),
         ("cosmology.h", "high", r"cosmology\.h: found 'high', wanted: .*number"),
         ("cosmology.sigma_8", float("nan"), r"cosmology\.sigma_8: found nan, wanted: .*finite"),
+        (
+            "cosmology.A_s",
+            2e-9,
+            r"cosmology: found 0\.834 and 2e-09, wanted one of sigma_8 and A_s",
+        ),
+        ("cosmology.sigma_8", None, "cosmology: found none, wanted one of sigma_8 and A_s"),
+        ("cosmology.m_nu", 0.06, r"cosmology: m_nu: found 0\.06, .* massive neutrinos"),
+        ("cosmology.Omega_k", 0.1, r"cosmology: Omega_k: found 0\.1, .*: space is flat"),
+        ("cosmology.w0", -0.1, r"cosmology\.w0: found -0\.1"),
+        ("cosmology.wa", 0.9, r"cosmology: found w0 \+ wa = -0\.1, wanted at most -0\.2"),
         ("particles", 32.5, r"particles: found 32\.5, wanted: .*integer"),
         ("particles", "32", "particles: found '32', wanted: .*integer"),
         ("particles", True, "particles: found True"),
@@ -145,3 +157,29 @@ def test_config_is_frozen(config_values):
     config = make_config(config_values)
     with pytest.raises(Exception, match="frozen"):
         config.seed = 4
+
+
+def test_an_amplitude_is_turned_into_sigma_8(config_values):
+    del config_values["cosmology"]["sigma_8"]
+    set_(config_values, "cosmology.A_s", 2.1e-9)
+    config = make_config(config_values)
+    cosmology = config.build_cosmology()
+    assert cosmology.sigma_8 == sigma_8_of(2.1e-9, cosmology, "eisenstein_hu")
+    assert make_config(config.model_dump()) == config
+    set_(config_values, "linear_power", {"source": "table", "file": "power.txt"})
+    with pytest.raises(ConfigError, match=r"cosmology\.A_s: found 2\.1e-09, wanted sigma_8 with"):
+        make_config(config_values)
+
+
+def test_records_of_lambda_and_sigma_8_say_no_more_than_ever(config_values):
+    assert make_config(config_values).model_dump()["cosmology"] == config_values["cosmology"]
+    set_(config_values, "cosmology.wa", -0.3)
+    assert make_config(config_values).model_dump()["cosmology"]["wa"] == -0.3
+
+
+def test_a_new_amplitude_takes_the_others_place(config_values):
+    cosmology = config_values["cosmology"]
+    new = replaced(cosmology, {"A_s": 2e-9, "h": 0.7})
+    assert "sigma_8" not in new
+    assert (new["A_s"], new["h"]) == (2e-9, 0.7)
+    assert replaced(new, {"sigma_8": 0.834}) | {"h": 0.6711} == cosmology

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import hyp2f1
@@ -73,3 +75,59 @@ def test_times_convert_back_and_forth(cosmology):
 def test_velocity_unit_is_hubble_flow_of_linear_growth(eds):
     # Einstein-de Sitter: u = a dx/dt = a H f D Psi / a ... = 100 a^(-1/2) a Psi for dx/dD = Psi
     assert eds.velocity_unit(0.25) == pytest.approx(100 * 0.25**0.5, rel=1e-7)
+
+
+DARK_ENERGY = [(-1.0, 0.0), (-0.8, 0.3), (-1.2, -0.5), (-0.6, -1.2)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", DARK_ENERGY)
+def test_growth_is_that_of_camb(dark):
+    camb = pytest.importorskip("camb")
+    c = Cosmology(0.3, 0.049, 0.67, 0.96, 0.8, *dark)
+    model = {"dark_energy_model": "ppf", "w": c.w0, "wa": c.wa}
+    parameters = camb.set_params(
+        H0=67, ombh2=0.049 * 0.67**2, omch2=0.251 * 0.67**2, mnu=0.0, omk=0.0, ns=0.96, As=2e-9,
+        WantTransfer=True, WantCls=False, **model,
+    )  # fmt: skip
+    parameters.set_matter_power(redshifts=[0.0, 0.5, 1.0, 2.0, 3.0, 9.0, 19.0, 49.0], kmax=1.0)
+    results = camb.get_results(parameters)
+    _, z, P = results.get_matter_power_spectrum(0.1, 0.5, 3)
+    theirs, ours = np.sqrt(P / P[0])[:, 1], c.D1(scale_factor(np.array(z)))
+    late = np.array(z) <= 3
+    np.testing.assert_allclose(ours[late], theirs[late], rtol=1e-3)
+    # before, what radiation does to growth in the matter era (Meszaros 1974), and CAMB has
+    meszaros = 1 + 2 / 3 * np.array(z) / (1 + results.get_derived_params()["zeq"])
+    np.testing.assert_allclose(ours * meszaros, theirs, rtol=1e-3)
+
+
+def test_expansion_with_dark_energy_that_dilutes_as_curvature():
+    # w = -1/3 with wa = 0 dilutes as curvature: E^2 = Om a^-3 + (1 - Om) a^-2
+    c = Cosmology(0.3, 0.05, 0.7, 1.0, 0.8, -1 / 3)
+    np.testing.assert_allclose(c.E(A), np.sqrt(0.3 * A**-3 + 0.7 * A**-2), rtol=1e-14)
+
+
+@pytest.mark.parametrize("dark", DARK_ENERGY[1:])
+def test_dark_energys_friction_is_the_slope_of_its_expansion(dark):
+    c, h = Cosmology(0.3, 0.05, 0.7, 1.0, 0.8, *dark), 1e-5
+    slope = np.log(c.E(A * np.exp(h)) / c.E(A * np.exp(-h))) / (2 * h)
+    np.testing.assert_allclose(c.background.friction(A, c.Omega_m_a(A)), 2 + slope, rtol=1e-8)
+
+
+def test_lambda_by_another_path_has_the_same_growth(cosmology):
+    near = replace(cosmology, wa=1e-13)
+    assert not near.background.is_lambda
+    for growth in ("D1", "f1", "D2", "c"):
+        theirs = getattr(cosmology, growth)(A)
+        np.testing.assert_allclose(getattr(near, growth)(A), theirs, rtol=1e-9)
+
+
+def test_what_is_kept_under_a_cosmology_with_lambda_keeps_its_name(cosmology):
+    assert list(cosmology.known()) == ["Omega_m", "Omega_b", "h", "n_s", "sigma_8"]
+    assert replace(cosmology, w0=-0.9).known() == cosmology.known() | {"w0": -0.9}
+
+
+def test_early_growth_is_that_of_matter(cosmology, eds):
+    assert eds.early_growth == pytest.approx(1.0, rel=1e-8)
+    a = 1e-3
+    assert cosmology.early_growth == pytest.approx(float(cosmology.D1(a)) / a, rel=1e-6)

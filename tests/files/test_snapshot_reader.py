@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
+from coca.cosmology.background import Cosmology
 from coca.errors import FileError
 from coca.files.snapshot_reader import read_header, read_particles
 from coca.files.snapshot_writer import (
@@ -14,6 +15,7 @@ from coca.files.snapshot_writer import (
     write_snapshot,
 )
 from coca.particles import Snapshot
+from coca.statistics.particle_spectra import redshift_distortion
 from tests.damage import RNG, flip
 
 
@@ -43,6 +45,18 @@ def test_what_was_written_is_read(path, domain, cosmology, snapshot):
     wanted = peculiar_velocities(cosmology, snapshot.D, snapshot.vel).T
     np.testing.assert_allclose(u, wanted, rtol=1e-5, atol=1e-3)
     np.testing.assert_array_equal(ids, np.arange(32**3))
+
+
+def test_dark_energy_is_in_the_header_where_it_is_not_lambda(tmp_path, path, domain, snapshot):
+    with h5py.File(path) as file:
+        assert not {"w0", "wa"} & set(file["Header"].attrs)
+    cosmology = Cosmology(0.3, 0.05, 0.7, 0.96, 0.8, -0.9, 0.2)
+    write_snapshot(tmp_path / "dark.hdf5", domain, cosmology, snapshot, {})
+    header = read_header(tmp_path / "dark.hdf5")
+    assert (header.w0, header.wa) == (-0.9, 0.2)
+    # 100 E(a) a dx/dln a is what coca's own velocities have
+    unit = cosmology.velocity_unit(snapshot.D) / (cosmology.f1(header.a) * snapshot.D)
+    assert redshift_distortion(header) == pytest.approx(1 / unit, rel=1e-6)
 
 
 def rewrite(path, target, parts, length=1.0, masses=False):

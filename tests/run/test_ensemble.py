@@ -40,6 +40,10 @@ def test_a_table_of_cosmologies(config_values, tmp_path):
     assert values == [(0.7, 0.2), (0.9, 0.4)]
     assert [member.config.seed for member in found] == [3, 4]
     assert {member.config.cosmology.h for member in found} == {0.6711}
+    path.write_text("A_s w0 wa\n2e-9 -0.9 0.1\n")
+    (only,) = ensemble_of(config_values, table=str(path))
+    parameters = only.config.cosmology
+    assert (parameters.sigma_8, parameters.A_s, parameters.w0) == (None, 2e-9, -0.9)
     path.write_text("seed h\n11 0.7\n")
     (only,) = ensemble_of(config_values, table=str(path))
     assert (only.config.seed, only.config.cosmology.h) == (11, 0.7)

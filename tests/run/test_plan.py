@@ -8,8 +8,10 @@ import yaml
 
 import run_sim
 from coca.configuration.loading import make_config
+from coca.cosmology.linear_power import A_s_of
 from coca.errors import ConfigError
 from coca.run.plan import make_plan
+from tests.configuration.changes import set_
 
 
 def test_a_run_outside_the_fit_is_warned(config_values):
@@ -20,6 +22,26 @@ def test_a_run_outside_the_fit_is_warned(config_values):
 def test_earlier_outputs_are_warned_of(config_values):
     values = config_values | {"output": config_values["output"] | {"redshifts": [1.0, 0.0]}}
     assert any("haloes are too dense" in line for line in make_plan(make_config(values)).warnings)
+
+
+@pytest.mark.parametrize("method", ["fitted", "coca"])
+def test_dark_energy_that_no_fit_has_seen_is_warned_of(config_values, method):
+    values = config_values | {"method": method}
+    assert not any("w0, wa" in line for line in make_plan(make_config(values)).warnings)
+    set_(values, "cosmology.w0", -0.9)
+    assert any(
+        "w0, wa = -0.9, 0 are outside" in line for line in make_plan(make_config(values)).warnings
+    )
+
+
+def test_a_plan_says_both_amplitudes(config_values):
+    plan = make_plan(make_config(config_values))
+    assert plan.amplitude.A_s == A_s_of(plan.config.build_cosmology(), "eisenstein_hu")
+    assert f"sigma_8 = 0.834, A_s = {plan.amplitude.A_s:.4g} by eisenstein_hu" in plan.describe()
+    del config_values["cosmology"]["sigma_8"]
+    set_(config_values, "cosmology.A_s", plan.amplitude.A_s)
+    again = make_plan(make_config(config_values))
+    assert again.amplitude.sigma_8 == pytest.approx(0.834, rel=1e-12)
 
 
 @pytest.fixture
