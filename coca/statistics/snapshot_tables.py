@@ -104,8 +104,9 @@ class OneSnapshot:
         wanted: OutputConfig,
     ):
         self._name, self._path, self._out, self._wanted = name, path, out, wanted
-        self._particles, self._grid, self._remarks = particles, grid, list[str]()
+        self._particles, self._grid = particles, grid
         header = particles.header
+        self._remarks = [f"{name}: {line}" for line in header.remarks]
         self._title = (
             f"{name}: z = {header.redshift:.4g}, box {header.box_size:g} Mpc/h, "
             f"{header.particles} particles, mesh {grid.cells}"
