@@ -33,6 +33,7 @@ NAMES = (
     "startup",
     "statistics",
     "accuracy",
+    "outputs",
     "gain",
     "trust",
     "robustness",

@@ -60,15 +60,19 @@ class FitConfig(Section):
     boundaries: dict[Integer, tuple[Number, ...]] = Field(default_factory=dict)
     """Inner boundaries of steps for some numbers of them, rising from 0 at the start to 1 at the
     end in D; for others see `coca.step_fitting.fit.boundary_fractions`."""
+    exponent: Annotated[Number, Field(gt=0, le=4)] | None = None
+    """p of the boundaries (i/n)^p of n steps, all n alike: the first of many steps are then those
+    of fewer, which read them out (`coca.integration.fitted_table.FittedSteps.shorter`). By default
+    each n has what suits it best."""
     substep_threshold: Number | None = Field(0.25, gt=0)
     """Squared phase beyond which particles have sub-steps, see `coca.integration.substeps`, with
     two to six force evaluations; none for no sub-steps."""
     substep_thresholds: dict[Integer, Annotated[Number, Field(gt=0)] | None] = Field(
         default_factory=dict
     )
-    """The same for some numbers of them; null for no sub-steps with these."""
+    """The same for some numbers of force evaluations, any; null for no sub-steps with these."""
     nodes: Integer = Field(7, ge=2)
-    """Nodes of log_rms_density."""
+    """Nodes of ln(D_end sigma), see `coca.integration.linear_density`."""
     iterations: Integer = Field(120, ge=1)
     """Iterations of the fit of the last step to the density."""
     batch: Integer = Field(4, ge=1)
@@ -90,17 +94,14 @@ class FitConfig(Section):
             raise ValueError(
                 f"growth_factors: found {self.growth_factors}, wanted values from 0.2 to 1"
             )
-        for key, counts in (("counts", self.counts), ("boundaries", self.boundaries)):
+        by_count = ("counts", "boundaries", "substep_thresholds")
+        for key, counts in ((key, getattr(self, key)) for key in by_count):
             for count in counts:
                 if not 1 <= count <= self.force_evaluations:
                     raise ValueError(
                         f"{key}: found {count}, wanted numbers from 1 to force_evaluations, "
                         f"{self.force_evaluations}"
                     )
-        few = [count for count in SUB_STEPPED if count <= self.force_evaluations]
-        for count in self.substep_thresholds:
-            if count not in few:
-                raise ValueError(f"substep_thresholds: found {count}, wanted some of {few}")
         for count, inner in self.boundaries.items():
             whole = (0.0, *inner, 1.0)
             if len(inner) != count - 1 or any(a >= b for a, b in itertools.pairwise(whole)):

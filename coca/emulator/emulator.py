@@ -18,7 +18,7 @@ from coca.emulator.time_functions import TimeFunctions
 from coca.emulator.weights_file import TrainedRange, Weights, read_weights, write_weights
 from coca.frames import Frame, SeparableFrame, Term, lpt_terms
 from coca.initial_conditions.linear_fields import InitialConditions
-from coca.integration.fitted_kick import log_rms_density
+from coca.integration.linear_density import linear_density
 from coca.parallel.domain import Domain
 
 
@@ -129,7 +129,7 @@ class Emulator:
         network = self.network.on(device).eval()
         inputs = features(domain, conditions.delta_k, conditions.psi1, conditions.psi2)
         inputs /= self.input_scale[:, None, None, None]
-        sigma = log_rms_density(domain, conditions.delta_k, 1.0)
+        sigma = linear_density(domain, conditions.delta_k, 1.0).log_rms
         style = style_of(self.architecture.styles, Omega_m, sigma, domain.cell).to(device)
         with threads(domain.threads), torch.inference_mode():
             fields, ghost_planes = (

@@ -22,7 +22,7 @@ from coca.emulator.training_set import SimulationSet, read_map
 from coca.errors import FileError
 from coca.files.safetensors import read_tensors, write_tensors
 from coca.initial_conditions import lpt
-from coca.integration.fitted_kick import log_rms_density
+from coca.integration.linear_density import linear_density
 from coca.parallel.domain import Domain
 
 SCALE_SIMULATIONS = 16
@@ -122,7 +122,7 @@ class Examples:
         """Styles of simulation `i`, see `coca.emulator.network.style_of`."""
         if i not in self._ln_sigma:
             delta_k = lpt.density_of_displacement(self.domain, self.simulations.load(i)[0])
-            self._ln_sigma[i] = log_rms_density(self.domain, delta_k, 1.0)
+            self._ln_sigma[i] = linear_density(self.domain, delta_k, 1.0).log_rms
         return self._ln_sigma[i]
 
     def _fields(self, i: int) -> np.ndarray:

@@ -15,12 +15,16 @@ correlation of the density, since the mean position of a particle in a halo is m
 particle.
 
 All lengths scale with the particle spacing, so that M_fit depends on the number of steps, which
-of them it is, and how nonlinear the box is at the end, ln(D_end sigma), sigma the rms linear
-density on the particle lattice at D = 1. docs/steps.md has the measurements.
+of them it is, and how nonlinear the box is at the end, `coca.integration.linear_density`.
+docs/steps.md has the measurements.
+
+The first steps of many are, where their boundaries are the same, those of fewer, so that what reads
+out the end of these reads out every step on the way.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -32,6 +36,7 @@ from coca.gravity.particle_mesh import Acceleration
 from coca.integration import substeps
 from coca.integration.fitted_table import CLASSES, DENSITIES, DENSITIES_BEFORE, FittedCount
 from coca.integration.kicks import Evaluation, FrameKick
+from coca.integration.linear_density import LinearDensity
 from coca.integration.schemes import Step
 from coca.integration.substeps import SubStepper
 from coca.parallel.domain import Domain
@@ -40,8 +45,11 @@ from coca.particles import State
 SHARPENING = 0.3
 """Share of what would keep each class's mean: with it the power at k = 1 h/Mpc is that of classes
 with sharp edges."""
-MODES_AT_A_TIME = 2**20
-"""Whose squares `log_rms_density` has in memory."""
+_NOTHING_SEEN: dict[str, np.ndarray] = {
+    "seen_e": np.empty((3, 0), np.float32),
+    "seen_w": np.empty((3, 0), np.float32),
+    "seen_at": np.empty(0),
+}
 
 
 def explicit_matrix(step: Step) -> np.ndarray:
@@ -49,6 +57,11 @@ def explicit_matrix(step: Step) -> np.ndarray:
     H = step.D1 - step.D0
     kick = np.array([0.0, step.alpha, -step.beta / H, 0.0])
     return np.array([np.array([1.0, 0, 0, 0]) + 0.5 * kick, kick])
+
+
+def _matrices(step: Step, deviation: np.ndarray) -> np.ndarray:
+    """What the kernel takes, from deviations (*CLASSES, TARGETS, FEATURES)."""
+    return np.ascontiguousarray(explicit_matrix(step) + sharpened(deviation), np.float32)
 
 
 def sharpened(matrices: np.ndarray, strength: float = SHARPENING) -> np.ndarray:
@@ -82,17 +95,6 @@ def _mixing(edges: np.ndarray) -> np.ndarray:
     return mixing + np.diag(1.0 - mixing.sum(axis=1))
 
 
-def log_rms_density(domain: Domain, delta_k: np.ndarray, D_end: float) -> float:
-    """ln(D_end sigma), sigma the rms of linear density modes (n, n, n//2+1) at D = 1."""
-    power = np.zeros(delta_k.shape[2])
-    for planes in np.array_split(delta_k, -(-delta_k.size // MODES_AT_A_TIME)):
-        squares = np.square(planes.real) + np.square(planes.imag)
-        power += squares.sum(axis=(0, 1), dtype=np.float64)
-    inner = slice(1, -1 if domain.n_side % 2 == 0 else None)
-    variance = domain.sum(float(power.sum() + power[inner].sum()))
-    return float(np.log(max(D_end * np.sqrt(variance), 1e-6)))
-
-
 class FittedKick(FrameKick):
     """Takes the residual to the end of the step, displacement and velocity.
 
@@ -119,6 +121,7 @@ class FittedKick(FrameKick):
     ):
         super().__init__(domain, cosmology, frame)
         self._matrices: dict[Step, np.ndarray] = {}
+        self._read_outs: dict[Step, np.ndarray] = {}
         self._sub_steps = SubStepper(domain, cosmology, frame, steps, substep_threshold)
         self.changes = substeps.no_substeps()
         """What sub-steps add to the step that was measured last."""
@@ -127,6 +130,7 @@ class FittedKick(FrameKick):
             "delta_before": np.full(frame.n_particles, -1.0, np.float32),
             "indices": self.changes.indices,
             "ahead": self.changes.ahead,
+            **_NOTHING_SEEN,
         }
 
     @classmethod
@@ -137,20 +141,35 @@ class FittedKick(FrameKick):
         frame: Frame,
         table: FittedCount,
         steps: list[Step],
-        log_rms_density: float,
+        density: LinearDensity,
+        shorter: Sequence[FittedCount] = (),
     ) -> FittedKick:
-        """The kick of a table's steps at a value of `log_rms_density`."""
+        """The kick of a table's steps.
+
+        Parameters
+        ----------
+        domain : Domain
+        cosmology : Cosmology
+        frame : Frame
+        table : FittedCount
+        steps : list of Step
+        density : LinearDensity
+            At the last step's end.
+        shorter : sequence of FittedCount
+            What ends with the first step, the second and so on, see `FittedSteps.shorter`; its last
+            matrices read these out.
+        """
         rule = cls(domain, cosmology, frame, steps, table.substep_threshold)
-        weights = table.weights(log_rms_density)
-        deviations = np.einsum("k,sk...->s...", weights, table.matrices)
-        for step, deviation in zip(steps, deviations, strict=True):
-            rule.set_matrices(step, deviation)
+        for step, deviation in zip(steps, table.at(density), strict=True):
+            rule._matrices[step] = _matrices(step, deviation)
+        for step, other in zip(steps, shorter, strict=False):
+            there = other.at(density._replace(D=step.D1))
+            rule._read_outs[step] = _matrices(step, there[-1])
         return rule
 
     def set_matrices(self, step: Step, deviation: np.ndarray) -> None:
         """Take a step with deviations (*CLASSES, TARGETS, FEATURES) from the explicit matrix."""
-        matrices = explicit_matrix(step) + sharpened(deviation)
-        self._matrices[step] = np.ascontiguousarray(matrices, np.float32)
+        self._matrices[step] = _matrices(step, deviation)
 
     def aim(self, x: np.ndarray) -> None:
         """Particles that had sub-steps are where those lead."""
@@ -162,22 +181,52 @@ class FittedKick(FrameKick):
         self.changes = self._sub_steps(state, step, measured, self.cosmology.c(step.D_mid))
         return measured
 
-    def advance(self, state: State, step: Step, measured: Acceleration) -> Evaluation:
-        """Take the residual to the step's end; say what the force showed."""
+    def read_out(self, state: State, step: Step, measured: Acceleration) -> None:
+        """Note where particles are seen at the step's end, if the table says it."""
+        if step in self._read_outs:
+            seen = State(state.e.copy(), state.w.copy(), step.D1, step.D1)
+            before = self.memory["before"].copy()
+            self._step(seen, step, measured, self._read_outs[step], before)
+            self.memory["seen_e"], self.memory["seen_w"] = seen.e, seen.w
+            self.memory["seen_at"] = np.array([step.D1])
+
+    def seen(self, D: float) -> State | None:
+        """What `read_out` noted of `D`, or nothing; of the last growth factor only."""
+        if D not in self.memory["seen_at"]:
+            return None
+        return State(self.memory["seen_e"], self.memory["seen_w"], D, D)
+
+    def _step(
+        self,
+        state: State,
+        step: Step,
+        measured: Acceleration,
+        matrices: np.ndarray,
+        before: np.ndarray,
+    ) -> tuple[float, float]:
+        """Take the residual to the step's end by matrices; sums of `kernels.fitted.step`."""
         sums = kernels.fitted.step(
             state.e,
             state.w,
             measured.g,
-            self.memory["before"],
+            before,
             measured.delta,
             self.memory["delta_before"],
             DENSITIES,
             DENSITIES_BEFORE,
-            self._matrices[step],
+            matrices,
             step.D1 - step.D0,
             self.cosmology.c(step.D_mid),
         )
         self.changes.add_to(state)
+        return sums
+
+    def advance(self, state: State, step: Step, measured: Acceleration) -> Evaluation:
+        """Take the residual to the step's end; say what the force showed."""
+        matrices, before = self._matrices[step], self.memory["before"]
+        sums = self._step(state, step, measured, matrices, before)
+        if step.D1 not in self.memory["seen_at"]:
+            self.memory |= _NOTHING_SEEN
         self.memory |= {"indices": self.changes.indices, "ahead": self.changes.ahead}
         self.memory["delta_before"] = measured.delta
         return self.evaluation(step, sums)

@@ -16,12 +16,13 @@ from coca import kernels
 from coca.cosmology.background import Cosmology
 from coca.errors import FileError
 from coca.files.safetensors import read_tensors, write_tensors
+from coca.integration.linear_density import LinearDensity
 from coca.integration.schemes import Step, step_boundaries
 
 if TYPE_CHECKING:
     from coca.configuration.fitting import FitConfig
 
-FORMAT = "coca-steps-6"
+FORMAT = "coca-steps-7"
 DENSITIES = np.array(
     [0.3, 0.5, 0.75, 1, 1.5, 2.5, 4, 7, 12, 20, 35, 70, 150], np.float32
 )  # fmt: skip
@@ -41,6 +42,10 @@ PARTS = {
 """Arrays of the file for each number of force evaluations, with their type."""
 THRESHOLD = "substep_threshold"
 """Name in the file of a squared phase, where there are sub-steps."""
+RANGES = "ranges"
+"""Name in the file of what the slope and D_end range over, where matrices depend on them."""
+TILTS = 4
+"""Matrices beside those on the nodes: for the slope and for D_end, at the first and last node."""
 SHIPPED = Path(__file__).parent.parent / "tables"
 
 
@@ -104,44 +109,61 @@ class FittedRange:
 
 @dataclass(frozen=True)
 class FittedCount:
-    """The fitted steps of one number of force evaluations, on K nodes of ln(D_end sigma)."""
+    """The fitted steps of one number of force evaluations, on nodes of ln(D_end sigma).
+
+    There are K matrices for each step, see `basis`: on N nodes, and tilts if there are `ranges`.
+    """
 
     nodes: np.ndarray
-    """Increasing values of ln(D_end sigma), array (K,)."""
+    """Increasing values of ln(D_end sigma), array (N,)."""
     fractions: np.ndarray
     """Boundaries of the steps, array (steps + 1,), see
     `coca.integration.schemes.step_boundaries`."""
     matrices: np.ndarray
     """M_fit, array (steps, K, *CLASSES, TARGETS, FEATURES) float32."""
     residuals: np.ndarray
-    """Largest rms H^2 s over the particle spacing that the fit has seen, array (steps, K)."""
+    """Largest rms H^2 s over the particle spacing that the fit has seen, array (steps, N)."""
     errors: np.ndarray
-    """Rms position error per component over the spacing that was left in the fit, array (K,)."""
+    """Rms position error per component over the spacing that was left in the fit, array (N,)."""
     error_fit: np.ndarray
     """Amplitude and exponent of the error that is left, array (2,), see
     `coca.integration.error_estimate`."""
     substep_threshold: float | None = None
     """Squared phase beyond which particles have sub-steps, see `coca.integration.substeps`."""
+    ranges: np.ndarray | None = None
+    """Least and largest slope and ln D_end of the fit, array (2, 2), where it has tilts."""
 
-    def weights(self, log_rms_density: float) -> np.ndarray:
-        """Weights of the nodes in linear interpolation, constant beyond the last."""
-        return hats(self.nodes, log_rms_density)
+    def weights(self, density: LinearDensity) -> np.ndarray:
+        """Weights (K,) of the matrices for a run that ends with this density."""
+        return basis(self.nodes, self.ranges, density)
 
-    def error(self, log_rms_density: float) -> float:
+    def at(self, density: LinearDensity) -> np.ndarray:
+        """M_fit of each step, array (steps, *CLASSES, TARGETS, FEATURES)."""
+        return np.einsum("k,sk...->s...", self.weights(density), self.matrices)
+
+    def begins(self, other: FittedCount) -> bool:
+        """Whether a run with these steps takes the first steps of a run with the other ones."""
+        n, share = len(self.fractions) - 1, other.fractions[len(self.fractions) - 1]
+        return self.substep_threshold == other.substep_threshold and np.allclose(
+            self.fractions * share, other.fractions[: n + 1], rtol=0.0, atol=1e-6
+        )
+
+    def error(self, density: LinearDensity) -> float:
         """Rms error that was left in the fit, in spacings."""
-        return float(self.errors @ self.weights(log_rms_density))
+        return float(self.errors @ hats(self.nodes, density.log_rms))
 
-    def residual(self, steps: list[Step], log_rms_density: float) -> np.ndarray:
+    def residual(self, steps: list[Step], density: LinearDensity) -> np.ndarray:
         """Largest rms residual acceleration that the fit saw, over the spacing.
 
         Parameters
         ----------
         steps : list of Step
             Of any run; the value is for the middle of each.
-        log_rms_density : float
+        density : LinearDensity
+            At the last output.
         """
         own = step_boundaries(steps[0].D0, steps[-1].D1, self.fractions)
-        s = self.residuals @ self.weights(log_rms_density) / np.diff(own) ** 2
+        s = self.residuals @ hats(self.nodes, density.log_rms) / np.diff(own) ** 2
         return np.interp([step.D_mid for step in steps], 0.5 * (own[:-1] + own[1:]), s)
 
     def tensors(self) -> dict[str, np.ndarray]:
@@ -149,20 +171,25 @@ class FittedCount:
         tensors = {name: np.asarray(getattr(self, name), kind) for name, kind in PARTS.items()}
         if self.substep_threshold is not None:
             tensors[THRESHOLD] = np.array([self.substep_threshold], np.float64)
+        if self.ranges is not None:
+            tensors[RANGES] = np.asarray(self.ranges, np.float64)
         return tensors
 
     def check(self, steps: int) -> None:
         """Raise ValueError, which names the part, if these are not matrices for as many steps and
         what belongs to them."""
-        K = len(self.nodes)
+        N = len(self.nodes)
+        K = N if self.ranges is None else N + TILTS
         shapes = {
-            "nodes": (K,),
+            "nodes": (N,),
             "fractions": (steps + 1,),
             "matrices": (steps, K, *CLASSES, *MATRIX),
-            "residuals": (steps, K),
-            "errors": (K,),
+            "residuals": (steps, N),
+            "errors": (N,),
             "error_fit": (2,),
         }
+        if self.ranges is not None:
+            shapes[RANGES] = (2, 2)
         for part, wanted in shapes.items():
             found = getattr(self, part)
             if found.shape != wanted:
@@ -198,10 +225,25 @@ class FittedSteps:
         """Numbers of force evaluations whose steps have sub-steps."""
         return [n for n in self.counts if self.by_count[n].substep_threshold is not None]
 
-    def steps_for(self, error: float, log_rms_density: float) -> int:
+    def shorter(self, count: int) -> list[FittedCount]:
+        """The fitted steps that end with the first of `count` steps, the second and so on, as far
+        as they are the same.
+
+        Boundaries (i/n)^p are the same for all n but for where they end, so that what was fitted
+        to end there reads out what goes on.
+        """
+        longest = self.by_count[count]
+        found: list[FittedCount] = []
+        for n in range(1, count):
+            if n not in self.by_count or not self.by_count[n].begins(longest):
+                break
+            found.append(self.by_count[n])
+        return found
+
+    def steps_for(self, error: float, density: LinearDensity) -> int:
         """Fewest steps that left at most this rms error, in spacings; the most there are if none
         did."""
-        enough = (n for n in self.counts if self.by_count[n].error(log_rms_density) <= error)
+        enough = (n for n in self.counts if self.by_count[n].error(density) <= error)
         return next(enough, self.counts[-1])
 
     def save(self, path: Path) -> None:
@@ -264,3 +306,16 @@ def _by_count(tensors: dict[str, np.ndarray]) -> dict[int, FittedCount]:
 def hats(nodes: np.ndarray, value: float) -> np.ndarray:
     """Weights of linear interpolation on `nodes`, constant beyond them."""
     return np.array([np.interp(value, nodes, row) for row in np.eye(len(nodes))])
+
+
+def basis(nodes: np.ndarray, ranges: np.ndarray | None, density: LinearDensity) -> np.ndarray:
+    """Weights (K,) of matrices: `hats` of ln(D_end sigma) on the nodes and, with ranges (2, 2), of
+    `TILTS`, which are linear in the slope and in ln D_end within them."""
+    on_nodes = hats(nodes, density.log_rms)
+    if ranges is None:
+        return on_nodes
+    values = np.array([density.slope, np.log(density.D)])
+    middle, width = ranges.mean(axis=1), np.maximum(np.ptp(ranges, axis=1), 1e-3)
+    across = np.clip((values - middle) / width, -0.5, 0.5)
+    along = hats(nodes[[0, -1]], density.log_rms)
+    return np.concatenate([on_nodes, np.outer(across, along).ravel()])

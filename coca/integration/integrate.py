@@ -140,7 +140,8 @@ def integrate(
     """Follow the particles through `steps` and yield snapshots at `outputs`.
 
     A snapshot inside a step is the cubic Hermite interpolant of the residual between the
-    step's ends, so the number of force evaluations does not depend on the outputs.
+    step's ends, so the number of force evaluations does not depend on the outputs. Where the rule
+    sees particles elsewhere than they go on, the ends are where they are seen.
 
     Parameters
     ----------
@@ -170,23 +171,26 @@ def integrate(
             yield Snapshot(D, frame.displacement(D), frame.velocity(D))
         return
     pending, x = list(outputs), np.empty_like(state.e)
-    for step in steps:
-        inside = [D for D in pending if D <= step.D1 or step is steps[-1]]
+    for step, following in zip(steps, [*steps[1:], None], strict=True):
+        inside = [D for D in pending if D <= step.D1 or following is None]
         pending = pending[len(inside) :]
         between = any(D < step.D1 for D in inside)
-        before = copy.deepcopy(state) if between else state
+        before = (rule.seen(step.D0) or copy.deepcopy(state)) if between else state
         measured = measure(domain, frame, force, rule, state, step, x)
+        if following and (inside or (pending and pending[0] < following.D1)):
+            rule.read_out(state, step, measured)
         on_evaluation(kick(state, step, rule, measured))
         drift(state, step.D1)
+        after = rule.seen(step.D1) or state
         for D in inside:
             if D < step.D1:
-                residual = hermite(before, state, D)
-            elif step is steps[-1]:
+                residual = hermite(before, after, D)
+            elif following is None:
                 residual = state.e, state.w  # nobody needs them any more
             else:
-                residual = state.e.copy(), state.w.copy()
+                residual = after.e.copy(), after.w.copy()
             yield _snapshot(frame, D, *residual)
-        if step is not steps[-1]:
+        if following is not None:
             on_step()
 
 

@@ -50,6 +50,14 @@ class Kick(ABC):
         """What the force in the middle of a step tells of the residual, in the memory of g."""
         return acceleration
 
+    def read_out(self, state: State, step: Step, measured: Acceleration) -> None:  # noqa: B027
+        """Note where particles are seen at the step's end, if elsewhere than where they go on;
+        `state` stays."""
+
+    def seen(self, D: float) -> State | None:
+        """What `read_out` noted of `D`, or nothing."""
+        return None
+
     @abstractmethod
     def advance(self, state: State, step: Step, measured: Acceleration) -> Evaluation | None:
         """Take the residual to the step's end; `coca.integration.integrate.kick` stamps it."""

@@ -72,6 +72,7 @@ def stage_memory(
         scratch += P3M_BYTES * N
     state = 3 * vectors + (2 * vectors if outputs > 1 else 0)
     state += vectors + 4 * N if fitted_steps else 0
+    state += 3 * vectors if fitted_steps and outputs > 1 else 0
     state += SUB_STEP_BYTES * N if sub_steps else 0
     integration = conditions + vectors * terms + state + mesh + scratch + snapshots - 2 * vectors
     kept = snapshots * (1 + references) + frame

@@ -21,6 +21,7 @@ from coca.integration.fitted_kick import FittedKick
 from coca.integration.fitted_table import FittedCount, FittedSteps
 from coca.integration.integrate import Force, Integrator, KickIntegrator
 from coca.integration.kicks import Kick, ResidualKick, VelocityKick
+from coca.integration.linear_density import LinearDensity
 from coca.integration.nbody import LONG_STEPS, NBody, long_steps, phase_of
 from coca.integration.schemes import Scheme, Step
 from coca.parallel.domain import Domain
@@ -121,13 +122,13 @@ class Method:
         how = f"{'fitted steps' if fitted else kicks} {WHERE[self.frame]}"
         return how if self.name == "fitted" else f"{self.label}, {how}"
 
-    def first_try(self, error: float, log_rms_density: Callable[[], float]) -> int:
+    def first_try(self, error: float, density: Callable[[], LinearDensity]) -> int:
         """Force evaluations to begin with where an error in spacings, or convergence, decides."""
         if self.name == "nbody":
             return LONG_STEPS
         if self.name == "bullfrog":
             return BULLFROG_REFERENCE
-        return self.table.steps_for(error, log_rms_density()) if self.table else FIRST_TRY
+        return self.table.steps_for(error, density()) if self.table else FIRST_TRY
 
     def at_least(self, count: int) -> int:
         """The fewest force evaluations, `count` or more, that bring a run nearer to its truth.
@@ -157,7 +158,7 @@ class Method:
         force: ParticleMesh | P3M,
         count: int,
         steps: list[Step],
-        log_rms_density: Callable[[], float],
+        density: Callable[[], LinearDensity],
         timed: Callable[[Force], Force] = lambda force: force,
     ) -> Integrator:
         """What takes particles through the steps of `count` force evaluations; arguments as for
@@ -165,7 +166,7 @@ class Method:
         if self.name == "nbody":
             assert isinstance(force, P3M)
             return NBody(domain, cosmology, force, phase_of(count))
-        rule = self.rule(domain, cosmology, frame, steps, log_rms_density)
+        rule = self.rule(domain, cosmology, frame, steps, density)
         return KickIntegrator(domain, frame, timed(force), rule)
 
     def rule(
@@ -174,7 +175,7 @@ class Method:
         cosmology: Cosmology,
         frame: Frame,
         steps: list[Step],
-        log_rms_density: Callable[[], float],
+        density: Callable[[], LinearDensity],
     ) -> Kick:
         """What a force evaluation does to the particles.
 
@@ -184,31 +185,32 @@ class Method:
         cosmology : Cosmology
         frame : Frame
         steps : list of Step
-        log_rms_density : callable
-            Gives that of `coca.integration.fitted_kick.log_rms_density`, for which methods with a
-            table ask.
+        density : callable
+            Gives `coca.integration.linear_density.linear_density` of the last output, for which
+            methods with a table ask.
         """
         if self.scheme is not schemes.residual:
             return VelocityKick()
         table = self.fitted(len(steps))
         if table is None:
             return ResidualKick(domain, cosmology, frame, self.gain)
-        return FittedKick.of_table(domain, cosmology, frame, table, steps, log_rms_density())
+        shorter = self.table.shorter(len(steps)) if self.table else []
+        return FittedKick.of_table(domain, cosmology, frame, table, steps, density(), shorter)
 
     def limits(
-        self, domain: Domain, steps: list[Step], log_rms_density: Callable[[], float]
+        self, domain: Domain, steps: list[Step], density: Callable[[], LinearDensity]
     ) -> np.ndarray:
         """Rms residual acceleration of each step, Mpc/h, above which the frame is rejected;
-        `log_rms_density` as for `rule`."""
+        `density` as for `rule`."""
         if not steps:
             return np.empty(0)
         table = self.fitted(len(steps))
         if table is not None:
-            return MAX_RESIDUAL_RATIO * table.residual(steps, log_rms_density()) * domain.cell
+            return MAX_RESIDUAL_RATIO * table.residual(steps, density()) * domain.cell
         if self.lpt_table is not None:
             lpt = self.lpt_table.by_count[self.lpt_table.counts[-1]]
             share = np.array([MAX_RATIO_TO_LPT, *np.ones(len(steps) - 1)])
-            return share * lpt.residual(steps, log_rms_density()) * domain.cell
+            return share * lpt.residual(steps, density()) * domain.cell
         return np.full(len(steps), np.inf)
 
 

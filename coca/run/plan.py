@@ -320,10 +320,11 @@ def _table_warnings(config: Config, table: FittedSteps, start: float) -> list[st
     D_end = float(cosmology.D1(scale_factor(config.output.redshifts[-1])))
     cell = config.box_size / config.particles
     warnings = table.fitted.warnings(cell, cosmology, D_end, start)
-    if len(config.output.redshifts) > 1:
+    count, outputs = config.force_evaluations, config.output.redshifts
+    if len(outputs) > 1 and (count == "auto" or len(table.shorter(count)) < count - 1):
         warnings.append(
-            "output.redshifts: fitted steps are fitted to the power at the last one; before, "
-            "haloes are too dense (docs/steps.md)"
+            "output.redshifts: of this table only the last output is fitted to the power and to "
+            "haloes; before, haloes are too dense (docs/steps.md)"
         )
     return warnings
 

@@ -20,9 +20,9 @@ from coca.gravity.particle_mesh import ParticleMesh
 from coca.initial_conditions import from_snapshot, linear_fields
 from coca.initial_conditions.linear_fields import InitialConditions
 from coca.integration.error_estimate import Trust, estimate_error
-from coca.integration.fitted_kick import log_rms_density
 from coca.integration.integrate import Integrator, initial_state
 from coca.integration.kicks import Evaluation
+from coca.integration.linear_density import LinearDensity, linear_density
 from coca.integration.schemes import Step
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
@@ -102,10 +102,9 @@ class Problem:
         return P3M(self.domain, P3M_MESH * config.particles, config.softening)
 
     @cached_property
-    def log_rms_density(self) -> float:
-        """That of the last output, a pass over the modes; see
-        `coca.integration.fitted_kick.log_rms_density`."""
-        return log_rms_density(self.domain, self.conditions.delta_k, self.outputs[-1])
+    def density(self) -> LinearDensity:
+        """That of the last output, a pass over the modes."""
+        return linear_density(self.domain, self.conditions.delta_k, self.outputs[-1])
 
 
 def run_plan(
@@ -226,7 +225,7 @@ def follow(problem: Problem, method: Method) -> Run:
     if count == "auto":
         with problem.clock("integration"):
             error = tolerance / problem.domain.cell
-            count = method.first_try(error, lambda: problem.log_rms_density)
+            count = method.first_try(error, lambda: problem.density)
     while True:
         run = follow_steps(problem, method, frame, count)
         excess = run.trust.excess(tolerance)
@@ -270,10 +269,10 @@ def follow_steps(problem: Problem, method: Method, frame: Frame, count: int) -> 
             problem.force,
             count,
             steps,
-            lambda: problem.log_rms_density,
+            lambda: problem.density,
             partial(problem.clock.timed, "force"),
         )
-        limits = method.limits(domain, steps, lambda: problem.log_rms_density)
+        limits = method.limits(domain, steps, lambda: problem.density)
         try:
             snapshots, evaluations = evolve(problem, frame, integrator, steps, limits)
         except (FrameRejected, FloatingPointError) as reason:
@@ -365,10 +364,11 @@ def run_reference(
     method, cosmology = Method(options.method), problem.cosmology
     problem.progress.say(f"reference run ({method.describe()})")
     rest = rest_frame(problem.domain.own_particles)
-    count = options.force_evaluations or method.first_try(np.inf, lambda: 0.0)
+    density = lambda: problem.density  # noqa: E731
+    count = options.force_evaluations or method.first_try(np.inf, density)
     steps = method.steps(cosmology, problem.D_start, problem.outputs, count)
     integrator = method.integrator(
-        problem.domain, cosmology, rest, problem.reference_force, count, steps, lambda: 0.0
+        problem.domain, cosmology, rest, problem.reference_force, count, steps, density
     )
     return evolve(problem, rest, integrator, steps, np.full(len(steps), np.inf), kept)[0]
 

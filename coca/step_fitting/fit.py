@@ -10,7 +10,8 @@ import torch
 
 from coca.configuration.fitting import SUB_STEPPED, FitConfig
 from coca.integration import schemes
-from coca.integration.fitted_table import FittedCount, FittedRange, FittedSteps, hats
+from coca.integration.fitted_table import FittedCount, FittedRange, FittedSteps, basis
+from coca.integration.linear_density import LinearDensity
 from coca.step_fitting.held_out import describe
 from coca.step_fitting.least_squares import least_squares
 from coca.step_fitting.read_out import fit_read_out
@@ -42,14 +43,13 @@ def fit(
     """
     torch.set_num_threads(threads)
     runs = make_runs(config, threads, frame_of, report, as_they_come=as_they_come)
-    values = [run.log_rms_density for run in runs]
-    nodes = np.linspace(min(values), max(values), config.nodes)
+    nodes, ranges = spread([run.density for run in runs], config.nodes)
     for run in runs:
-        run.weights = hats(nodes, run.log_rms_density).astype(np.float32)
+        run.weights = basis(nodes, ranges, run.density).astype(np.float32)
     held_out = make_runs(config, threads, frame_of, report, True, as_they_come)
     by_count = dict(before.by_count) if before else {}
     for count in config.counts or range(1, config.force_evaluations + 1):
-        by_count[count] = fit_count(runs, nodes, count, config)
+        by_count[count] = fit_count(runs, nodes, ranges, count, config)
         left = np.mean([run.error(run.D_end) for run in runs])
         report(f"{count} force evaluations: rms error {left:.3f} Mpc/h")
         if held_out:
@@ -57,13 +57,18 @@ def fit(
         yield FittedSteps(config.frame, config.truth, FittedRange.of(config), dict(by_count))
 
 
+def spread(densities: list[LinearDensity], nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes of ln(D_end sigma), and ranges (2, 2) of the slope and ln D_end."""
+    values = [density.log_rms for density in densities]
+    others = np.array([(density.slope, np.log(density.D)) for density in densities])
+    ranges = np.column_stack([others.min(axis=0), others.max(axis=0)])
+    return np.linspace(min(values), max(values), nodes), ranges
+
+
 def threshold_of(count: int, config: FitConfig) -> float | None:
     """Squared phase beyond which particles of `count` steps have sub-steps, if they have."""
-    return (
-        config.substep_thresholds.get(count, config.substep_threshold)
-        if count in SUB_STEPPED
-        else None
-    )
+    usual = config.substep_threshold if count in SUB_STEPPED else None
+    return config.substep_thresholds.get(count, usual)
 
 
 def boundary_fractions(count: int, config: FitConfig) -> np.ndarray:
@@ -74,13 +79,17 @@ def boundary_fractions(count: int, config: FitConfig) -> np.ndarray:
     """
     if count in config.boundaries:
         return np.array([0.0, *config.boundaries[count], 1.0])
+    if config.exponent is not None:
+        return schemes.power_fractions(count, config.exponent)
     if threshold_of(count, config) is not None:
         return schemes.power_fractions(count, 0.75)
     return schemes.power_fractions(count, min(max(0.7, 0.1 + 0.075 * count), 1.0))
 
 
-def fit_count(runs: list[FitRun], nodes: np.ndarray, count: int, config: FitConfig) -> FittedCount:
-    """The steps of `count` force evaluations, on nodes of ln(D_end sigma)."""
+def fit_count(
+    runs: list[FitRun], nodes: np.ndarray, ranges: np.ndarray, count: int, config: FitConfig
+) -> FittedCount:
+    """The steps of `count` force evaluations, on nodes of ln(D_end sigma) and with tilts."""
     fractions, threshold = boundary_fractions(count, config), threshold_of(count, config)
     for run in runs:
         run.start(fractions, threshold)
@@ -100,11 +109,12 @@ def fit_count(runs: list[FitRun], nodes: np.ndarray, count: int, config: FitConf
         node_errors(runs, left),
         np.array([np.exp(offset), exponent]),
         threshold,
+        ranges,
     )
 
 
 def fit_step(runs: list[FitRun], number: int, config: FitConfig) -> np.ndarray:
-    """Matrices (nodes, *CLASSES, TARGETS, FEATURES) of the step that all runs have come to."""
+    """Matrices (K, *CLASSES, TARGETS, FEATURES) of the step that all runs have come to."""
     for run in runs:
         run.measure(run.steps[number])
     moments = [run.moments(run.steps[number]) for run in runs]
@@ -116,12 +126,12 @@ def fit_step(runs: list[FitRun], number: int, config: FitConfig) -> np.ndarray:
 def largest_residuals(runs: list[FitRun]) -> np.ndarray:
     """Largest of the last step's residuals near each node."""
     values = np.array([run.last_residual() for run in runs])
-    near = np.array([run.weights for run in runs]).T > 0
+    near = np.array([run.on_nodes for run in runs]).T > 0
     return np.array([values[row].max() if row.any() else values.max() for row in near])
 
 
 def node_errors(runs: list[FitRun], left: list[float]) -> np.ndarray:
     """Rms errors (Mpc/h) over the spacing on the nodes, by least squares; none below the least."""
     errors = np.array(left) / [run.truth.domain.cell for run in runs]
-    weights = np.array([run.weights for run in runs])
+    weights = np.array([run.on_nodes for run in runs])
     return np.maximum(np.linalg.lstsq(weights, errors, rcond=None)[0], errors.min())

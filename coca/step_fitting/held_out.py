@@ -33,7 +33,7 @@ def describe(runs: list[FitRun], table: FittedCount) -> str:
 def errors_of(run: FitRun, table: FittedCount) -> list[float]:
     """P - 1 and 1 - r at `REPORTED`, then mean size and dispersion of haloes, in per cent of the
     truth's, after a run with fitted steps."""
-    run.weights = table.weights(run.log_rms_density).astype(np.float32)
+    run.weights = table.weights(run.density).astype(np.float32)
     run.start(table.fractions, table.substep_threshold)
     for step, matrices in zip(run.steps, table.matrices, strict=True):
         run.measure(step)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from coca import kernels
-from coca.integration.fitted_table import CLASSES
+from coca.integration.fitted_table import CLASSES, TILTS
 
 SHRINKAGE = 3000.0
 """Particles whose say the coarser fit has in the finer: all classes in one, each density class,
-each with its log_rms_density, each with its density before."""
+each on the nodes and with tilts, each with its density before."""
 NOISE = 1e-8
 """Mean square, over that of the largest feature, below which a feature is round-off."""
 Moments = list[tuple[np.ndarray, np.ndarray]]
@@ -17,9 +17,9 @@ Moments = list[tuple[np.ndarray, np.ndarray]]
 
 
 def least_squares(moments: Moments, weights: list[np.ndarray]) -> np.ndarray:
-    """Matrices (nodes, *CLASSES, TARGETS, FEATURES) from the moments of all members.
+    """Matrices (K, *CLASSES, TARGETS, FEATURES) from the moments of all members.
 
-    Each finer fit is drawn to the coarser one by `SHRINKAGE` particles.
+    Each finer fit is drawn to the coarser one by `SHRINKAGE` particles, and tilts to none.
     """
     F = kernels.constants.FEATURES
     sums = np.array([s for s, _ in moments])
@@ -34,7 +34,7 @@ def least_squares(moments: Moments, weights: list[np.ndarray]) -> np.ndarray:
     out = np.empty((K, *CLASSES, F, kernels.constants.TARGETS))
     for k in range(CLASSES[1]):
         draw = np.kron(np.eye(K), prior[k])
-        at_nodes = np.tile(X[k], (K, 1))
+        at_nodes = np.kron(np.arange(K)[:, None] < K - TILTS, X[k])
         both = np.einsum("ma,mb,mij->aibj", h, h, sums[:, :, k].sum(axis=1)[..., :F])
         right = np.einsum("ma,mij->aij", h, sums[:, :, k].sum(axis=1)[..., F:])
         coarse = _solve(

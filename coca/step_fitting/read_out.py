@@ -33,7 +33,7 @@ BIAS_PRIOR = 0.003
 def fit_read_out(
     runs: list[FitRun], moments: Moments, matrices: np.ndarray, config: FitConfig
 ) -> np.ndarray:
-    """The last step's matrices (nodes, *CLASSES, TARGETS, FEATURES), from those of the means."""
+    """The last step's matrices (K, *CLASSES, TARGETS, FEATURES), from those of the means."""
     start = matrices.astype(np.float32)
     fitted = descend(runs, moments, matrices, config)
     return unbias(runs, start, fitted).astype(matrices.dtype)
@@ -42,7 +42,7 @@ def fit_read_out(
 def descend(
     runs: list[FitRun], moments: Moments, matrices: np.ndarray, config: FitConfig
 ) -> np.ndarray:
-    """The matrices (nodes, *CLASSES, TARGETS, FEATURES) float32 of least `loss`, by Adam.
+    """The matrices (K, *CLASSES, TARGETS, FEATURES) float32 of least `loss`, by Adam.
 
     The unknowns are the changes of their elements in units of what changes positions, and
     velocities, by their error.
@@ -73,17 +73,17 @@ def unbias(runs: list[FitRun], start: np.ndarray, fitted: np.ndarray) -> np.ndar
 
     Adam takes few simulations at a time and stops at a per cent or so. Each node gets a factor of
     the way so that P / P_true - 1, averaged from 1/2 to 3/4 of the lattice's Nyquist k, vanishes
-    by least squares over all simulations, in the linear approximation. Where that does not make
-    it smaller, `fitted` stay.
+    by least squares over all simulations, in the linear approximation; tilts stay. Where that does
+    not make it smaller, `fitted` stay.
     """
-    weights = np.array([run.weights for run in runs])
+    weights = np.array([run.on_nodes for run in runs])
     first, second = (np.array([_bias(run, m) for run in runs]) for m in (start, fitted))
     A = np.concatenate([weights * (second - first)[:, None], BIAS_PRIOR * np.eye(weights.shape[1])])
     b = np.concatenate([-first, np.full(weights.shape[1], BIAS_PRIOR)])
     factor = np.clip(np.linalg.lstsq(A, b, rcond=None)[0], 0.7, 1.3).astype(np.float32)
-    moved = fitted.copy()
-    way = fitted[..., 0, :] - start[..., 0, :]
-    moved[..., 0, :] = start[..., 0, :] + factor[:, None, None, None] * way
+    moved, nodes = fitted.copy(), len(factor)
+    way = fitted[:nodes, ..., 0, :] - start[:nodes, ..., 0, :]
+    moved[:nodes, ..., 0, :] = start[:nodes, ..., 0, :] + factor[:, None, None, None] * way
     after = [_bias(run, moved) for run in runs]
     return moved if np.linalg.norm(after) < 0.9 * np.linalg.norm(second) else fitted
 
@@ -155,7 +155,7 @@ def redshift_space(run: FitRun, x: torch.Tensor, v: torch.Tensor, axis: int) -> 
 
 def matrices_of(run: FitRun, deviation: torch.Tensor) -> torch.Tensor:
     """A run's last matrices (*CLASSES, TARGETS, FEATURES), as `FittedKick.set_matrices` makes
-    them from deviations (nodes, *CLASSES, TARGETS, FEATURES)."""
+    them from deviations (K, *CLASSES, TARGETS, FEATURES)."""
     mine = torch.einsum("k,k...->...", torch.from_numpy(run.weights), deviation)
     sharp = (torch.from_numpy(inverse.astype(np.float32)) for inverse in unmixing())
     explicit = torch.from_numpy(explicit_matrix(run.steps[-1]).astype(np.float32))

@@ -18,11 +18,12 @@ from coca.frames import Frame
 from coca.gravity.particle_mesh import Acceleration, ParticleMesh
 from coca.initial_conditions import linear_fields
 from coca.integration import schemes
-from coca.integration.fitted_kick import FittedKick, log_rms_density
-from coca.integration.fitted_table import CLASSES, DENSITIES, DENSITIES_BEFORE
+from coca.integration.fitted_kick import FittedKick
+from coca.integration.fitted_table import CLASSES, DENSITIES, DENSITIES_BEFORE, TILTS
 from coca.integration.integrate import initial_state, kick, measure
 from coca.integration.kept_runs import KeptRuns
 from coca.integration.kicks import Evaluation
+from coca.integration.linear_density import LinearDensity, linear_density
 from coca.integration.reference import bullfrog_run, nbody_force, nbody_run
 from coca.integration.schemes import Step
 from coca.parallel.domain import Domain
@@ -123,15 +124,21 @@ class FitRun:
     truth: ReferenceRun
     frame: Frame
     D_end: float
-    log_rms_density: float
+    density: LinearDensity
+    """At its end."""
     weights: np.ndarray = field(init=False)
-    """Weights of the nodes of ln(D_end sigma), array (K,) float32."""
+    """Weights of the matrices, array (K,) float32, see `coca.integration.fitted_table.basis`."""
     steps: list[Step] = field(init=False)
     rule: FittedKick = field(init=False)
     state: State = field(init=False)
     measured: Acceleration = field(init=False)
     """What the last force told of the residual, s / c in the place of g."""
     evaluations: list[Evaluation] = field(init=False)
+
+    @property
+    def on_nodes(self) -> np.ndarray:
+        """The weights of those on nodes."""
+        return self.weights[:-TILTS]
 
     def start(self, fractions: np.ndarray, threshold: float | None = None) -> None:
         """Go back to the start.
@@ -263,6 +270,6 @@ def make_runs(
     for truth in simulations(config, threads, report, held_out, as_they_come):
         frame = frame_of(truth)
         for D_end in config.growth_factors:
-            value = log_rms_density(truth.domain, truth.conditions.delta_k, D_end)
-            runs.append(FitRun(truth, frame, D_end, value))
+            density = linear_density(truth.domain, truth.conditions.delta_k, D_end)
+            runs.append(FitRun(truth, frame, D_end, density))
     return runs

@@ -12,8 +12,8 @@ from coca.__main__ import main
         ("particles=512", "simulations, particles: need .* GiB of memory"),
         ("spacing=[0.0, 1.0]", "spacing: found .* wanted two positive numbers"),
         (
-            "substep_thresholds={8: 0.2}",
-            r"substep_thresholds: found 8, wanted some of \[2, 3, 4, 5, 6\]",
+            "substep_thresholds={13: 0.2}",
+            "substep_thresholds: found 13, wanted numbers from 1 to force_evaluations, 12",
         ),
         (
             "boundaries={13: [0.5]}",

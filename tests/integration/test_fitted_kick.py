@@ -1,3 +1,5 @@
+import copy
+import dataclasses
 from itertools import pairwise
 
 import numpy as np
@@ -5,9 +7,11 @@ import pytest
 
 from coca.gravity.particle_mesh import Acceleration
 from coca.integration import schemes
-from coca.integration.fitted_kick import FittedKick, log_rms_density, sharpened
-from coca.integration.fitted_table import CLASSES, FittedSteps, shipped
+from coca.integration.fitted_kick import FittedKick, sharpened
+from coca.integration.fitted_table import CLASSES, MATRIX, FittedCount, FittedSteps, shipped
 from coca.integration.integrate import initial_state, integrate
+from coca.integration.linear_density import LinearDensity
+from coca.particles import State, hermite
 from tests.kernels.edges import EDGES, shares
 
 
@@ -30,20 +34,14 @@ def test_sharpened_matrices_have_the_fitted_means():
     np.testing.assert_allclose(mean, M, atol=0.1 * np.abs(sharp - M).max())
 
 
-def test_nonlinearity_is_the_rms_of_the_linear_density(domain, conditions):
-    fft = domain.transform(domain.n_side)
-    density = fft.backward(conditions.delta_k.copy())
-    assert log_rms_density(domain, conditions.delta_k, 0.5) == pytest.approx(
-        np.log(0.5 * density.std()), abs=1e-5
-    )
-
-
 @pytest.mark.parametrize("count", [1, 3, 6])
 def test_a_frame_without_residual_is_followed_exactly(table, domain, cosmology, conditions, count):
     frame = conditions.lpt_frame(cosmology)
     fitted = table.by_count[count]
     plan = schemes.residual(cosmology, schemes.step_boundaries(0.06, 1.0, fitted.fractions))
-    rule = FittedKick.of_table(domain, cosmology, frame, fitted, plan, 1.0)
+    rule = FittedKick.of_table(
+        domain, cosmology, frame, fitted, plan, LinearDensity(1.0, -1.0, 1.0)
+    )
     steps = iter(plan)
 
     def exact_force(x, density, out):
@@ -56,3 +54,90 @@ def test_a_frame_without_residual_is_followed_exactly(table, domain, cosmology, 
     (final,) = integrate(domain, frame, exact_force, rule, plan, state, [1.0])
     assert np.abs(final.disp - frame.displacement(1.0)).max() < 2e-5
     assert np.abs(final.vel - frame.velocity(1.0)).max() < 2e-4
+
+
+THRESHOLD = 0.18
+DENSITY = LinearDensity(1.0, -1.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def alike(table):
+    """Tables of one to three steps that carry on alike, and read out each in its own way."""
+    rng = np.random.default_rng(3)
+    carry, *last = 0.1 * rng.normal(size=(4, 1, *CLASSES, *MATRIX)).astype(np.float32)
+
+    def steps(count):
+        matrices = np.array([*[carry] * (count - 1), last[count - 1]])
+        return FittedCount(
+            np.zeros(1), schemes.power_fractions(count, 0.6), matrices, np.ones((count, 1)),
+            np.zeros(1), np.ones(2), THRESHOLD,
+        )  # fmt: skip
+
+    return FittedSteps("lpt", "nbody", table.fitted, {n: steps(n) for n in (1, 2, 3)})
+
+
+def follow(problem, table, count, D_end, outputs, first=0, before=None):
+    """Snapshots of a run with as many steps, or from a rule and a state on."""
+    domain, cosmology, frame = problem.domain, problem.cosmology, problem.lpt
+    fractions = table.by_count[count].fractions
+    plan = schemes.residual(cosmology, schemes.step_boundaries(0.06, D_end, fractions))
+    rule = FittedKick.of_table(
+        domain, cosmology, frame, table.by_count[count], plan, DENSITY, table.shorter(count)
+    )
+    state = initial_state(frame, frame, 0.06)
+    if before is not None:
+        state, memory = before
+        rule.memory.update(memory)
+    kept = []
+    run = list(
+        integrate(
+            domain, frame, problem.force, rule, plan[first:], state, outputs,
+            on_step=lambda: kept.append(copy.deepcopy((state, rule.memory))),
+        )
+    )  # fmt: skip
+    return run, plan, kept
+
+
+def test_every_step_ends_as_a_run_of_fewer_steps_that_ends_there(alike, nonlinear):
+    plan = follow(nonlinear, alike, 3, 1.0, [1.0])[1]
+    ends = [step.D1 for step in plan]
+    run = follow(nonlinear, alike, 3, 1.0, ends)[0]
+    for count, D in enumerate(ends, 1):
+        (alone,) = follow(nonlinear, alike, count, D, [D])[0]
+        # the boundaries on the way are equal to round-off
+        for found, wanted in ((run[count - 1].disp, alone.disp), (run[count - 1].vel, alone.vel)):
+            np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_outputs_inside_steps_lie_between_what_is_seen_at_their_ends(alike, nonlinear):
+    *_, plan, _ = follow(nonlinear, alike, 3, 1.0, [1.0])
+    ends = [plan[0].D1, plan[1].D1]
+    middle = 0.5 * sum(ends)
+    run = follow(nonlinear, alike, 3, 1.0, [ends[0], middle, ends[1], 1.0])[0]
+    (alone, last), _, kept = follow(nonlinear, alike, 3, 1.0, [middle, 1.0])
+    np.testing.assert_array_equal(alone.disp, run[1].disp)
+    np.testing.assert_array_equal(last.disp, run[3].disp)
+    frame, before, after = nonlinear.lpt, *(run[i] for i in (0, 2))
+
+    def residual(snapshot):
+        e = snapshot.disp - frame.displacement(snapshot.D)
+        w = snapshot.vel - frame.velocity(snapshot.D)
+        return State(e, w, snapshot.D, snapshot.D)
+
+    e, w = hermite(residual(before), residual(after), middle)
+    np.testing.assert_allclose(alone.disp, frame.displacement(middle) + e, atol=1e-4)
+    np.testing.assert_allclose(alone.vel, frame.velocity(middle) + w, atol=1e-3)
+    resumed = follow(nonlinear, alike, 3, 1.0, [middle, 1.0], 1, kept[0])[0]
+    np.testing.assert_array_equal(resumed[0].disp, alone.disp)
+
+
+def test_other_boundaries_and_sub_steps_read_nothing_out(alike):
+    assert len(alike.shorter(3)) == 2
+    two = alike.by_count[2]
+    for change in (
+        {"fractions": schemes.power_fractions(2, 0.7)},
+        {"substep_threshold": 0.2},
+        {"substep_threshold": None},
+    ):
+        other = {**alike.by_count, 2: dataclasses.replace(two, **change)}
+        assert len(dataclasses.replace(alike, by_count=other).shorter(3)) == 1

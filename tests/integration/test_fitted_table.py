@@ -4,6 +4,7 @@ import pytest
 from coca.errors import FileError
 from coca.integration import fitted_table, schemes
 from coca.integration.fitted_table import CLASSES, MATRIX, FittedCount, FittedSteps, shipped
+from coca.integration.linear_density import LinearDensity
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def test_residuals_of_the_fit_belong_to_their_steps(table, cosmology):
     six = table.by_count[6]
     fitted = schemes.residual(cosmology, schemes.step_boundaries(0.06, 1.0, six.fractions))
     H = np.array([step.D1 - step.D0 for step in fitted])
-    node = six.nodes[1]
+    node = LinearDensity(six.nodes[1], 0.0, 1.0)
     np.testing.assert_allclose(
         H**2 * six.residual(fitted, node),
         six.residuals[:, 1],

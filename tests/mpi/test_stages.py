@@ -19,7 +19,7 @@ from coca.errors import ConfigError, FileError
 from coca.files.snapshot_writer import part_names, write_snapshot
 from coca.gravity.particle_mesh import ParticleMesh
 from coca.initial_conditions import from_snapshot, gaussian_modes, linear_fields
-from coca.integration.fitted_kick import log_rms_density
+from coca.integration.linear_density import linear_density
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
 from coca.statistics.spectra import particle_spectra
@@ -104,8 +104,8 @@ def test_linear_modes_and_displacements(here, there, whole):
 
 
 def test_nonlinearity(parted, alone, here, there):
-    assert log_rms_density(parted, here.delta_k, 0.7) == pytest.approx(
-        log_rms_density(alone, there.delta_k, 0.7), rel=1e-9
+    assert linear_density(parted, here.delta_k, 0.7) == pytest.approx(
+        linear_density(alone, there.delta_k, 0.7), rel=1e-9
     )
 
 

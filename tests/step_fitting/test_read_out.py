@@ -4,8 +4,9 @@ import torch
 
 from coca.configuration.fitting import FitConfig
 from coca.configuration.loading import load_config
-from coca.integration.fitted_table import CLASSES, MATRIX, hats
+from coca.integration.fitted_table import CLASSES, MATRIX, TILTS, basis
 from coca.step_fitting.differentiable import Spectra
+from coca.step_fitting.fit import spread
 from coca.step_fitting.read_out import descend, loss, misfit
 from coca.step_fitting.runs import make_runs
 
@@ -19,10 +20,10 @@ def test_descent_lowers_the_loss(tmp_path):
     ]  # fmt: skip
     config = load_config("configs/fit.yaml", small, FitConfig)
     runs = make_runs(config, 1, lambda truth: truth.conditions.lpt_frame(truth.cosmology), print)
-    values = sorted(run.log_rms_density for run in runs)
-    start = np.zeros((2, *CLASSES, *MATRIX))
+    densities = [run.density for run in runs]
+    start = np.zeros((2 + TILTS, *CLASSES, *MATRIX))
     for run in runs:
-        run.weights = hats(np.array(values), run.log_rms_density).astype(np.float32)
+        run.weights = basis(*spread(densities, 2), run.density).astype(np.float32)
         run.start(np.array([0.0, 0.6, 1.0]))
         run.measure(run.steps[0])
         run.advance(run.steps[0], start)

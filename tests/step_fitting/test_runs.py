@@ -6,10 +6,10 @@ from coca import kernels
 from coca.configuration.fitting import FitConfig
 from coca.configuration.loading import load_config
 from coca.integration.fitted_kick import FittedKick
-from coca.integration.fitted_table import CLASSES, hats
+from coca.integration.fitted_table import CLASSES, basis
 from coca.integration.integrate import initial_state, integrate
 from coca.step_fitting.differentiable import end_of_step
-from coca.step_fitting.fit import fit_count
+from coca.step_fitting.fit import fit_count, spread
 from coca.step_fitting.read_out import matrices_of
 from coca.step_fitting.runs import make_runs
 
@@ -55,16 +55,15 @@ def test_what_is_fitted_is_what_runs_step(small):
     ]
     config = load_config("configs/fit.yaml", [*small, *more], FitConfig)
     runs = make_runs(config, 1, frame_of_lpt, lambda line: None)
-    nodes = np.array([run.log_rms_density for run in runs])
-    nodes = np.sort(nodes)
+    nodes, ranges = spread([run.density for run in runs], 2)
     for run in runs:
-        run.weights = hats(nodes, run.log_rms_density).astype(np.float32)
-    fitted = fit_count(runs, nodes, 3, config)
+        run.weights = basis(nodes, ranges, run.density).astype(np.float32)
+    fitted = fit_count(runs, nodes, ranges, 3, config)
     assert fitted.substep_threshold is not None
     for run in runs:
         truth, frame = run.truth, run.frame
         rule = FittedKick.of_table(
-            truth.domain, truth.cosmology, frame, fitted, run.steps, run.log_rms_density
+            truth.domain, truth.cosmology, frame, fitted, run.steps, run.density
         )
         state = initial_state(frame_of_lpt(truth), frame, truth.D_start)
         (end,) = integrate(truth.domain, frame, truth.force, rule, run.steps, state, [run.D_end])
