@@ -19,6 +19,7 @@ from coca.errors import ConfigError, FileError
 from coca.files.snapshot_writer import part_names, write_snapshot
 from coca.gravity.particle_mesh import ParticleMesh
 from coca.initial_conditions import from_snapshot, gaussian_modes, linear_fields
+from coca.initial_conditions.primordial import LocalType
 from coca.integration.linear_density import linear_density
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
@@ -101,6 +102,12 @@ def test_linear_modes_and_displacements(here, there, whole):
         np.testing.assert_allclose(
             whole(getattr(here, name), 1), wanted, atol=1e-6 * np.abs(wanted).max()
         )
+
+
+def test_local_non_gaussianity(parted, alone, power, whole, cosmology):
+    local = LocalType(1000.0, cosmology)
+    found, wanted = (linear_fields.from_seed(d, power, 7, local=local) for d in (parted, alone))
+    np.testing.assert_allclose(whole(found.psi1), wanted.psi1, atol=1e-5 * wanted.psi1.std())
 
 
 def test_nonlinearity(parted, alone, here, there):
