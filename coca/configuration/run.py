@@ -184,10 +184,14 @@ class LinearPowerConfig(Section):
 class InitialConditionsConfig(Section):
     """Where the linear modes come from and when the integration starts."""
 
+    silent: ClassVar[tuple[str, ...]] = ("f_NL",)
+
     redshift: Number | None = Field(None, ge=START_RANGE[0], le=START_RANGE[1])
     """Redshift of the start; none: that of the snapshot, and 19 without one."""
     fixed_amplitude: Boolean = False
     paired: Boolean = False
+    f_NL: Number = Field(0.0, ge=-1e4, le=1e4)
+    """Local non-Gaussianity of Bardeen's potential, see `coca.initial_conditions.primordial`."""
     file: FilePath | None = None
     """HDF5 with /white_noise (n, n, n) or /psi1 (3, n, n, n) [Mpc/h at D = 1]."""
     snapshot: FilePath | None = None
@@ -206,6 +210,10 @@ class InitialConditionsConfig(Section):
     def _files_have_their_own_modes(self) -> Self:
         if self.file is not None and self.snapshot is not None:
             raise ValueError("wanted one of file and snapshot")
+        if self.snapshot is not None and self.f_NL:
+            raise ValueError(
+                f"found f_NL = {self.f_NL:g}, wanted none with snapshot, which has its modes"
+            )
         name = "file" if self.file is not None else "snapshot"
         if self.given is not None and (self.fixed_amplitude or self.paired):
             raise ValueError(

@@ -1,52 +1,35 @@
-"""Gadget HDF5 snapshots read back: our own and other codes', in one file or in many.
+"""Snapshots read back: our own, Gadget's and SWIFT's, in one file or in many.
 
-Lengths are turned into Mpc/h and velocities into peculiar ones in km/s; Gadget's own are divided by
-sqrt(a). Only dark matter, PartType1, is read.
+Lengths are turned into Mpc/h and velocities into peculiar ones in km/s. Only dark matter,
+PartType1, is read.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 
-from coca.cosmology.background import LAMBDA
 from coca.errors import FileError
-from coca.files.snapshot_writer import BLOCK, UNITS
+from coca.files.snapshot_header import (
+    SAME_MASS,
+    TYPE,
+    Header,
+    counts,
+    file_count,
+    header_of,
+    number,
+    reading,
+    units_of,
+)
+from coca.files.snapshot_writer import BLOCK
 
-TYPE = "PartType1"
-DAMAGE = (OSError, RuntimeError, LookupError, TypeError, ValueError, AttributeError)
-"""What h5py and NumPy raise over damaged files and data of another kind or shape."""
-KEYS = ("BoxSize", "Time", "MassTable", "NumFilesPerSnapshot", "NumPart_ThisFile", "NumPart_Total")
 PART = re.compile(r"\.(\d+)(\.hdf5|\.h5)$")
-
-
-class Header(NamedTuple):
-    """What a snapshot says of itself."""
-
-    box_size: float
-    """Mpc/h."""
-    a: float
-    """Scale factor."""
-    Omega_m: float
-    h: float
-    particles: int
-    """Number of dark-matter particles in all files."""
-    mass: float
-    """Mass of one particle, Msun/h."""
-    w0: float = -1.0
-    """Dark energy's equation of state w0 + wa (1 - a), that of Lambda where the file has none."""
-    wa: float = 0.0
-
-    @property
-    def redshift(self) -> float:
-        """1/a - 1."""
-        return 1.0 / self.a - 1.0
+PARTICLES = {"Coordinates": (3,), "Velocities": (3,), "ParticleIDs": ()}
+"""Data sets that are read, and their shapes for a particle."""
 
 
 class Particles(NamedTuple):
@@ -72,28 +55,32 @@ def read_header(path: Path) -> Header:
     Raises
     ------
     FileError
-        The file cannot be read, or is no Gadget snapshot with dark matter of one mass.
+        The file cannot be read, is no snapshot of Gadget or SWIFT with dark matter of one mass, or
+        its header cannot be true, see `coca.files.snapshot_header`.
     """
-    first = _files(path)[0]
-    with _reading(first) as file:
-        length, mass_unit, _ = _units(first, file)
-        attributes = file["Header"].attrs
-        count = _total(attributes)
-        mass = float(attributes["MassTable"][1])
-        if mass == 0 and f"{TYPE}/Masses" in file:
-            masses = file[f"{TYPE}/Masses"]
-            mass = float(masses[0]) if len(masses) else 0.0
-            if not np.all(masses[:] == np.float32(mass)):
-                raise FileError(f"snapshot: {first}: wanted dark-matter particles of one mass")
-        return Header(
-            length * float(attributes["BoxSize"]),
-            float(attributes["Time"]),
-            float(_of(file, "Omega0")),
-            float(_of(file, "HubbleParam")),
-            count,
-            mass_unit * mass,
-            *(float(attributes.get(name, LAMBDA[name])) for name in ("w0", "wa")),
-        )
+    first, *others = _files(path)
+    mass, others = None, [first, *others]
+    while mass is None and others:
+        mass = _mass(others.pop(0))
+    with reading(first) as file:
+        return header_of(first, file, 0.0 if mass is None else mass)
+
+
+def _mass(path: Path) -> float | None:
+    """Mass of the particles in one file, in its unit; None where it does not tell."""
+    with reading(path) as file:
+        table = np.atleast_1d(np.asarray(file["Header"].attrs.get("MassTable", np.zeros(6))))
+        mass = number(table[1])
+        if mass != 0 or f"{TYPE}/Masses" not in file:
+            return mass or None
+        masses = file[f"{TYPE}/Masses"]
+        if len(masses) == 0:
+            return None
+        first = float(masses[0])
+        for low in range(0, len(masses), BLOCK):
+            if not np.allclose(masses[low : low + BLOCK], first, rtol=SAME_MASS, atol=0):
+                raise FileError(f"snapshot: {path}: wanted dark-matter particles of one mass")
+        return first
 
 
 class Files(NamedTuple):
@@ -109,12 +96,13 @@ def find_files(path: Path) -> Files:
     """The files of a snapshot; path and errors as for `read_header`, and for fewer particles than
     the header says."""
     header, paths = read_header(path), _files(path)
-    counts = list(map(_particles_in, paths))
-    if sum(counts) != header.particles:
+    found = list(map(_particles_in, paths))
+    if sum(found) != header.particles:
         raise FileError(
-            f"snapshot: {path}: found {sum(counts)} particles, wanted {header.particles}"
+            f"snapshot: {path}: found {sum(found)} particles in {len(paths)} files, wanted "
+            f"{header.particles}, NumPart_Total"
         )
-    return Files(header, paths, counts)
+    return Files(header, paths, found)
 
 
 def read_particles(path: Path) -> Particles:
@@ -158,11 +146,11 @@ def read_rows(files: Files, low: int, high: int) -> tuple[np.ndarray, np.ndarray
     """
     x, u = np.empty((3, high - low)), np.empty((3, high - low))
     for path, rows, here in _parts(files, low, high):
-        with _reading(path) as file:
-            length, _, speed = _units(path, file)
-            x[:, here] = length * file[f"{TYPE}/Coordinates"][rows].astype(np.float64).T
+        with reading(path) as file:
+            units = units_of(path, file, files.header.a)
+            x[:, here] = units.length * file[f"{TYPE}/Coordinates"][rows].astype(np.float64).T
             u[:, here] = file[f"{TYPE}/Velocities"][rows].T
-            u[:, here] *= speed * np.sqrt(files.header.a)
+            u[:, here] *= units.speed
     return x, u, read_ids(files, low, high)
 
 
@@ -170,8 +158,11 @@ def read_ids(files: Files, low: int, high: int) -> np.ndarray:
     """Identifiers (M,) uint64 of some particles; parameters and errors as for `read_rows`."""
     ids = np.empty(high - low, np.uint64)
     for path, rows, here in _parts(files, low, high):
-        with _reading(path) as file:
-            ids[here] = file[f"{TYPE}/ParticleIDs"][rows]
+        with reading(path) as file:
+            found = file[f"{TYPE}/ParticleIDs"][rows]
+            if found.dtype.kind == "i" and found.dtype.itemsize == 4:  # more than 2^31 of them
+                found = found.astype(np.int32).view(np.uint32)
+            ids[here] = found
     return ids
 
 
@@ -187,13 +178,20 @@ def _parts(files: Files, low: int, high: int) -> Iterator[tuple[Path, slice, sli
 
 def _particles_in(path: Path) -> int:
     """Number of dark-matter particles in one file."""
-    with _reading(path) as file:
-        group = file.get(TYPE, {})
-        if all(data in group for data in ("Coordinates", "Velocities", "ParticleIDs")):
-            return len(group["ParticleIDs"])
-        if int(file["Header"].attrs["NumPart_ThisFile"][1]) == 0:
+    with reading(path) as file:
+        here, group = counts(file["Header"].attrs["NumPart_ThisFile"]), file.get(TYPE, {})
+        if here == 0 and not all(name in group for name in PARTICLES):
             return 0
-        raise FileError(f"snapshot: {path}: wanted {TYPE} with positions and velocities")
+        for name, shape in PARTICLES.items():
+            if name not in group:
+                raise FileError(f"snapshot: {path}: found no {TYPE}/{name}, wanted one")
+            found = group[name].shape
+            if found != (here, *shape):
+                raise FileError(
+                    f"snapshot: {path}: found {TYPE}/{name} of shape {found}, wanted "
+                    f"{(here, *shape)} for NumPart_ThisFile"
+                )
+        return here
 
 
 def _files(path: Path) -> list[Path]:
@@ -202,8 +200,8 @@ def _files(path: Path) -> list[Path]:
     path = Path(path)
     candidates = (path, Path(f"{path}.hdf5"), Path(f"{path}.0.hdf5"))
     first = next((p for p in candidates if p.is_file()), path)
-    with _reading(first) as file:
-        count = int(file["Header"].attrs["NumFilesPerSnapshot"])
+    with reading(first) as file:
+        count = file_count(file)
         ids = file.get(f"{TYPE}/ParticleIDs")
         if ids is not None and ids.is_virtual:
             return [first.with_name(source.file_name) for source in ids.virtual_sources()]
@@ -217,46 +215,3 @@ def _files(path: Path) -> list[Path]:
         if not names[-1].is_file():
             raise FileError(f"snapshot: {names[-1]} is missing, one of {count} files")
     return names
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[h5py.File]:
-    """An open file whose header is complete; what cannot be read of it is a FileError."""
-    try:
-        with h5py.File(path, "r") as file:
-            missing = [k for k in KEYS if "Header" not in file or k not in file["Header"].attrs]
-            if missing:
-                raise FileError(
-                    f"snapshot: {path}: no Gadget snapshot, Header lacks {', '.join(missing)}"
-                )
-            yield file
-    except DAMAGE as error:
-        reason = " ".join(str(error).split())
-        raise FileError(f"snapshot: cannot read {path}: {reason}") from None
-
-
-def _total(attributes: h5py.AttributeManager) -> int:
-    high = attributes.get("NumPart_Total_HighWord", np.zeros(6, np.uint32))
-    return int(attributes["NumPart_Total"][1]) + (int(high[1]) << 32)
-
-
-def _of(file: h5py.File, name: str) -> float:
-    """A cosmological parameter, which newer Gadgets keep elsewhere."""
-    for group in ("Header", "Parameters"):
-        if group in file and name in file[group].attrs:
-            return file[group].attrs[name]
-    raise FileError(f"snapshot: {file.filename}: Header lacks {name}")
-
-
-def _units(path: Path, file: h5py.File) -> tuple[float, float, float]:
-    """Mpc/h, Msun/h and km/s in one of the file's units; Gadget's usual ones where it has none."""
-    found = dict(UNITS)
-    for group in ("Header", "Parameters", "Units"):
-        if group in file:
-            found |= {k: float(v) for k, v in file[group].attrs.items() if k in UNITS}
-    length = 1e-3 * found["UnitLength_in_cm"] / UNITS["UnitLength_in_cm"]
-    mass = 1e10 * found["UnitMass_in_g"] / UNITS["UnitMass_in_g"]
-    speed = found["UnitVelocity_in_cm_per_s"] / UNITS["UnitVelocity_in_cm_per_s"]
-    if not min(length, mass, speed) > 0:
-        raise FileError(f"snapshot: {path}: found units {found}, wanted positive ones")
-    return length, mass, speed

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from coca.configuration.run import START_RANGE, Config
-from coca.cosmology.background import RHO_CRIT, Cosmology
+from coca.cosmology.background import LAMBDA, RHO_CRIT, Cosmology
 from coca.errors import ConfigError, FileError
 from coca.files.snapshot_reader import Files, Header, find_files, read_header, read_ids, read_rows
 from coca.frames import SnapshotFrame
@@ -75,6 +75,12 @@ def check_header(config: Config, path: Path) -> Header:
     ):
         if not np.isclose(found, wanted, rtol=same, atol=0):
             raise FileError(f"{KEY}: {path}: {name}: found {found:.7g}, wanted {wanted:.7g}")
+    dark = header.w0, header.wa
+    if dark != tuple(LAMBDA.values()) and not np.allclose(dark, (cosmology.w0, cosmology.wa)):
+        raise FileError(
+            f"{KEY}: {path}: w0, wa: found {header.w0:g}, {header.wa:g}, wanted {cosmology.w0:g}, "
+            f"{cosmology.wa:g}"
+        )
     first, last = START_RANGE
     if not first <= 1.0 / max(header.a, 1e-9) - 1.0 <= last:
         raise FileError(

@@ -44,10 +44,15 @@ def modes_of_white_noise(domain: Domain, noise: np.ndarray) -> np.ndarray:
     field[:] = noise
     modes = fft.forward(field)
     modes *= np.float32(domain.particles**-0.5)
-    half, rows = domain.n_side // 2, _rows(domain)
+    clear(domain, modes)
+    return modes
+
+
+def clear(domain: Domain, modes: np.ndarray) -> None:
+    """Set the zero mode and the Nyquist planes to zero."""
+    half, rows = domain.n_side // 2, mode_rows(domain)
     modes[half], modes[:, rows == half], modes[:, :, half] = 0, 0, 0
     modes[0, rows == 0, 0] = 0
-    return modes
 
 
 def linear_density(domain: Domain, modes: np.ndarray, power: LinearPower) -> np.ndarray:
@@ -60,17 +65,25 @@ def linear_density(domain: Domain, modes: np.ndarray, power: LinearPower) -> np.
         Unit variance; scaled in place and returned.
     power : LinearPower
     """
-    m = np.fft.fftfreq(domain.n_side, 1.0 / domain.n_side) ** 2
-    rows, last = m[_rows(domain)], m[: domain.n_side // 2 + 1]
-    squares = np.arange(int(3 * (domain.n_side // 2) ** 2) + 1)
-    amplitude = np.sqrt(power(domain.kf * np.sqrt(squares)) / domain.box_size**3)
-    amplitude = amplitude.astype(np.float32)
-    for i in range(domain.n_side):
-        modes[i] *= amplitude[(m[i] + rows[:, None] + last[None, :]).astype(np.int64)]
+    scale(domain, modes, np.sqrt(power(wavenumbers(domain)) / domain.box_size**3))
     return modes
 
 
-def _rows(domain: Domain) -> np.ndarray:
+def wavenumbers(domain: Domain) -> np.ndarray:
+    """All there can be, in h/Mpc: kf times the root of the index."""
+    return domain.kf * np.sqrt(np.arange(3 * (domain.n_side // 2) ** 2 + 1))
+
+
+def scale(domain: Domain, modes: np.ndarray, amplitude: np.ndarray) -> None:
+    """Multiply modes in place by an amplitude at each of `wavenumbers`."""
+    m = np.fft.fftfreq(domain.n_side, 1.0 / domain.n_side) ** 2
+    rows, last = m[mode_rows(domain)], m[: domain.n_side // 2 + 1]
+    amplitude = amplitude.astype(np.float32)
+    for i in range(domain.n_side):
+        modes[i] *= amplitude[(m[i] + rows[:, None] + last[None, :]).astype(np.int64)]
+
+
+def mode_rows(domain: Domain) -> np.ndarray:
     """Numbers of this rank's rows of modes along y."""
     fft = domain.transform(domain.n_side)
     return np.arange(fft.first, fft.first + fft.shape_k[1])

@@ -13,6 +13,7 @@ from coca.cosmology.linear_power import LinearPower
 from coca.errors import FileError
 from coca.frames import Frame, SnapshotFrame, lpt_frame
 from coca.initial_conditions import gaussian_modes, lpt
+from coca.initial_conditions.primordial import LocalType
 from coca.parallel.domain import Domain
 
 MOST_NOISE = 100.0
@@ -45,23 +46,29 @@ def from_seed(
     seed: int,
     fixed_amplitude: bool = False,
     paired: bool = False,
+    local: LocalType | None = None,
 ) -> InitialConditions:
-    """Gaussian initial conditions; see
+    """Initial conditions, Gaussian or local; see
     `coca.initial_conditions.gaussian_modes.white_noise_modes`."""
-    return from_modes(
-        domain, power, gaussian_modes.white_noise_modes(domain, seed, fixed_amplitude, paired)
-    )
+    noise = gaussian_modes.white_noise_modes(domain, seed, fixed_amplitude, paired)
+    return from_modes(domain, power, noise, local)
 
 
-def from_modes(domain: Domain, power: LinearPower, noise: np.ndarray) -> InitialConditions:
+def from_modes(
+    domain: Domain, power: LinearPower, noise: np.ndarray, local: LocalType | None = None
+) -> InitialConditions:
     """Initial conditions from unit-variance modes, which are scaled in place."""
     delta_k = gaussian_modes.linear_density(domain, noise, power)
+    if local is not None:
+        local.add(domain, power, delta_k)
     return InitialConditions(
         delta_k, lpt.first_order(domain, delta_k), lpt.second_order(domain, delta_k)
     )
 
 
-def from_file(domain: Domain, power: LinearPower, path: Path) -> InitialConditions:
+def from_file(
+    domain: Domain, power: LinearPower, path: Path, local: LocalType | None = None
+) -> InitialConditions:
     """Initial conditions from an HDF5 file.
 
     Parameters
@@ -72,6 +79,8 @@ def from_file(domain: Domain, power: LinearPower, path: Path) -> InitialConditio
     path : Path
         Holds /white_noise, shape (n, n, n), unit variance; or /psi1, shape (3, n, n, n),
         displacement in Mpc/h at D = 1. Every rank reads its planes.
+    local : LocalType, optional
+        Of the potential that white noise gives.
 
     Raises
     ------
@@ -83,16 +92,22 @@ def from_file(domain: Domain, power: LinearPower, path: Path) -> InitialConditio
         name, data = _read(path, domain.n_side, slice(first, first + domain.lattice[0]))
         _check_size(path, name, data, {"white_noise": MOST_NOISE, "psi1": domain.box_size}[name])
     if name == "white_noise":
-        return from_modes(domain, power, gaussian_modes.modes_of_white_noise(domain, data))
+        return from_modes(domain, power, gaussian_modes.modes_of_white_noise(domain, data), local)
     psi1 = domain.empty_particles()
     psi1[:] = data.reshape(3, -1)
     delta_k = lpt.density_of_displacement(domain, psi1)
     return InitialConditions(delta_k, psi1, lpt.second_order(domain, delta_k))
 
 
-def check_file(path: Path, n: int) -> None:
-    """Raise the errors of `from_file` that its data set's name and shape can tell."""
-    _read(path, n, slice(0))
+def check_file(path: Path, n: int, f_NL: float = 0.0) -> None:
+    """Raise the errors of `from_file` that its data set's name and shape can tell; and for
+    displacements, whose potential is what it is, where f_NL is not 0."""
+    name, _ = _read(path, n, slice(0))
+    if name == "psi1" and f_NL:
+        raise FileError(
+            f"initial_conditions.file: {path}: found /psi1, wanted /white_noise with "
+            f"f_NL = {f_NL:g}"
+        )
 
 
 def _read(path: Path, n: int, planes: slice) -> tuple[str, np.ndarray]:

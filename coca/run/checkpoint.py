@@ -30,7 +30,7 @@ from coca import __version__
 from coca.atomic_files import remove_leftovers, whole_file, whole_hdf5
 from coca.configuration.run import Config
 from coca.errors import FileError, Terminated
-from coca.files.snapshot_reader import DAMAGE
+from coca.files.snapshot_header import DAMAGE
 from coca.integration.kicks import Evaluation
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot, State

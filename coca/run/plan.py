@@ -229,7 +229,9 @@ def check_start(config: Config, ranks: Ranks) -> Start:
     threads = choose_threads(config.threads, ranks.node)
     linear_power.check_source(config.linear_power.source, config.linear_power.file)
     if config.initial_conditions.file is not None:
-        linear_fields.check_file(config.initial_conditions.file, config.particles)
+        linear_fields.check_file(
+            config.initial_conditions.file, config.particles, config.initial_conditions.f_NL
+        )
     warnings = []
     if config.linear_power.file is not None:
         cosmology, file = config.build_cosmology(), config.linear_power.file

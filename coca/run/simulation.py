@@ -19,6 +19,7 @@ from coca.gravity.p3m import P3M
 from coca.gravity.particle_mesh import ParticleMesh
 from coca.initial_conditions import from_snapshot, linear_fields
 from coca.initial_conditions.linear_fields import InitialConditions
+from coca.initial_conditions.primordial import LocalType
 from coca.integration.error_estimate import Trust, estimate_error
 from coca.integration.integrate import Integrator, initial_state
 from coca.integration.kicks import Evaluation
@@ -173,10 +174,11 @@ def make_initial_conditions(
         return from_snapshot.from_snapshot(
             domain, config.build_cosmology(), options.snapshot, D_start
         )
+    local = LocalType(options.f_NL, config.build_cosmology()) if options.f_NL else None
     if options.file is not None:
-        return linear_fields.from_file(domain, power, options.file)
+        return linear_fields.from_file(domain, power, options.file, local)
     return linear_fields.from_seed(
-        domain, power, config.seed, options.fixed_amplitude, options.paired
+        domain, power, config.seed, options.fixed_amplitude, options.paired, local
     )
 
 

@@ -85,6 +85,13 @@ def find_haloes(particles: Particles, linking_length: float = LINKING_LENGTH) ->
     )
 
 
+def as_particles(header: Header, haloes: Haloes) -> Particles:
+    """Haloes as particles, of one mass whatever theirs, for statistics of particles."""
+    numbers = np.arange(len(haloes.mass), dtype=np.uint64)
+    header = header._replace(particles=len(numbers))
+    return Particles(header, haloes.centre, haloes.velocity, numbers)
+
+
 def friends(x: np.ndarray, box_size: float, length: float) -> np.ndarray:
     """Number (N,) int32 of the group of each particle: those joined by steps below `length`.
 

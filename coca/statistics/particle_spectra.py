@@ -12,7 +12,7 @@ from coca.errors import FileError
 from coca.files.snapshot_reader import Header, Particles
 from coca.parallel.domain import Grid
 from coca.statistics.fields import momentum_modes
-from coca.statistics.spectra import Spectra, density_modes, spectra
+from coca.statistics.spectra import Spectra, density_modes, interlaced_modes, spectra
 
 
 class Multipoles(NamedTuple):
@@ -82,7 +82,7 @@ def displacement(particles: Particles) -> np.ndarray:
     Returns
     -------
     array (3, n, n, n) float32
-        Mpc/h, each component in [-box_size/2, box_size/2].
+        Mpc/h, each component within box_size/2 of its mean, which is the lattice's offset.
 
     Raises
     ------
@@ -101,10 +101,12 @@ def displacement(particles: Particles) -> np.ndarray:
     disp[:, ids.astype(np.int64) - first] = x
     disp = disp.reshape(3, n, n, n)
     q = (np.arange(n) * (L / n)).astype(np.float32)
+    mean = np.zeros((3, 1, 1, 1), np.float32)
     for axis in range(3):
         disp[axis] -= q.reshape(np.roll((n, 1, 1), axis))
-    disp -= np.float32(L) * np.rint(disp / np.float32(L))
-    rms = float(np.sqrt(np.mean(disp**2, dtype=np.float64)))
+        mean[axis] = _mean_on_circle(disp[axis], L)
+    disp -= np.float32(L) * np.rint((disp - mean) / np.float32(L))
+    rms = float(np.sqrt(np.mean((disp - mean) ** 2, dtype=np.float64)))
     # without order it would be L / sqrt(12)
     if rms > L / 6:
         raise FileError(
@@ -112,6 +114,13 @@ def displacement(particles: Particles) -> np.ndarray:
             "(i n + j) n + l of particles from q = (i, j, l) box / n"
         )
     return disp
+
+
+def _mean_on_circle(values: np.ndarray, period: float) -> float:
+    """Mean of values that are known but for a period."""
+    turn = np.float32(2 * np.pi / period) * values
+    mean = np.cos(turn).mean(dtype=np.float64) + 1j * np.sin(turn).mean(dtype=np.float64)
+    return float(np.angle(mean)) * period / (2 * np.pi)
 
 
 def _once_each(ids: np.ndarray, first: int) -> bool:
@@ -123,13 +132,14 @@ def _once_each(ids: np.ndarray, first: int) -> bool:
 
 
 def multipoles(grid: Grid, particles: Particles) -> Multipoles:
-    """Multipoles of the density at s = x + u / (a H) along the line of sight, plane-parallel."""
+    """Multipoles of the density at s = x + u / (a H) along the line of sight, plane-parallel, on
+    interlaced meshes."""
     sums = np.zeros((5, grid.cells // 2 + 1))
     factor = np.float32(redshift_distortion(particles.header))
     for axis in range(3):
         s = particles.x.copy()
         s[axis] += factor * particles.u[axis]
-        s_k = density_modes(grid, s, grid.cells, ordered=False)
+        s_k = interlaced_modes(grid, s)
         sums += kernels.statistics.binned_multipoles(s_k, grid.kf, axis, 1)
     modes, k, *powers = sums[:, 1:-1]
     volume = grid.box_size**3

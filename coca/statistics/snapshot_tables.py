@@ -104,8 +104,9 @@ class OneSnapshot:
         wanted: OutputConfig,
     ):
         self._name, self._path, self._out, self._wanted = name, path, out, wanted
-        self._particles, self._grid, self._remarks = particles, grid, list[str]()
+        self._particles, self._grid = particles, grid
         header = particles.header
+        self._remarks = [f"{name}: {line}" for line in header.remarks]
         self._title = (
             f"{name}: z = {header.redshift:.4g}, box {header.box_size:g} Mpc/h, "
             f"{header.particles} particles, mesh {grid.cells}"
@@ -149,13 +150,17 @@ class OneSnapshot:
         return self._files("displacement", _spectrum_columns(s, "(Mpc/h)^5"), [panel])
 
     def _multipoles(self) -> list[Path]:
-        m = multipoles(self._grid, self._particles)
+        return self._multipoles_of("multipoles", self._particles)
+
+    def _multipoles_of(self, name: str, particles: Particles) -> list[Path]:
+        m = multipoles(self._grid, particles)
         columns = {"k": ("h/Mpc", m.k), "modes": ("count", m.modes)}
         poles = {0: m.P0, 2: m.P2, 4: m.P4}
         columns |= {f"P{l}": (POWER, P) for l, P in poles.items()}
         curves = [Curve(rf"$\ell$ = {l}", m.k, m.k * P) for l, P in poles.items()]
         panel = Panel(curves, WAVENUMBER, r"k $P_\ell$(k) in redshift space [(Mpc/h)²]", "linear")
-        return self._files("multipoles", columns, [panel])
+        shot = f"shot noise of {self._grid.box_size**3 / len(particles.ids):.5g} (Mpc/h)^3 included"
+        return self._files(name, columns, [panel], shot)
 
     def _bispectrum(self) -> list[Path]:
         kinds = {"equilateral": bispectrum.equilateral, "squeezed": bispectrum.squeezed}
@@ -213,7 +218,11 @@ class OneSnapshot:
         except (FileError, ImportError) as error:
             self._remarks.append(f"{self._name}: left out the fit of the mass function: {error}")
         panel = Panel(curves, "M [Msun/h]", "dn/dlnM [(h/Mpc)³]")
-        return [catalogue, *self._files("mass_function", columns, [panel])]
+        paths = [catalogue, *self._files("mass_function", columns, [panel])]
+        if "multipoles" in self._wanted.statistics:
+            points = haloes.as_particles(header, found)
+            paths += self._multipoles_of("halo_multipoles", points)
+        return paths
 
     def _files(
         self, statistic: str, columns: dict, panels: list[Panel], notes: str = ""

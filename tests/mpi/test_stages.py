@@ -19,6 +19,7 @@ from coca.errors import ConfigError, FileError
 from coca.files.snapshot_writer import part_names, write_snapshot
 from coca.gravity.particle_mesh import ParticleMesh
 from coca.initial_conditions import from_snapshot, gaussian_modes, linear_fields
+from coca.initial_conditions.primordial import LocalType
 from coca.integration.linear_density import linear_density
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
@@ -101,6 +102,12 @@ def test_linear_modes_and_displacements(here, there, whole):
         np.testing.assert_allclose(
             whole(getattr(here, name), 1), wanted, atol=1e-6 * np.abs(wanted).max()
         )
+
+
+def test_local_non_gaussianity(parted, alone, power, whole, cosmology):
+    local = LocalType(1000.0, cosmology)
+    found, wanted = (linear_fields.from_seed(d, power, 7, local=local) for d in (parted, alone))
+    np.testing.assert_allclose(whole(found.psi1, 1), wanted.psi1, atol=1e-5 * wanted.psi1.std())
 
 
 def test_nonlinearity(parted, alone, here, there):
@@ -312,6 +319,13 @@ def test_spectra(parted, alone, there):
     wanted = particle_spectra(alone, 96, x, y)
     for name in found._fields:
         np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), rtol=1e-5)
+
+
+def test_spectra_of_particles_in_the_corner_of_the_box(parted, alone, there):
+    """All of them on one rank's or two ranks' slabs, some below 0."""
+    x = 0.1 * (alone.add_lattice(there.psi1) - np.float32(0.5 * alone.box_size))
+    found = particle_spectra(parted, 96, own(parted, x))
+    np.testing.assert_allclose(found.P_a, particle_spectra(alone, 96, x).P_a, rtol=1e-4)
 
 
 def test_rms_over_all_particles(parted, there):

@@ -40,3 +40,10 @@ def test_bispectrum_is_the_direct_sum():
     every = bispectrum.Shells(grid, density_modes(grid, made(x).x, m, ordered=False))
     _, _, triangles, B, _ = bispectrum._triangle(grid, every[1], every[3])
     assert (triangles, pytest.approx(B, rel=1e-4)) == direct(1, 3)
+
+
+def test_it_does_not_know_where_the_box_begins():
+    x = np.random.default_rng(4).uniform(0, L, (3, 500))
+    first, second = (bispectrum.equilateral(Grid(L, 24), made(x + by)) for by in (0.0, L / 3))
+    np.testing.assert_array_equal(first.triangles, second.triangles)
+    np.testing.assert_allclose(first.B, second.B, atol=1e-4 * np.abs(first.B).max())

@@ -28,3 +28,11 @@ def test_pdf_of_random_particles_smoothed_by_a_gaussian():
     # some hundred independent volumes
     assert found.variance == pytest.approx(wanted, rel=0.1)
     assert pytest.approx(8 / 3**1.5, abs=0.5) == found.S3
+
+
+def test_it_does_not_know_where_the_box_begins():
+    x = np.random.default_rng(4).uniform(0, L, (3, 4000))
+    first, second = (
+        density_pdf.density_pdf(Grid(L, 24), made(x + by), PDFConfig())[1] for by in (0.0, L / 3)
+    )
+    assert (first.variance, first.S3) == pytest.approx((second.variance, second.S3), rel=1e-4)

@@ -60,6 +60,20 @@ def test_haloes_have_the_means_of_their_particles():
     np.testing.assert_allclose(found.velocity[:, 0], mean, rtol=1e-4)
 
 
+def test_haloes_do_not_know_where_the_box_begins():
+    """In the corner of the box, and moved by a third of it; no halo has another member."""
+    particles = clumps()
+    moved = np.mod(particles.x + np.float32(L / 3), np.float32(L))
+    first, second = (haloes.find_haloes(particles._replace(x=x)) for x in (particles.x, moved))
+    np.testing.assert_array_equal(first.particles, second.particles)
+    np.testing.assert_array_equal(first.ids, second.ids)
+    np.testing.assert_allclose(first.velocity, second.velocity, rtol=1e-5, atol=1e-4)
+    offset = second.centre - first.centre - L / 3
+    assert np.abs(offset - L * np.rint(offset / L)).max() < 1e-4
+    corner = np.abs(first.centre - L * np.rint(first.centre / L)).max(axis=0).min()
+    assert corner < 0.5  # the clump there is one halo
+
+
 def test_catalogue_and_mass_function_count_every_halo(tmp_path):
     found = haloes.find_haloes(clumps())
     m = haloes.mass_function(HEADER, found)

@@ -1,16 +1,27 @@
 """Spectra of snapshots against closed forms."""
 
+import itertools
+import math
+
 import numpy as np
 import pytest
-from scipy.special import jv
+from scipy.special import jv, legendre
 
+from coca.configuration.loading import make_config
 from coca.errors import FileError
+from coca.files.snapshot_reader import read_particles
+from coca.files.snapshot_writer import write_snapshot
+from coca.initial_conditions.linear_fields import from_seed
 from coca.parallel.domain import Grid
+from coca.run.plan import make_plan
+from coca.run.simulation import run_plan
+from coca.statistics.fields import momentum_modes
 from coca.statistics.particle_spectra import (
     displacement,
     displacement_power,
     momentum_power,
     multipoles,
+    power,
     redshift_distortion,
 )
 from tests.statistics.made import HEADER, L, lattice, made, wave
@@ -58,3 +69,80 @@ def test_kaiser_limit_of_a_plane_wave():
     found = [pole[0] * m.modes[0] / P for pole in (m.P0, m.P2, m.P4)]
     # float32 positions of waves of 0.02 Mpc/h
     np.testing.assert_allclose(found, wanted, rtol=2e-3)
+
+
+MOVED = np.float32(L / 3)  # whole cells of a mesh that three divides
+
+
+@pytest.fixture(scope="module")
+def moved(domain, conditions):
+    """Clumped particles with velocities, and the same moved by a third of the box."""
+    x, u = domain.add_lattice(2 * conditions.psi1), 300 * conditions.psi1
+    return made(x, u), made(x + MOVED, u)
+
+
+@pytest.mark.parametrize("statistic", [power, momentum_power, displacement_power, multipoles])
+def test_no_statistic_knows_where_the_box_begins(moved, statistic):
+    first, second = (statistic(Grid(L, 48), particles) for particles in moved)
+    for name in first._fields:
+        a, b = getattr(first, name), getattr(second, name)
+        # float32 positions, 4e-6 Mpc/h in cells of 1.3
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * np.abs(a).max())
+
+
+def test_counts_of_modes_are_the_lattices():
+    """By integers alone: 6 + 12 + 8 in the first shell."""
+    grid = Grid(L, 16)
+    i = np.indices((17, 17, 17)) - 8
+    shell = np.array([math.isqrt(int(n)) for n in (i**2).sum(axis=0).ravel()])
+    wanted = np.bincount(shell)[1:8]
+    assert wanted[0] == 26
+    particles = made(lattice(16))
+    np.testing.assert_array_equal(power(grid, particles).modes, wanted)
+    np.testing.assert_array_equal(multipoles(grid, particles).modes, wanted)
+
+
+@pytest.mark.parametrize("cell", [1.0, 2.0])
+@pytest.mark.parametrize("count", [400, 20000])
+def test_multipoles_are_those_of_a_direct_sum(cell, count):
+    """Points as sparse as haloes, and more: |sum of exp(-i k s)|^2 of each mode, k about 0.4."""
+    rng = np.random.default_rng(count)
+    centres = rng.uniform(0, L, (3, count // 10))
+    x = np.repeat(centres, 10, axis=1) + rng.normal(0, 1.0, (3, count))
+    particles = made(x, rng.normal(0, 200, (3, count)))
+    m, shell = multipoles(Grid(L, round(L / cell)), particles), 4
+    kf = 2 * np.pi / L
+    assert kf * shell == pytest.approx(0.39, abs=0.01)
+    i = (np.indices((11, 11, 11)) - 5).reshape(3, -1)
+    i = i[:, np.sqrt((i**2).sum(axis=0)).astype(int) == shell]
+    sums = np.zeros(3)
+    for axis in range(3):
+        s = particles.x.astype(float)
+        s[axis] += redshift_distortion(HEADER) * particles.u[axis]
+        P = np.abs(np.exp(-1j * kf * (i.T @ s)).mean(axis=1)) ** 2 * L**3
+        mu = i[axis] / np.sqrt((i**2).sum(axis=0))
+        sums += [(P * legendre(l)(mu)).mean() * (2 * l + 1) / 3 for l in (0, 2, 4)]
+    found = [pole[shell - 1] for pole in (m.P0, m.P2, m.P4)]
+    np.testing.assert_allclose(found, sums, rtol=0.01, atol=0.01 * sums[0])
+
+
+@pytest.mark.parametrize("method", ["cola", "bullfrog"])
+def test_velocities_of_a_run_are_linear_theorys(config_values, tmp_path, method):
+    """At z = 4, where no factor is 1; (1 + delta) u projected on i k / k^2 delta_linear of the
+    largest waves is 100 E a f D."""
+    values = config_values | {"box_size": 1000.0, "method": method, "force_evaluations": 4}
+    values["output"] = {"redshifts": [4.0]}
+    done = run_plan(make_plan(make_config(values)))
+    write_snapshot(tmp_path / "s.hdf5", done.domain, done.cosmology, done.snapshots[0], {})
+    _, x, u, _ = read_particles(tmp_path / "s.hdf5")
+    grid, linear = Grid(1000.0, 64), from_seed(done.domain, done.power, 3).delta_k
+    momentum = np.array([momentum_modes(grid, x, part) for part in u])
+    found = norm = 0.0
+    for i, j, l in itertools.product(range(-1, 2), range(-1, 2), (1,)):
+        k, delta = np.array([i, j, l]) * grid.kf, linear[i, j, l]
+        growing = 1j * k / (k @ k) * delta
+        found += (np.conj(growing) @ momentum[:, i, j, l]).real
+        norm += (np.conj(growing) @ growing).real
+    assert found / norm == pytest.approx(
+        done.cosmology.velocity_unit(done.snapshots[0].D), rel=0.01
+    )
