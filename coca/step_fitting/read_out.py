@@ -59,7 +59,7 @@ def descend(
     rms = np.sqrt(squares / sum(n.sum(axis=0) for _, n in moments).clip(1)[:, None] / 3.0)
     rms = np.maximum(rms, 1e-3 * rms.max())
     error = np.mean([_errors_after(run, matrices) for run in runs], axis=0)
-    units = np.float32(error[:, None] / rms[:, None, :])
+    units = (error[:, None] / rms[:, None, :]).astype(np.float32)
     units[: np.searchsorted(DENSITIES, heating.DENSITIES[0]) + 1, 1] = 0.0
     unit = torch.from_numpy(units)
     start = torch.from_numpy(matrices.astype(np.float32))
