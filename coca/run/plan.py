@@ -21,6 +21,7 @@ from coca.parallel.machine import check_memory, choose_threads
 from coca.parallel.ranks import OneRank, Ranks
 from coca.run.memory import estimate_memory
 from coca.run.method import BULLFROG_REFERENCE, P3M_MESH, Method, choose_methods
+from coca.run.start_redshift import start_warnings
 
 if TYPE_CHECKING:
     from coca.emulator.user_emulator import OwnEmulator
@@ -254,6 +255,7 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
     if own is not None:
         _check_knots(config, own)
     warnings = [*start.warnings, *warnings]
+    warnings += start_warnings(config, config.build_cosmology(), redshift)
     if config.force.deconvolve and config.mesh == 2 * config.particles:
         warnings.append(
             "force.deconvolve multiplies what the lattice leaves on a mesh of twice the particles"
