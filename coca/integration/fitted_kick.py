@@ -35,6 +35,7 @@ from coca.frames import Frame
 from coca.gravity.particle_mesh import Acceleration
 from coca.integration import substeps
 from coca.integration.fitted_table import CLASSES, DENSITIES, DENSITIES_BEFORE, FittedCount
+from coca.integration.heating import heat
 from coca.integration.kicks import Evaluation, FrameKick
 from coca.integration.linear_density import LinearDensity
 from coca.integration.schemes import Step
@@ -122,6 +123,7 @@ class FittedKick(FrameKick):
         super().__init__(domain, cosmology, frame)
         self._matrices: dict[Step, np.ndarray] = {}
         self._read_outs: dict[Step, np.ndarray] = {}
+        self._heat: dict[Step, np.ndarray | None] = {}
         self._sub_steps = SubStepper(domain, cosmology, frame, steps, substep_threshold)
         self.changes = substeps.no_substeps()
         """What sub-steps add to the step that was measured last."""
@@ -162,14 +164,19 @@ class FittedKick(FrameKick):
         rule = cls(domain, cosmology, frame, steps, table.substep_threshold)
         for step, deviation in zip(steps, table.at(density), strict=True):
             rule._matrices[step] = _matrices(step, deviation)
+        rule._heat[steps[-1]] = table.heat_at(density)
         for step, other in zip(steps, shorter, strict=False):
-            there = other.at(density._replace(D=step.D1))
-            rule._read_outs[step] = _matrices(step, there[-1])
+            there = density._replace(D=step.D1)
+            rule._read_outs[step] = _matrices(step, other.at(there)[-1])
+            rule._heat[step] = other.heat_at(there)
         return rule
 
-    def set_matrices(self, step: Step, deviation: np.ndarray) -> None:
-        """Take a step with deviations (*CLASSES, TARGETS, FEATURES) from the explicit matrix."""
-        self._matrices[step] = _matrices(step, deviation)
+    def set_matrices(
+        self, step: Step, deviation: np.ndarray, heat: np.ndarray | None = None
+    ) -> None:
+        """Take a step with deviations (*CLASSES, TARGETS, FEATURES) from the explicit matrix; the
+        last one may have a heat (5,)."""
+        self._matrices[step], self._heat[step] = _matrices(step, deviation), heat
 
     def aim(self, x: np.ndarray) -> None:
         """Particles that had sub-steps are where those lead."""
@@ -187,6 +194,7 @@ class FittedKick(FrameKick):
             seen = State(state.e.copy(), state.w.copy(), step.D1, step.D1)
             before = self.memory["before"].copy()
             self._step(seen, step, measured, self._read_outs[step], before)
+            self._warm(seen, step, measured.delta)
             self.memory["seen_e"], self.memory["seen_w"] = seen.e, seen.w
             self.memory["seen_at"] = np.array([step.D1])
 
@@ -221,10 +229,19 @@ class FittedKick(FrameKick):
         self.changes.add_to(state)
         return sums
 
+    def _warm(self, state: State, step: Step, delta: np.ndarray) -> None:
+        """Heat what is read out at a step's end, if the table says it."""
+        h = self._heat.get(step)
+        if h is not None:
+            at_end = State(state.e, state.w, step.D1, step.D1)
+            heat(self.domain, self.frame, at_end, delta, h)
+
     def advance(self, state: State, step: Step, measured: Acceleration) -> Evaluation:
         """Take the residual to the step's end; say what the force showed."""
         matrices, before = self._matrices[step], self.memory["before"]
         sums = self._step(state, step, measured, matrices, before)
+        if step not in self._read_outs:
+            self._warm(state, step, measured.delta)
         if step.D1 not in self.memory["seen_at"]:
             self.memory |= _NOTHING_SEEN
         self.memory |= {"indices": self.changes.indices, "ahead": self.changes.ahead}

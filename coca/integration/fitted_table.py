@@ -16,6 +16,7 @@ from coca import kernels
 from coca.cosmology.background import Cosmology
 from coca.errors import FileError
 from coca.files.safetensors import read_tensors, write_tensors
+from coca.integration import heating
 from coca.integration.linear_density import LinearDensity
 from coca.integration.schemes import Step, step_boundaries
 
@@ -44,6 +45,8 @@ THRESHOLD = "substep_threshold"
 """Name in the file of a squared phase, where there are sub-steps."""
 RANGES = "ranges"
 """Name in the file of what the slope and D_end range over, where matrices depend on them."""
+HEAT = "heat"
+"""Name in the file of what read-outs multiply velocities within haloes by."""
 TILTS = 4
 """Matrices beside those on the nodes: for the slope and for D_end, at the first and last node."""
 SHIPPED = Path(__file__).parent.parent / "tables"
@@ -132,6 +135,9 @@ class FittedCount:
     """Squared phase beyond which particles have sub-steps, see `coca.integration.substeps`."""
     ranges: np.ndarray | None = None
     """Least and largest slope and ln D_end of the fit, array (2, 2), where it has tilts."""
+    heat: np.ndarray | None = None
+    """What the last step multiplies velocities within haloes by, less one, array (K, 5), see
+    `coca.integration.heating`."""
 
     def weights(self, density: LinearDensity) -> np.ndarray:
         """Weights (K,) of the matrices for a run that ends with this density."""
@@ -140,6 +146,10 @@ class FittedCount:
     def at(self, density: LinearDensity) -> np.ndarray:
         """M_fit of each step, array (steps, *CLASSES, TARGETS, FEATURES)."""
         return np.einsum("k,sk...->s...", self.weights(density), self.matrices)
+
+    def heat_at(self, density: LinearDensity) -> np.ndarray | None:
+        """The last step's heat, array (5,), if it has one."""
+        return None if self.heat is None else self.weights(density) @ self.heat
 
     def begins(self, other: FittedCount) -> bool:
         """Whether a run with these steps takes the first steps of a run with the other ones."""
@@ -173,6 +183,8 @@ class FittedCount:
             tensors[THRESHOLD] = np.array([self.substep_threshold], np.float64)
         if self.ranges is not None:
             tensors[RANGES] = np.asarray(self.ranges, np.float64)
+        if self.heat is not None:
+            tensors[HEAT] = np.asarray(self.heat, np.float32)
         return tensors
 
     def check(self, steps: int) -> None:
@@ -190,6 +202,8 @@ class FittedCount:
         }
         if self.ranges is not None:
             shapes[RANGES] = (2, 2)
+        if self.heat is not None:
+            shapes[HEAT] = (K, len(heating.DENSITIES) - 1)
         for part, wanted in shapes.items():
             found = getattr(self, part)
             if found.shape != wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from coca import kernels
+from coca.integration import heating
 from coca.integration.fitted_table import DENSITIES, DENSITIES_BEFORE
 from coca.parallel.domain import Domain
 from coca.statistics.spectra import density_modes
@@ -142,3 +144,51 @@ def _features(run: FitRun) -> tuple[tuple[np.ndarray, ...], tuple[float, float]]
         memory["delta_before"], DENSITIES, DENSITIES_BEFORE,
     )  # fmt: skip
     return features, (step.D1 - step.D0, run.truth.cosmology.c(step.D_mid))
+
+
+def heated(run: FitRun, x: np.ndarray, v: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+    """What `coca.integration.heating.heat` makes of all velocities (3, N), with derivatives.
+
+    Parameters
+    ----------
+    run : FitRun
+    x : array (3, N) float32
+        Positions.
+    v : tensor (3, N)
+    h : tensor (5,)
+    """
+    domain, delta = run.truth.domain, run.measured.delta
+    indices = heating.dense_particles(domain, delta)
+    if len(indices) == 0:
+        return v
+    some = torch.from_numpy(indices)
+    share = torch.from_numpy(heating.share_of(delta[indices]))
+    rise = torch.from_numpy(heating.rise(delta[indices]).astype(np.float32))
+    inside = v[:, some]
+    relative = inside - near_mean(domain, x[:, indices], share, inside)
+    return v.index_add(1, some, (rise @ h) * relative)
+
+
+def near_mean(
+    domain: Domain, x: np.ndarray, share: torch.Tensor, values: torch.Tensor
+) -> torch.Tensor:
+    """Means (3, M) of values at particles x (3, M), as `coca.integration.neighbourhood` takes them,
+    each particle with its share (M,)."""
+    m = domain.n_side // 2
+    u = torch.from_numpy(x) * (m / domain.box_size)
+    low = torch.floor(u)
+    up = u - low
+    cells, clouds = [], []
+    for corner in itertools.product((0, 1), repeat=3):
+        i, j, k = (torch.remainder(low[c] + corner[c], m).long() for c in range(3))
+        cells.append((i * m + j) * m + k)
+        parts = (up[c] if corner[c] else 1 - up[c] for c in range(3))
+        clouds.append(next(parts) * next(parts) * next(parts))
+    cell, cloud = torch.cat(cells), torch.stack(clouds)
+    mass = torch.zeros(m**3).index_add(0, cell, (cloud * share).ravel())
+    near = (mass[cell].view(8, -1) * cloud).sum(dim=0)
+    sums = torch.zeros(3, m**3).index_add(
+        1, cell, (cloud * (share * values)[:, None]).reshape(3, -1)
+    )
+    total = (sums[:, cell].view(3, 8, -1) * cloud).sum(dim=1)
+    return total / near.clamp(min=1e-12)

@@ -95,9 +95,10 @@ def fit_count(
         run.start(fractions, threshold)
     matrices, residuals = [], []
     for i in range(count):
-        matrices.append(fit_step(runs, i, config))
+        found, heat = fit_step(runs, i, config)
+        matrices.append(found)
         for run in runs:
-            run.advance(run.steps[i], matrices[-1])
+            run.advance(run.steps[i], found, heat)
         residuals.append(largest_residuals(runs))
     left = [run.error(run.D_end) for run in runs]
     exponent, offset = np.polyfit(np.log([run.estimate() for run in runs]), np.log(left), 1)
@@ -110,17 +111,21 @@ def fit_count(
         np.array([np.exp(offset), exponent]),
         threshold,
         ranges,
+        heat,
     )
 
 
-def fit_step(runs: list[FitRun], number: int, config: FitConfig) -> np.ndarray:
-    """Matrices (K, *CLASSES, TARGETS, FEATURES) of the step that all runs have come to."""
+def fit_step(
+    runs: list[FitRun], number: int, config: FitConfig
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Matrices (K, *CLASSES, TARGETS, FEATURES) of the step that all runs have come to, and of the
+    last one the heat (K, 5)."""
     for run in runs:
         run.measure(run.steps[number])
     moments = [run.moments(run.steps[number]) for run in runs]
     matrices = least_squares(moments, [run.weights for run in runs])
     last = number == len(runs[0].steps) - 1
-    return fit_read_out(runs, moments, matrices, config) if last else matrices
+    return fit_read_out(runs, moments, matrices, config) if last else (matrices, None)
 
 
 def largest_residuals(runs: list[FitRun]) -> np.ndarray:

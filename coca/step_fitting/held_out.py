@@ -37,7 +37,7 @@ def errors_of(run: FitRun, table: FittedCount) -> list[float]:
     run.start(table.fractions, table.substep_threshold)
     for step, matrices in zip(run.steps, table.matrices, strict=True):
         run.measure(step)
-        run.advance(step, matrices)
+        run.advance(step, matrices, table.heat if step is run.steps[-1] else None)
     x = positions(run, torch.from_numpy(run.state.e))
     found = real_space(run, x)
     nyquist, last = run.truth.domain.n_side / 2 / SHELL, found.r.shape[1] - 1

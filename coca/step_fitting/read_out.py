@@ -15,8 +15,9 @@ import torch
 
 from coca.configuration.fitting import FitConfig
 from coca.integration.fitted_kick import explicit_matrix, unmixing
+from coca.integration.heating import DENSITIES
 from coca.statistics.spectra import density_modes
-from coca.step_fitting.differentiable import SHELL, Spectra, end_of_step, spectra_beside
+from coca.step_fitting.differentiable import SHELL, Spectra, end_of_step, heated, spectra_beside
 from coca.step_fitting.least_squares import Moments
 
 if TYPE_CHECKING:
@@ -26,26 +27,29 @@ POWER_WEIGHT = 12.0
 """Weight of (P / P_true - 1)^2 beside 1 - r."""
 HALO_WEIGHT = 0.1
 """Weight of (size / true size - 1)^2 and that of dispersions, mean squares both."""
+HEAT_UNIT = 0.3
 BIAS_PRIOR = 0.003
 """How far, in P / P_true, a simulation's power is from telling where `unbias` should go."""
 
 
 def fit_read_out(
     runs: list[FitRun], moments: Moments, matrices: np.ndarray, config: FitConfig
-) -> np.ndarray:
-    """The last step's matrices (K, *CLASSES, TARGETS, FEATURES), from those of the means."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """The last step's matrices (K, *CLASSES, TARGETS, FEATURES), from those of the means, and its
+    heat (K, 5)."""
     start = matrices.astype(np.float32)
-    fitted = descend(runs, moments, matrices, config)
-    return unbias(runs, start, fitted).astype(matrices.dtype)
+    fitted, heat = descend(runs, moments, matrices, config)
+    return unbias(runs, start, fitted).astype(matrices.dtype), heat
 
 
 def descend(
     runs: list[FitRun], moments: Moments, matrices: np.ndarray, config: FitConfig
-) -> np.ndarray:
-    """The matrices (K, *CLASSES, TARGETS, FEATURES) float32 of least `loss`, by Adam.
+) -> tuple[np.ndarray, np.ndarray]:
+    """The matrices (K, *CLASSES, TARGETS, FEATURES) and heat (K, 5) float32 of least `loss`, by
+    Adam.
 
-    The unknowns are the changes of their elements in units of what changes positions, and
-    velocities, by their error.
+    The unknowns are the changes of the matrices' elements in units of what changes positions, and
+    velocities, by their error, and the heat in those of `HEAT_UNIT`.
     """
     rng = np.random.default_rng(config.seed)
     squares = sum(np.diagonal(s, axis1=-2, axis2=-1).sum(axis=0) for s, _ in moments)
@@ -55,16 +59,18 @@ def descend(
     unit = torch.from_numpy(np.float32(error[:, None] / rms[:, None, :]))
     start = torch.from_numpy(matrices.astype(np.float32))
     change = torch.zeros_like(start, requires_grad=True)
-    optimiser = torch.optim.Adam([change], config.learning_rate)
+    hotter = torch.zeros((len(start), len(DENSITIES) - 1), requires_grad=True)
+    optimiser = torch.optim.Adam([change, hotter], config.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.iterations)
     for _ in range(config.iterations):
         optimiser.zero_grad()
         for run in rng.choice(np.array(runs), config.batch, replace=False):
-            value = loss(run, start + change * unit, int(rng.integers(3)))
+            found = start + change * unit, HEAT_UNIT * hotter
+            value = loss(run, *found, int(rng.integers(3)))
             (value / config.batch).backward()
         optimiser.step()
         schedule.step()
-    return (start + change.detach() * unit).numpy()
+    return (start + change.detach() * unit).numpy(), (HEAT_UNIT * hotter.detach()).numpy()
 
 
 def unbias(runs: list[FitRun], start: np.ndarray, fitted: np.ndarray) -> np.ndarray:
@@ -108,13 +114,14 @@ def _errors_after(run: FitRun, matrices: np.ndarray) -> np.ndarray:
     return np.array([rms[0], H * rms[1]])
 
 
-def loss(run: FitRun, matrices: torch.Tensor, axis: int) -> torch.Tensor:
-    """What the last step with these matrices leaves to be desired, with one line of sight.
+def loss(run: FitRun, matrices: torch.Tensor, heat: torch.Tensor, axis: int) -> torch.Tensor:
+    """What the last step with these matrices and heat leaves to be desired, with one line of sight.
 
     Positions are fitted in real space; redshift space is left to the velocities.
     """
     e, w = end_of_step(run, matrices_of(run, matrices))
     x, v = positions(run, e), torch.from_numpy(run.frame.velocity(run.D_end)) + w
+    v = heated(run, x.detach().numpy(), v, torch.from_numpy(run.weights) @ heat)
     total = misfit(real_space(run, x)) + misfit(redshift_space(run, x.detach(), v, axis))
     if run.true_haloes is not None:
         for ratio in run.true_haloes.ratios(x, v):

@@ -165,9 +165,10 @@ class FitRun:
             truth.domain, self.frame, truth.force, self.rule, self.state, step, x
         )
 
-    def advance(self, step: Step, matrices: np.ndarray) -> None:
-        """Take the step with matrices on the nodes."""
-        self.rule.set_matrices(step, np.einsum("k,k...->...", self.weights, matrices))
+    def advance(self, step: Step, matrices: np.ndarray, heat: np.ndarray | None = None) -> None:
+        """Take the step with matrices (K, *CLASSES, TARGETS, FEATURES), and a heat (K, 5)."""
+        h = None if heat is None else self.weights @ heat
+        self.rule.set_matrices(step, np.einsum("k,k...->...", self.weights, matrices), h)
         evaluation = kick(self.state, step, self.rule, self.measured)
         assert evaluation is not None
         self.evaluations.append(evaluation)

@@ -70,7 +70,7 @@ def alike(table):
         matrices = np.array([*[carry] * (count - 1), last[count - 1]])
         return FittedCount(
             np.zeros(1), schemes.power_fractions(count, 0.6), matrices, np.ones((count, 1)),
-            np.zeros(1), np.ones(2), THRESHOLD,
+            np.zeros(1), np.ones(2), THRESHOLD, None, 0.1 * count * np.ones((1, 5)),
         )  # fmt: skip
 
     return FittedSteps("lpt", "nbody", table.fitted, {n: steps(n) for n in (1, 2, 3)})

@@ -28,13 +28,14 @@ def test_descent_lowers_the_loss(tmp_path):
         run.measure(run.steps[0])
         run.advance(run.steps[0], start)
         run.measure(run.steps[1])
-    fitted = descend(runs, [run.moments(run.steps[1]) for run in runs], start, config)
+    fitted, heat = descend(runs, [run.moments(run.steps[1]) for run in runs], start, config)
 
-    def total(matrices):
-        chosen = torch.from_numpy(matrices.astype(np.float32))
-        return sum(float(loss(run, chosen, axis)) for run in runs for axis in range(3))
+    def total(matrices, heat):
+        chosen = (torch.from_numpy(np.float32(array)) for array in (matrices, heat))
+        M, h = chosen
+        return sum(float(loss(run, M, h, axis)) for run in runs for axis in range(3))
 
-    assert total(fitted) < 0.8 * total(start)
+    assert total(fitted, heat) < 0.8 * total(start, 0.0 * heat)
 
 
 def test_misfit_by_hand():
