@@ -8,6 +8,7 @@ import yaml
 
 import run_sim
 from coca.configuration.loading import make_config
+from coca.cosmology import linear_power
 from coca.cosmology.linear_power import A_s_of
 from coca.errors import ConfigError
 from coca.integration.fitted_table import shipped
@@ -94,3 +95,13 @@ def test_lengths_that_pairs_cannot_have_are_refused(config_values, values, messa
     values = config_values | {"method": "nbody", "force_evaluations": "auto"} | values
     with pytest.raises(ConfigError, match=message):
         make_plan(make_config(values))
+
+
+def test_a_plan_does_not_wait_for_camb(config_values, tmp_path, monkeypatch):
+    """Of a cosmology that CAMB has not computed yet the plan says Eisenstein and Hu's amplitude."""
+    pytest.importorskip("camb")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(linear_power, "_from_camb", lambda cosmology: pytest.fail("asked"))
+    set_(config_values, "linear_power.source", "camb")
+    set_(config_values, "cosmology.h", 0.6719)  # of no other test
+    assert make_plan(make_config(config_values)).amplitude.source == "eisenstein_hu"
