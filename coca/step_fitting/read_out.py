@@ -19,7 +19,14 @@ from coca.integration import heating
 from coca.integration.fitted_kick import explicit_matrix, unmixing
 from coca.integration.fitted_table import DENSITIES
 from coca.statistics.spectra import density_modes
-from coca.step_fitting.differentiable import SHELL, Spectra, end_of_step, heated, spectra_beside
+from coca.step_fitting.differentiable import (
+    REACH,
+    SHELL,
+    Spectra,
+    end_of_step,
+    heated,
+    spectra_beside,
+)
 from coca.step_fitting.least_squares import Moments
 
 if TYPE_CHECKING:
@@ -151,7 +158,7 @@ def _errors_after(run: FitRun, matrices: np.ndarray) -> np.ndarray:
 def position_loss(run: FitRun, matrices: torch.Tensor) -> torch.Tensor:
     """What the last step's positions leave to be desired: power, correlation, sizes of haloes."""
     x = positions(run, end_of_step(run, matrices_of(run, matrices))[0])
-    total = misfit(real_space(run, x), 1.0)
+    total = misfit(real_space(run, x))
     if run.true_haloes is not None:
         total = total + HALO_WEIGHT * ((run.true_haloes.sizes(x) - 1) ** 2).mean()
     return total
@@ -162,22 +169,24 @@ def velocity_loss(
 ) -> torch.Tensor:
     """What the last step's velocities leave to be desired: redshift space, dispersions of haloes.
 
-    Shells count by 1 / k^2, where multipoles are used: counted by 1 / k, the tail of velocities in
-    haloes that small scales show, which no factor makes, bends large ones.
+    Shells count to half of the lattice's Nyquist k, where multipoles are used: the tail of
+    velocities in haloes, which smaller scales show and no factor makes, would bend these.
     """
     e, w = end_of_step(run, matrices_of(run, matrices))
     x, v = positions(run, e.detach()), torch.from_numpy(run.frame.velocity(run.D_end)) + w
     v = heated(run, x.numpy(), v, torch.from_numpy(run.weights) @ heat)
-    total = misfit(redshift_space(run, x, v, axis), 2.0)
+    total = misfit(redshift_space(run, x, v, axis), 0.5 / REACH)
     if run.true_haloes is not None:
         total = total + HALO_WEIGHT * ((run.true_haloes.dispersions(v) - 1) ** 2).mean()
     return total
 
 
-def misfit(found: Spectra, power: float) -> torch.Tensor:
-    """Mean of POWER_WEIGHT (P / P_true - 1)^2 + 1 - r over shells with weight 1 / k^power."""
-    weights = torch.arange(1.0, found.r.shape[1] + 1) ** -power
-    values = (POWER_WEIGHT * (found.ratio - 1) ** 2 + 1 - found.r).mean(dim=0)
+def misfit(found: Spectra, share: float = 1.0) -> torch.Tensor:
+    """Mean of POWER_WEIGHT (P / P_true - 1)^2 + 1 - r over the first share of the shells with
+    weight 1 / k."""
+    shells = max(1, round(share * found.r.shape[1]))
+    weights = 1.0 / torch.arange(1.0, shells + 1)
+    values = (POWER_WEIGHT * (found.ratio - 1) ** 2 + 1 - found.r).mean(dim=0)[:shells]
     return (weights * values).sum() / weights.sum()
 
 

@@ -56,4 +56,5 @@ def test_misfit_by_hand():
     ratio, r = torch.tensor([[1.1, 1.0]]), torch.tensor([[1.0, 0.9]])
     weights = np.array([1.0, 0.5])
     wanted = (weights * [12.0 * 0.01, 0.1]).sum() / weights.sum()
-    assert float(misfit(Spectra(ratio, r), 1.0)) == pytest.approx(wanted, rel=1e-4)
+    assert float(misfit(Spectra(ratio, r))) == pytest.approx(wanted, rel=1e-4)
+    assert float(misfit(Spectra(ratio, r), 0.5)) == pytest.approx(12.0 * 0.01, rel=1e-4)
