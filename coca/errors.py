@@ -27,6 +27,11 @@ class FileError(CocaError):
     """A file that is missing, damaged or does not fit the configuration."""
 
 
+def unwritable(directory: object, error: OSError) -> FileError:
+    """What is said of an output directory that a file system did not take a file for."""
+    return FileError(f"output.directory: cannot write {directory}: {error.strerror or error}")
+
+
 class Terminated(Exception):
     """The run was told to end, and has saved its state."""
 

@@ -8,6 +8,7 @@ bits.
 
 Every rank writes a file, into one of two slots in turn, and the first rank then an index with the
 files' checksums: a set of files counts when the index says so, and the one before stays until then.
+The index is there from the start, and says which run's directory it is.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ import numpy as np
 from coca import __version__
 from coca.atomic_files import remove_leftovers, whole_file, whole_hdf5
 from coca.configuration.run import Config
-from coca.errors import FileError, Terminated
+from coca.errors import FileError, Terminated, unwritable
 from coca.files.snapshot_header import DAMAGE
 from coca.integration.kicks import Evaluation
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot, State
+from coca.run.earlier import INDEX, look
 
-INDEX = "checkpoint.json"
 STOP = 10**6
 """More than ranks that wish for a checkpoint: one that is told to stop."""
 
@@ -127,7 +128,7 @@ class CheckpointFiles(Checkpoints):
     def __init__(self, config: Config, resume: bool = False):
         self._directory = config.output.needed_directory()
         self._seconds = 60.0 * config.output.checkpoint_minutes
-        self._fingerprint, self._resume = fingerprint(config), resume
+        self._config, self._resume = config, resume
         self._past: list[Evolution] = []
         self._evolutions: list[Evolution] = []
         self._last, self._slot, self._terminate = time.monotonic(), 0, False
@@ -135,11 +136,11 @@ class CheckpointFiles(Checkpoints):
     def open(self, domain: Domain) -> str | None:
         """Read what is there, if the run is to go on with it; a line on what was found."""
         self._domain = domain
-        if not self._resume:
-            return None
-        index = domain.once(self._read_index)
+        index = domain.once(self._read_index) if self._resume else None
         if index is None:
-            return "no checkpoint to resume from: the run starts at its beginning"
+            self._begin_index()
+            nothing = "no checkpoint to resume from: the run starts at its beginning"
+            return nothing if self._resume else None
         with domain.together():
             self._past = _read(self._file(index["slot"]), index["digests"][domain.ranks.rank])
         self._slot = 1 - index["slot"]
@@ -163,6 +164,12 @@ class CheckpointFiles(Checkpoints):
             raise Terminated(
                 f"terminated; saved in {self._directory}: the same command goes on with --resume"
             )
+
+    def give_up(self) -> None:
+        """Remove the index where nothing has been saved or written, without communication."""
+        there = look(self._directory)
+        if not there.saved and not there.results:
+            (self._directory / INDEX).unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove all files, of a run that has finished, and what killed ones left."""
@@ -200,15 +207,17 @@ class CheckpointFiles(Checkpoints):
         try:
             index = json.loads(path.read_text())
             found, ranks = index["fingerprint"], len(index["digests"])
+            if index["slot"] is None:
+                return None
             slot = int(index["slot"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FileError(f"checkpoint: cannot use {path}: {error}") from None
-        if found != self._fingerprint:
+        if found != fingerprint(self._config):
             raise FileError(
                 f"checkpoint: {path} is of another configuration or version; wanted the same, or "
-                "no --resume"
+                "--overwrite, to start anew"
             )
         if ranks != self._domain.ranks.size:
             raise FileError(
@@ -216,18 +225,43 @@ class CheckpointFiles(Checkpoints):
             )
         return {"slot": slot, "digests": index["digests"]}
 
+    def _begin_index(self) -> None:
+        """Say whose directory it is, before there is a checkpoint.
+
+        Raises
+        ------
+        FileError
+            The directory cannot be written.
+        """
+
+        def begin() -> None:
+            try:
+                self._directory.mkdir(parents=True, exist_ok=True)
+                self._write_index(None, [])
+            except OSError as error:
+                raise unwritable(self._directory, error) from None
+
+        self._domain.once(begin)
+
+    def _write_index(self, slot: int | None, digests: Sequence[str]) -> None:
+        index = {
+            "fingerprint": fingerprint(self._config),
+            "slot": slot,
+            "digests": digests,
+            "config": self._config.model_dump(mode="json"),
+        }
+        with whole_file(self._directory / INDEX) as temporary:
+            temporary.write_text(json.dumps(index))
+
     def _write(self, state: State, kept: Sequence[Snapshot]) -> None:
         """Write all files, the index last; then remove those of the other slot."""
         domain, slot = self._domain, self._slot
-        domain.once(lambda: self._directory.mkdir(parents=True, exist_ok=True))
         with domain.together():
             digest = _write(self._file(slot), self._evolutions, state, kept)
         digests = domain.ranks.gather(digest)
-        index = {"fingerprint": self._fingerprint, "slot": slot, "digests": digests}
 
         def write_index() -> None:
-            with whole_file(self._directory / INDEX) as temporary:
-                temporary.write_text(json.dumps(index))
+            self._write_index(slot, digests)
             for path in self._directory.glob(f"checkpoint-{1 - slot}.*.hdf5"):
                 path.unlink()
 
@@ -287,7 +321,7 @@ def _read(path: Path, digest: str) -> list[Evolution]:
     except DAMAGE as error:
         raise FileError(f"checkpoint: cannot use {path}: {error}") from None
     if _digest(text, arrays) != digest:
-        raise FileError(f"checkpoint: {path} is damaged; wanted no --resume, to start anew")
+        raise FileError(f"checkpoint: {path} is damaged; wanted --overwrite, to start anew")
     record = json.loads(text)
     evolutions = [
         Evolution(

@@ -88,7 +88,7 @@ def test_a_finished_run_is_not_done_again(often_saved_file, directory, capsys):
     assert run_sim.main([str(often_saved_file)]) == 0
     stamp = (directory / "run.json").stat().st_mtime_ns
     assert run_sim.main([str(often_saved_file), "--resume"]) == 0
-    assert "finished before" in capsys.readouterr().out
+    assert "finished before and complete" in capsys.readouterr().out
     assert (directory / "run.json").stat().st_mtime_ns == stamp
 
 
@@ -112,7 +112,14 @@ def saved(often_saved_file, directory, monkeypatch):
 
 def test_another_configuration_is_refused(saved, often_saved_file, capsys):
     assert run(often_saved_file, "--resume", "--set", "seed=99") == 2
-    assert "is of another configuration" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "a run of another configuration (seed: 3 there, 99 here)" in error
+
+
+def test_another_version_is_refused(saved, often_saved_file, capsys, monkeypatch):
+    monkeypatch.setattr(checkpoint, "__version__", "0.0")
+    assert run(often_saved_file, "--resume") == 2
+    assert "of another configuration or version" in capsys.readouterr().err
 
 
 def test_damage_is_found(saved, often_saved_file, capsys):
@@ -127,7 +134,7 @@ def test_damage_is_found(saved, often_saved_file, capsys):
     assert "checkpoint: cannot use" in capsys.readouterr().err
     (saved / INDEX).write_text("{")
     assert run(often_saved_file, "--resume") == 2
-    assert "checkpoint: cannot use" in capsys.readouterr().err
+    assert "found a run whose record is damaged" in capsys.readouterr().err
 
 
 def test_what_changes_no_result_does_not_matter(often_saved):
