@@ -33,7 +33,18 @@ def unwritable(directory: object, error: OSError) -> FileError:
 
 
 class Terminated(Exception):
-    """The run was told to end, and has saved its state."""
+    """The run was told to end, and has saved its state.
+
+    Parameters
+    ----------
+    message : str
+    status : int
+        Exit status of the process: 143 after SIGTERM, 130 after Ctrl-C.
+    """
+
+    def __init__(self, message: str, status: int = 143):
+        super().__init__(message)
+        self.status = status
 
 
 def short(value: object) -> str:

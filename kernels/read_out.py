@@ -130,3 +130,44 @@ def matrix_derivative(
                     sums[chunk, j + 1, k, t, i] += y * (1 - z) * own[t, i]
                     sums[chunk, j + 1, k + 1, t, i] += y * z * own[t, i]
     return sums.sum(axis=0)
+
+
+@njit(cache=True, fastmath=True)
+def spread(x, inverse_cell, values, mesh):
+    """Add values (M, c) of particles at x (3, M) float32 to a periodic mesh (m, m, m, c), CIC."""
+    m = mesh.shape[0]
+    for p in range(x.shape[1]):
+        cells, shares = _cloud(x, p, inverse_cell, m)
+        for i in range(2):
+            for j in range(2):
+                for k in range(2):
+                    share = shares[0][i] * shares[1][j] * shares[2][k]
+                    for c in range(values.shape[1]):
+                        mesh[cells[0][i], cells[1][j], cells[2][k], c] += share * values[p, c]
+
+
+@njit(parallel=True, cache=True, fastmath=True)
+def collect(x, inverse_cell, mesh, out):
+    """Values (M, c) of a mesh at particles, the adjoint of `spread`."""
+    m = mesh.shape[0]
+    for p in prange(x.shape[1]):
+        cells, shares = _cloud(x, p, inverse_cell, m)
+        out[p] = 0
+        for i in range(2):
+            for j in range(2):
+                for k in range(2):
+                    share = shares[0][i] * shares[1][j] * shares[2][k]
+                    for c in range(out.shape[1]):
+                        out[p, c] += share * mesh[cells[0][i], cells[1][j], cells[2][k], c]
+
+
+@njit(fastmath=True)
+def _cloud(x, p, inverse_cell, m):
+    """The two cells along each axis that a particle lies between, and its shares in them."""
+    u, v, w = x[0, p] * inverse_cell, x[1, p] * inverse_cell, x[2, p] * inverse_cell
+    a, b, c = np.floor(u), np.floor(v), np.floor(w)
+    i, j, k = np.int64(a) % m, np.int64(b) % m, np.int64(c) % m
+    f, g, h = np.float32(u - a), np.float32(v - b), np.float32(w - c)
+    one = np.float32(1)
+    cells = ((i, (i + 1) % m), (j, (j + 1) % m), (k, (k + 1) % m))
+    return cells, ((one - f, f), (one - g, g), (one - h, h))

@@ -32,7 +32,7 @@ def in_parallel(work: Callable[[Ranks], int]) -> int:
     except KeyboardInterrupt as interrupted:
         return ranks.fail(str(interrupted) or "interrupted", 130)
     except Terminated as reason:
-        return ranks.fail(str(reason), 143)
+        return ranks.fail(str(reason), reason.status)
     except Exception:
         if ranks.size == 1:
             raise

@@ -37,12 +37,17 @@ def heat(domain: Domain, frame: Frame, state: State, delta: np.ndarray, h: np.nd
     indices = dense_particles(domain, delta)
     if domain.sum(len(indices)) == 0:
         return
-    x, v = of_some(domain, frame, state, indices)
-    rows = np.empty((len(indices), 4), np.float32)
-    rows[:, 0] = share_of(delta[indices])
-    rows[:, 1:] = rows[:, :1] * v.T
-    relative = v - Neighbourhood(domain, x).mean(rows, 3)
-    kernels.substeps.add_at(strength(delta[indices], h) * relative, indices, state.w)
+    rows, M = np.empty((len(indices), 6), np.float32), len(indices)
+    x, sums = np.empty((3, M), np.float32), np.empty((M, 4), np.float32)
+    derivatives = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
+    frame.gather([frame.weights(state.D_e, d) for d in derivatives], indices, rows)
+    kernels.heating.pick(
+        rows, indices, state.e, state.w, delta, domain.lattice, domain.first_plane, domain.cell,
+        DENSITIES, x, sums,
+    )  # fmt: skip
+    near = Neighbourhood(domain, x).mean(sums, 3)
+    strengths = np.concatenate([[0.0], h]).astype(np.float32)
+    kernels.heating.warm(rows, near, indices, delta, DENSITIES, strengths, state.w)
 
 
 def dense_particles(domain: Domain, delta: np.ndarray) -> np.ndarray:
@@ -50,28 +55,11 @@ def dense_particles(domain: Domain, delta: np.ndarray) -> np.ndarray:
     return kernels.substeps.above(delta, DENSITIES[0] - 1.0, domain.lattice)
 
 
-def of_some(
-    domain: Domain, frame: Frame, state: State, indices: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Positions and velocities (3, M) float32 of some particles."""
-    rows = np.empty((len(indices), 6), np.float32)
-    derivatives = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
-    frame.gather([frame.weights(state.D_e, d) for d in derivatives], indices, rows)
-    i, j, k = np.unravel_index(indices, domain.lattice)
-    lattice = np.array([domain.first_plane + i, j, k], np.float32) * np.float32(domain.cell)
-    return lattice + rows[:, :3].T + state.e[:, indices], rows[:, 3:].T + state.w[:, indices]
-
-
 def share_of(delta: np.ndarray) -> np.ndarray:
     """Weights (M,) float32 of particles in means, which rise from the first of `DENSITIES` to the
     second."""
     low, high = np.log(DENSITIES[:2])
     return np.clip((np.log1p(delta) - low) / (high - low), 0.0, 1.0)
-
-
-def strength(delta: np.ndarray, h: np.ndarray) -> np.ndarray:
-    """h (M,) float32 of particles, linear in ln(1 + delta) between `DENSITIES`."""
-    return (rise(delta) @ h).astype(np.float32)
 
 
 def rise(delta: np.ndarray) -> np.ndarray:

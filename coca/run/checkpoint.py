@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -58,6 +59,10 @@ class Evolution:
     """Why it was given up."""
 
 
+ENDING = signal.SIGTERM, signal.SIGINT
+"""Signals that tell a run to end."""
+
+
 class Checkpoints(ABC):
     """What a run tells of its evolutions, and learns of those before it was killed."""
 
@@ -93,7 +98,7 @@ class Checkpoints(ABC):
 
     @abstractmethod
     def watching(self) -> AbstractContextManager[None]:
-        """Inside the block SIGTERM lets the run go on to the end of its step."""
+        """Inside the block SIGTERM and Ctrl-C let the run go on to the end of its step."""
 
 
 class NoCheckpoints(Checkpoints):
@@ -110,7 +115,7 @@ class NoCheckpoints(Checkpoints):
         """Nothing is saved."""
 
     def watching(self) -> AbstractContextManager[None]:
-        """SIGTERM ends the run at once."""
+        """They end the run at once."""
         return nullcontext()
 
 
@@ -131,7 +136,8 @@ class CheckpointFiles(Checkpoints):
         self._config, self._resume = config, resume
         self._past: list[Evolution] = []
         self._evolutions: list[Evolution] = []
-        self._last, self._slot, self._terminate = time.monotonic(), 0, False
+        self._last, self._slot = time.monotonic(), 0
+        self._signal = 0  # that told the run to end
 
     def open(self, domain: Domain) -> str | None:
         """Read what is there, if the run is to go on with it; a line on what was found."""
@@ -157,12 +163,14 @@ class CheckpointFiles(Checkpoints):
     def step(self, state: State, kept: Sequence[Snapshot]) -> None:
         """Save the evolution if it is time to, or if the run was told to end."""
         due = self._domain.first and time.monotonic() - self._last >= self._seconds
-        wish = self._domain.sum(STOP * self._terminate + due)
+        wish = self._domain.sum(STOP * (self._signal > 0) + due)
         if wish:
             self._write(state, kept)
         if wish >= STOP:
+            how = "interrupted" if self._signal == signal.SIGINT else "terminated"
             raise Terminated(
-                f"terminated; saved in {self._directory}: the same command goes on with --resume"
+                f"{how}; saved in {self._directory}: the same command goes on with --resume",
+                128 + (self._signal or signal.SIGTERM),
             )
 
     def give_up(self) -> None:
@@ -184,20 +192,24 @@ class CheckpointFiles(Checkpoints):
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Inside the block SIGTERM lets the run go on to the end of its step."""
+        """Inside the block SIGTERM and Ctrl-C let the run go on to the end of its step; again,
+        they end it at once."""
 
         def note(number: int, stack: FrameType | None) -> None:
-            self._terminate = True
+            self._signal = number
+            signal.signal(number, before[number])
 
-        try:
-            before = signal.signal(signal.SIGTERM, note)
-        except ValueError:  # not the main thread
+        if threading.current_thread() is not threading.main_thread():
             yield
             return
+        before = {int(number): signal.getsignal(number) for number in ENDING}
         try:
+            for number in ENDING:
+                signal.signal(number, note)
             yield
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _file(self, slot: int) -> Path:
         return self._directory / f"checkpoint-{slot}.{self._domain.ranks.rank}.hdf5"

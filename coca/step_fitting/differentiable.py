@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -162,33 +161,40 @@ def heated(run: FitRun, x: np.ndarray, v: torch.Tensor, h: torch.Tensor) -> torc
     if len(indices) == 0:
         return v
     some = torch.from_numpy(indices)
-    share = torch.from_numpy(heating.share_of(delta[indices]))
+    share = heating.share_of(delta[indices])
     rise = torch.from_numpy(heating.rise(delta[indices]).astype(np.float32))
     inside = v[:, some]
-    relative = inside - near_mean(domain, x[:, indices], share, inside)
+    relative = inside - _NearMean.apply(inside, domain, x[:, indices], share)
     return v.index_add(1, some, (rise @ h) * relative)
 
 
-def near_mean(
-    domain: Domain, x: np.ndarray, share: torch.Tensor, values: torch.Tensor
-) -> torch.Tensor:
-    """Means (3, M) of values at particles x (3, M), as `coca.integration.neighbourhood` takes them,
-    each particle with its share (M,)."""
-    m = domain.n_side // 2
-    u = torch.from_numpy(x) * (m / domain.box_size)
-    low = torch.floor(u)
-    up = u - low
-    cells, clouds = [], []
-    for corner in itertools.product((0, 1), repeat=3):
-        i, j, k = (torch.remainder(low[c] + corner[c], m).long() for c in range(3))
-        cells.append((i * m + j) * m + k)
-        parts = (up[c] if corner[c] else 1 - up[c] for c in range(3))
-        clouds.append(next(parts) * next(parts) * next(parts))
-    cell, cloud = torch.cat(cells), torch.stack(clouds)
-    mass = torch.zeros(m**3).index_add(0, cell, (cloud * share).ravel())
-    near = (mass[cell].view(8, -1) * cloud).sum(dim=0)
-    sums = torch.zeros(3, m**3).index_add(
-        1, cell, (cloud * (share * values)[:, None]).reshape(3, -1)
-    )
-    total = (sums[:, cell].view(3, 8, -1) * cloud).sum(dim=1)
-    return total / near.clamp(min=1e-12)
+class _NearMean(torch.autograd.Function):
+    """Means (3, M) of values at particles, as `coca.integration.neighbourhood` takes them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, values: torch.Tensor, domain: Domain, x: np.ndarray, share: np.ndarray
+    ) -> torch.Tensor:
+        m = domain.n_side // 2
+        rows = share[:, None] * np.column_stack([np.ones_like(share), *values.detach().numpy()])
+        sums = _near_sums(rows, x, m, domain.box_size)
+        inverse = 1.0 / np.maximum(sums[:, :1], 1e-12)
+        ctx.kept = domain, x, share, inverse
+        return torch.from_numpy(np.ascontiguousarray((inverse * sums[:, 1:]).T))
+
+    @staticmethod
+    def backward(ctx: Any, *derivatives: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        domain, x, share, inverse = ctx.kept
+        rows = inverse * derivatives[0].numpy().T
+        sums = _near_sums(rows, x, domain.n_side // 2, domain.box_size)
+        out = np.ascontiguousarray((share[:, None] * sums).T)
+        return torch.from_numpy(out), None, None, None
+
+
+def _near_sums(rows: np.ndarray, x: np.ndarray, m: int, box_size: float) -> np.ndarray:
+    """Sums over what is near, CIC to a mesh of m cells and back, of rows (M, c)."""
+    mesh, out = np.zeros((m, m, m, rows.shape[1]), np.float32), np.empty_like(rows)
+    scale = np.float32(m / box_size)
+    kernels.read_out.spread(x, scale, rows, mesh)
+    kernels.read_out.collect(x, scale, mesh, out)
+    return out

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from coca.configuration.fitting import FitConfig
+from coca.integration import heating
 from coca.integration.fitted_kick import explicit_matrix, unmixing
-from coca.integration.heating import DENSITIES
+from coca.integration.fitted_table import DENSITIES
 from coca.statistics.spectra import density_modes
 from coca.step_fitting.differentiable import SHELL, Spectra, end_of_step, heated, spectra_beside
 from coca.step_fitting.least_squares import Moments
@@ -49,17 +50,21 @@ def descend(
     Adam.
 
     The unknowns are the changes of the matrices' elements in units of what changes positions, and
-    velocities, by their error, and the heat in those of `HEAT_UNIT`.
+    velocities, by their error, and the heat in those of `HEAT_UNIT`. Velocities in classes of less
+    density than are heated stay the mean, which is right where there are no orbits: left free,
+    they are made twice too large in voids, since that too lowers the power in redshift space.
     """
     rng = np.random.default_rng(config.seed)
     squares = sum(np.diagonal(s, axis1=-2, axis2=-1).sum(axis=0) for s, _ in moments)
     rms = np.sqrt(squares / sum(n.sum(axis=0) for _, n in moments).clip(1)[:, None] / 3.0)
     rms = np.maximum(rms, 1e-3 * rms.max())
     error = np.mean([_errors_after(run, matrices) for run in runs], axis=0)
-    unit = torch.from_numpy(np.float32(error[:, None] / rms[:, None, :]))
+    units = (error[:, None] / rms[:, None, :]).astype(np.float32)
+    units[: np.searchsorted(DENSITIES, heating.DENSITIES[0]) + 1, 1] = 0.0
+    unit = torch.from_numpy(units)
     start = torch.from_numpy(matrices.astype(np.float32))
     change = torch.zeros_like(start, requires_grad=True)
-    hotter = torch.zeros((len(start), len(DENSITIES) - 1), requires_grad=True)
+    hotter = torch.zeros((len(start), len(heating.DENSITIES) - 1), requires_grad=True)
     optimiser = torch.optim.Adam([change, hotter], config.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.iterations)
     for _ in range(config.iterations):

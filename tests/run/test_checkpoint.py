@@ -1,6 +1,8 @@
 """Runs that stop at any step and go on to the same bits."""
 
 import json
+import os
+import signal
 
 import pytest
 
@@ -98,6 +100,45 @@ def test_without_a_checkpoint_the_run_starts_at_its_beginning(
     assert run_sim.main([str(often_saved_file), "--resume"]) == 0
     assert "no checkpoint to resume from" in capsys.readouterr().out
     same_results(directory, undisturbed(often_saved))
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_told_to_end_saves(
+    small_file, directory, monkeypatch, capsys, number, status
+):
+    """Ctrl-C as SIGTERM does, after the step; and goes on."""
+    step = checkpoint.CheckpointFiles.step
+
+    def told(self, *arguments):
+        os.kill(os.getpid(), number)
+        step(self, *arguments)
+
+    handlers = [signal.getsignal(n) for n in checkpoint.ENDING]
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.CheckpointFiles, "step", told)
+        assert run(small_file) == status
+    error = capsys.readouterr().err
+    assert "saved in" in error and "--resume" in error
+    assert [signal.getsignal(n) for n in checkpoint.ENDING] == handlers
+    assert json.loads((directory / INDEX).read_text())["slot"] == 0
+    assert run_sim.main([str(small_file), "--resume"]) == 0
+    assert "resumed after 1 steps" in capsys.readouterr().out
+
+
+def test_told_twice_a_run_ends_at_once(often_saved, directory):
+    files = checkpoint.CheckpointFiles(make_config(often_saved))
+    with pytest.raises(KeyboardInterrupt), files.watching():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture
+def small_file(config_values, tmp_path):
+    """A run of two steps that is saved when it is told to end."""
+    sizes = {"box_size": 32.0, "particles": 16, "mesh": 32, "method": "cola"}
+    values = config_values | sizes | {"force_evaluations": 2}
+    values["output"] |= {"report": False}
+    return written(values, tmp_path / "config.yaml")
 
 
 @pytest.fixture

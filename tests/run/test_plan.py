@@ -10,6 +10,7 @@ import run_sim
 from coca.configuration.loading import make_config
 from coca.cosmology.linear_power import A_s_of
 from coca.errors import ConfigError
+from coca.integration.fitted_table import shipped
 from coca.run.plan import make_plan
 from tests.configuration.changes import set_
 
@@ -19,9 +20,17 @@ def test_a_run_outside_the_fit_is_warned(config_values):
     assert any("spacing of the particles = 10" in line for line in plan.warnings)
 
 
-def test_earlier_outputs_are_warned_of(config_values):
+def test_earlier_outputs_are_warned_of_where_nothing_reads_them_out(config_values):
+    """The table to converged PM has other boundaries for every number of steps."""
     values = config_values | {"output": config_values["output"] | {"redshifts": [1.0, 0.0]}}
-    assert any("haloes are too dense" in line for line in make_plan(make_config(values)).warnings)
+    values |= {"method": "fitted", "force_evaluations": 4}
+
+    def warned(table):
+        lines = make_plan(make_config(values | table)).warnings
+        return any("haloes are too dense" in line for line in lines)
+
+    assert not warned({})
+    assert warned({"table": str(shipped("lpt_pm"))})
 
 
 @pytest.mark.parametrize("method", ["fitted", "coca"])
