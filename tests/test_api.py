@@ -75,6 +75,19 @@ def test_configuration_with_values_in_place_of_its_own():
     assert np.all(result.spectra.r[:3] > 0.99)
 
 
+def test_a_run_does_not_depend_on_those_before_it():
+    """The same bits, with another method, size and seed in between."""
+    small = SMALL | {"particles": 16, "box_size": 32.0}
+
+    def particles():
+        last = coca.simulate(**small, seed=5).last
+        return last.displacement.tobytes(), last.velocities.tobytes(), last.spectra.P_a.tobytes()
+
+    before = particles()
+    coca.simulate(particles=12, method="cola", force_evaluations=3, seed=9, threads=1)
+    assert particles() == before
+
+
 @pytest.mark.parametrize(
     "values, message",
     [

@@ -208,8 +208,8 @@ class CheckpointFiles(Checkpoints):
                 signal.signal(number, note)
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            for ending, handler in before.items():
+                signal.signal(ending, handler)
 
     def _file(self, slot: int) -> Path:
         return self._directory / f"checkpoint-{slot}.{self._domain.ranks.rank}.hdf5"

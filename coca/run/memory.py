@@ -27,6 +27,8 @@ to another rank: positions and accelerations, sent and received."""
 P3M_BYTES, NBODY_BYTES = 51, 130
 """Bytes per particle of pairs in one force, and of all that N-body keeps in a long step, measured
 at 144^3."""
+REPORT_DISK = 4 * 2**20
+"""Bytes of a report's page and figures, for each output."""
 STATISTICS_PARTICLE, STATISTICS_CELL = 140, 36
 """Bytes of statistics for each particle of the box and each cell of their mesh."""
 
@@ -90,6 +92,16 @@ def stage_memory(
         "reference": reference,
         "analysis": kept + alone + vectors + mesh * (1 + references),
     }
+
+
+def disk_space(config: Config) -> int:
+    """Bytes that are on the disk at once: of snapshots and report, or before them of the last
+    checkpoint, which goes when they are there."""
+    N, outputs = config.particles**3, len(config.output.redshifts)
+    snapshots = 32 * N * outputs * config.output.snapshots  # position, velocity, id
+    running = (24 + 24 * outputs * (1 if config.reference is None else 2)) * N
+    report = REPORT_DISK * outputs * config.output.report
+    return max(snapshots + report, running)
 
 
 def start_memory(config: Config, ranks: int = 1) -> int:

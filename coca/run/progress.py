@@ -115,19 +115,24 @@ class Heartbeat:
     def __init__(self, say: Callable[[str], None], what: str, total: int):
         self._say, self._what, self._total = say, what, total
         self._done, self._before = 0, 0
-        self._began = self._said = time.monotonic()
+        self._began = self._said = wall_seconds()
 
     def update(self, n: int = 1) -> None:
         """So many more are done; those of the first call at once are of an earlier run."""
         if self._done == 0 and n != 1:
             self._before = n
         self._done += n
-        now = time.monotonic()
+        now = wall_seconds()
         here = self._done - self._before
         if here > 0 and now - self._said >= HEARTBEAT_SECONDS and self._done < self._total:
             each, self._said = (now - self._began) / here, now
             left = duration(each * (self._total - self._done))
             self._say(f"  {self._what}: {self._done} of {self._total}, about {left} left")
+
+
+def wall_seconds() -> float:
+    """Seconds since some moment."""
+    return time.monotonic()
 
 
 def duration(seconds: float) -> str:
