@@ -31,7 +31,7 @@ import numpy as np
 from coca import __version__
 from coca.atomic_files import remove_leftovers, whole_file, whole_hdf5
 from coca.configuration.run import Config
-from coca.errors import FileError, Terminated, unwritable
+from coca.errors import FileError, Terminated, reason, unwritable
 from coca.files.snapshot_header import DAMAGE
 from coca.integration.kicks import Evaluation
 from coca.parallel.domain import Domain
@@ -225,7 +225,7 @@ class CheckpointFiles(Checkpoints):
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise FileError(f"checkpoint: cannot use {path}: {error}") from None
+            raise FileError(f"checkpoint: cannot use {path}: {reason(error)}") from None
         if found != fingerprint(self._config):
             raise FileError(
                 f"checkpoint: {path} is of another configuration or version; wanted the same, or "
@@ -331,7 +331,7 @@ def _read(path: Path, digest: str) -> list[Evolution]:
                 )
             )
     except DAMAGE as error:
-        raise FileError(f"checkpoint: cannot use {path}: {error}") from None
+        raise FileError(f"checkpoint: cannot use {path}: {reason(error)}") from None
     if _digest(text, arrays) != digest:
         raise FileError(f"checkpoint: {path} is damaged; wanted --overwrite, to start anew")
     record = json.loads(text)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from coca.atomic_files import remove_leftovers
+from coca.atomic_files import check_directory, remove_leftovers
 from coca.configuration.loading import make_config
 from coca.configuration.run import Config
 from coca.errors import CocaError, ConfigError, short
@@ -154,7 +154,9 @@ def check_directory_for(config: Config, resume: bool = False, overwrite: bool = 
     ConfigError
         The directory holds what this run would replace or mix with.
     """
-    there = look(config.output.needed_directory())
+    directory = config.output.needed_directory()
+    check_directory("output.directory", directory)
+    there = look(directory)
     _check_strangers(there)
     if overwrite:
         _check_inputs(config, there)
@@ -185,6 +187,7 @@ def check_ensemble_directory(directory: Path, names: set[str], overwrite: bool =
     ConfigError
         It holds a single run, or an ensemble with other members than `names`.
     """
+    check_directory("output.directory", directory)
     there = look(directory)
     _check_strangers(there)
     if overwrite:

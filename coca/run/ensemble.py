@@ -19,7 +19,7 @@ import numpy as np
 
 from coca.configuration.loading import make_config
 from coca.configuration.run import Config, EnsembleConfig, replaced
-from coca.errors import CocaError, ConfigError, FileError, Terminated
+from coca.errors import CocaError, ConfigError, FileError, Terminated, reason, short
 from coca.files.tables import RUN_RECORD, write_json
 from coca.parallel.machine import keep_freed_memory
 from coca.parallel.ranks import Ranks
@@ -81,9 +81,9 @@ def _table(path: Path) -> tuple[list[str], np.ndarray]:
         with path.open() as file:
             names = file.readline().replace("#", " ").replace(",", " ").split()
             lines = [line.replace(",", " ") for line in file if line.strip()]
-        table = np.loadtxt(lines, ndmin=2) if lines else np.empty((0, len(names)))
     except (OSError, ValueError) as error:
-        raise FileError(f"ensemble.table: cannot read {path}: {error}") from None
+        raise FileError(f"ensemble.table: cannot read {path}: {reason(error)}") from None
+    table = _numbers(path, lines, len(names))
     unknown = [name for name in names if name not in known]
     if unknown or not names or len(set(names)) < len(names):
         raise FileError(
@@ -99,6 +99,25 @@ def _table(path: Path) -> tuple[list[str], np.ndarray]:
     if (seeds != np.floor(seeds)).any() or seeds.min() < 0 or seeds.max() > 2**53:
         raise FileError(f"ensemble.table: {path}: wanted integers from 0 to 2^53 as seed")
     return names, table
+
+
+def _numbers(path: Path, lines: list[str], columns: int) -> np.ndarray:
+    """The rows of a table; each that is none is named by its number."""
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append([float(word) for word in line.partition("#")[0].split()])
+        except ValueError:
+            raise FileError(
+                f"ensemble.table: cannot read {path}: row {number}: found {short(line.strip())}, "
+                "wanted numbers"
+            ) from None
+        if rows[-1] and len(rows[-1]) != columns:
+            raise FileError(
+                f"ensemble.table: {path}: row {number}: found {len(rows[-1])} numbers, wanted "
+                f"rows of {columns}, as there are names"
+            )
+    return np.array([row for row in rows if row], np.float64).reshape(-1, max(columns, 1))
 
 
 def run_ensemble(
@@ -136,8 +155,8 @@ def run_ensemble(
         try:
             group.once(partial(_make, member.config.output.needed_directory()))
             results[member.name] = run(member.config, group)
-        except Terminated as reason:
-            results[member.name] = f"failed: {reason}"
+        except Terminated as told:
+            results[member.name] = f"failed: {told}"
             break
         except (CocaError, FloatingPointError, OSError) as error:  # raised on all of a group
             results[member.name] = f"failed: {error}"

@@ -274,7 +274,7 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
         )
     methods, remarks = choose_methods(config, own is not None)
     warnings += remarks
-    if methods[0].table is not None:
+    if methods[0].table is not None and config.force_evaluations != 0:
         warnings += _table_warnings(config, methods[0].table, redshift)
     if threads > max(1, math.ceil(ranks.node.cores)) or ranks.node.cores < 1:
         warnings.append(

@@ -81,7 +81,7 @@ def test_bad_tables_name_the_file(config_values, tmp_path, text, error, message)
         ({"seeds": []}, "wanted different ones"),
         ({"seeds": [1, 1]}, "wanted different ones"),
         ({"realisations": 0}, r"ensemble\.realisations: found 0"),
-        ({"realisations": 10**11}, r"ensemble\.realisations: found 10+, wanted: .*100000"),
+        ({"realisations": 10**11}, r"ensemble\.realisations: found 10+, wanted 100000 or less"),
         ({"realisations": 2, "ranks_per_simulation": 0}, "ranks_per_simulation: found 0"),
     ],
 )

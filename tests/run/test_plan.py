@@ -79,6 +79,19 @@ def test_a_run_without_space_for_its_files_is_refused(config_values, monkeypatch
         make_plan(config)
 
 
+@pytest.mark.parametrize("method", ["fitted", "cola", "coca"])
+def test_nothing_is_said_of_fitted_steps_without_forces(config_values, method):
+    """Nor of what was fitted, far from it."""
+    far = {
+        "method": method,
+        "force_evaluations": 0,
+        "box_size": 64.0 if method == "coca" else 320.0,
+    }
+    plan = make_plan(make_config(config_values | far))
+    text = plan.describe().replace(str(plan.config.output.directory), "")
+    assert "fitted" not in text and "spacing" not in text and "without forces" in text
+
+
 @pytest.fixture
 def config_file(config_values, tmp_path):
     path = tmp_path / "config.yaml"
