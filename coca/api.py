@@ -18,6 +18,7 @@ import numpy as np
 from coca import __version__
 from coca.configuration.loading import load_config, make_config
 from coca.configuration.run import Config, replaced
+from coca.cosmology.background import Cosmology
 from coca.cosmology.linear_power import linear_power
 from coca.emulator.user_emulator import OwnEmulator
 from coca.errors import CocaWarning, ConfigError, FileError, reason, short
@@ -77,8 +78,10 @@ class Output:
     reference: np.ndarray | None
     """Displacement x - q of the reference run, array (3, N) float32, Mpc/h, or None."""
 
-    done: simulation.Simulation
-    """The run with all its stages, for those who know it."""
+    config: Config
+    """Of the run."""
+    cosmology: Cosmology
+    domain: Domain
     snapshot: Snapshot
     """The particles as they are inside."""
 
@@ -144,10 +147,10 @@ class Output:
         path = Path(path)
         if path.exists() and not overwrite:
             raise FileError(f"{path}: found a file, wanted overwrite=True to replace it")
-        record = {"config": self.done.config.model_dump(mode="json"), "versions": {}}
+        record = {"config": self.config.model_dump(mode="json"), "versions": {}}
         record["versions"]["coca"] = __version__
         try:
-            write_snapshot(path, self.done.domain, self.done.cosmology, self.snapshot, record)
+            write_snapshot(path, self.domain, self.cosmology, self.snapshot, record)
         except OSError as error:
             raise FileError(f"{path}: cannot write: {reason(error)}") from None
         return path
@@ -156,21 +159,21 @@ class Output:
         """A figure of the density, projected through a slab, and of the power spectrum."""
         from coca.statistics.plots import overview
 
-        config, s = self.done.config, self.spectra
+        config, s = self.config, self.spectra
         title = f"z = {self.redshift:.3g}, {config.box_size:g} Mpc/h, {config.particles}³ particles"
         return overview(self.density(), config.box_size, s.k, s.P_a, self.linear_power, title)
 
     def _grid(self, mesh: int | None) -> Grid:
-        config = self.done.config
+        config = self.config
         cells = config.mesh if mesh is None else mesh
         if not isinstance(cells, (int, np.integer)) or cells < 4 or cells % 2:
             raise ConfigError(f"mesh: found {short(mesh)}, wanted an even number from 4 on")
-        return Grid(config.box_size, int(cells), self.done.domain.threads)
+        return Grid(config.box_size, int(cells), self.domain.threads)
 
     @cached_property
     def _particles(self) -> Particles:
         """As read from a snapshot."""
-        config, cosmology, domain = self.done.config, self.done.cosmology, self.done.domain
+        config, cosmology, domain = self.config, self.cosmology, self.domain
         header = Header(
             config.box_size, 1.0 / (1.0 + self.redshift), cosmology.Omega_m, cosmology.h,
             len(self.ids), particle_mass(cosmology, domain), cosmology.w0, cosmology.wa,
@@ -415,6 +418,8 @@ def _output(done: simulation.Simulation, index: int, measured: Measurement) -> O
         measured.frame,
         measured.linear,
         done.reference[index].disp if done.reference else None,
-        done,
+        done.config,
+        done.cosmology,
+        domain,
         snapshot,
     )
