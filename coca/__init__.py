@@ -21,6 +21,7 @@ _HOMES = {
     "CocaError": "coca.errors",
     "ConfigError": "coca.errors",
     "FileError": "coca.errors",
+    "CocaWarning": "coca.errors",
 }
 
 _here = os.path.dirname(os.path.abspath(__file__))

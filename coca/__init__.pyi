@@ -9,6 +9,7 @@ from coca.configuration.loading import make_config as make_config
 from coca.configuration.run import Config as Config
 from coca.emulator.user_emulator import OwnEmulator as OwnEmulator
 from coca.errors import CocaError as CocaError
+from coca.errors import CocaWarning as CocaWarning
 from coca.errors import ConfigError as ConfigError
 from coca.errors import FileError as FileError
 

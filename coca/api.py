@@ -3,30 +3,51 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numba
 import numpy as np
 
-from coca.configuration.loading import make_config
+from coca import __version__
+from coca.configuration.loading import load_config, make_config
 from coca.configuration.run import Config, replaced
+from coca.cosmology.background import Cosmology
 from coca.cosmology.linear_power import linear_power
 from coca.emulator.user_emulator import OwnEmulator
-from coca.errors import ConfigError
-from coca.files.snapshot_writer import peculiar_velocities, wrapped_positions
+from coca.errors import CocaWarning, ConfigError, FileError, reason, short
+from coca.files.snapshot_header import Header
+from coca.files.snapshot_reader import Particles
+from coca.files.snapshot_writer import (
+    particle_mass,
+    peculiar_velocities,
+    wrapped_positions,
+    write_snapshot,
+)
+from coca.gravity.mesh import Mesh
 from coca.initial_conditions.linear_fields import InitialConditions
 from coca.integration.error_estimate import Trust
 from coca.integration.kicks import Evaluation
-from coca.parallel.domain import Domain
+from coca.parallel.domain import Domain, Grid
+from coca.particles import Snapshot
 from coca.results.run_spectra import Measurement, measure
 from coca.run import simulation
 from coca.run.plan import make_plan
 from coca.run.progress import Progress
+from coca.statistics import haloes, particle_spectra
 from coca.statistics.spectra import Spectra
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Given: TypeAlias = Config | Mapping[str, Any] | Path | str | None
+"""What a configuration may be given as."""
 
 QUIJOTE = {"Omega_m": 0.3175, "Omega_b": 0.049, "h": 0.6711, "n_s": 0.9624, "sigma_8": 0.834}
 """The fiducial cosmology of the Quijote simulations."""
@@ -34,7 +55,7 @@ SPACING = 2.0
 """Mpc/h between particles where no box size is given: that of the shipped emulator."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Output:
     """All particles at one redshift, in Lagrangian order: i n^2 + j n + l started from
     q = (i, j, l) box_size / n."""
@@ -57,15 +78,115 @@ class Output:
     reference: np.ndarray | None
     """Displacement x - q of the reference run, array (3, N) float32, Mpc/h, or None."""
 
+    config: Config
+    """Of the run."""
+    cosmology: Cosmology
+    domain: Domain
+    snapshot: Snapshot
+    """The particles as they are inside."""
+
     @cached_property
     def ids(self) -> np.ndarray:
         """Lagrangian indices (N,) uint64, as ParticleIDs in snapshots."""
         return np.arange(self.displacement.shape[1], dtype=np.uint64)
 
+    def power(self, mesh: int | None = None) -> Spectra:
+        """Power spectrum of the density on a mesh of so many cells per dimension, by default that
+        of the force."""
+        return particle_spectra.power(self._grid(mesh), self._particles)
 
-@dataclass(frozen=True)
+    def density(self, mesh: int | None = None) -> np.ndarray:
+        """Density contrast delta on a mesh, by clouds in cells.
+
+        Parameters
+        ----------
+        mesh : int, optional
+            Cells per dimension; by default those of the force.
+
+        Returns
+        -------
+        array (mesh, mesh, mesh) float32
+            Cell (i, j, l) has its middle at (i, j, l) box_size / mesh.
+        """
+        grid = self._grid(mesh)
+        with own_threads():
+            field = Mesh(grid, grid.cells)
+            field.paint(self.positions, ordered=False)
+        mean = self.positions.shape[1] / grid.cells**3
+        return np.ascontiguousarray(field.field[..., : grid.cells]) / np.float32(mean) - 1
+
+    def haloes(self, linking_length: float = haloes.LINKING_LENGTH) -> haloes.Haloes:
+        """Friends-of-friends haloes, the heaviest first; the linking length is in units of the mean
+        distance between particles."""
+        return haloes.find_haloes(self._particles, linking_length)
+
+    def redshift_space(self, axis: int = 2) -> np.ndarray:
+        """Positions in redshift space, array (3, N) float32 in [0, box_size), Mpc/h.
+
+        Parameters
+        ----------
+        axis : int
+            Along which a distant observer looks: 0, 1 or 2.
+        """
+        if axis not in (0, 1, 2):
+            raise ConfigError(f"axis: found {short(axis)}, wanted 0, 1 or 2")
+        x, L = self.positions.copy(), np.float32(self._particles.header.box_size)
+        shift = particle_spectra.redshift_distortion(self._particles.header)
+        x[axis] = np.mod(x[axis] + np.float32(shift) * self.velocities[axis], L)
+        x[axis][x[axis] >= L] = 0.0
+        return x
+
+    def save(self, path: Path | str, overwrite: bool = False) -> Path:
+        """Write a Gadget HDF5 snapshot, as `coca run` does, and say where.
+
+        Raises
+        ------
+        FileError
+            The file is there and is not to be overwritten, or cannot be written.
+        """
+        path = Path(path)
+        if path.exists() and not overwrite:
+            raise FileError(f"{path}: found a file, wanted overwrite=True to replace it")
+        record = {"config": self.config.model_dump(mode="json"), "versions": {}}
+        record["versions"]["coca"] = __version__
+        try:
+            write_snapshot(path, self.domain, self.cosmology, self.snapshot, record)
+        except OSError as error:
+            raise FileError(f"{path}: cannot write: {reason(error)}") from None
+        return path
+
+    def plot(self) -> Figure:
+        """A figure of the density, projected through a slab, and of the power spectrum."""
+        from coca.statistics.plots import overview
+
+        config, s = self.config, self.spectra
+        title = f"z = {self.redshift:.3g}, {config.box_size:g} Mpc/h, {config.particles}³ particles"
+        return overview(self.density(), config.box_size, s.k, s.P_a, self.linear_power, title)
+
+    def _grid(self, mesh: int | None) -> Grid:
+        config = self.config
+        cells = config.mesh if mesh is None else mesh
+        if not isinstance(cells, (int, np.integer)) or cells < 4 or cells % 2:
+            raise ConfigError(f"mesh: found {short(mesh)}, wanted an even number from 4 on")
+        return Grid(config.box_size, int(cells), self.domain.threads)
+
+    @cached_property
+    def _particles(self) -> Particles:
+        """As read from a snapshot."""
+        config, cosmology, domain = self.config, self.cosmology, self.domain
+        header = Header(
+            config.box_size, 1.0 / (1.0 + self.redshift), cosmology.Omega_m, cosmology.h,
+            len(self.ids), particle_mass(cosmology, domain), cosmology.w0, cosmology.wa,
+        )  # fmt: skip
+        return Particles(header, self.positions, self.velocities, self.ids)
+
+    def __repr__(self) -> str:
+        return f"<coca.Output: {len(self.ids)} particles at z = {self.redshift:.3g}>"
+
+
+@dataclass(frozen=True, repr=False)
 class Result:
-    """A finished simulation."""
+    """A finished simulation. Its methods are those of the last output."""
 
     config: Config
     outputs: tuple[Output, ...]
@@ -115,20 +236,68 @@ class Result:
         """Power of the density at the last output, with the reference as b where there is one."""
         return self.last.spectra
 
+    def power(self, mesh: int | None = None) -> Spectra:
+        """Power spectrum, see `Output.power`."""
+        return self.last.power(mesh)
 
-def simulate(config: Config | None = None, *, quiet: bool = True, **values: Any) -> Result:
+    def density(self, mesh: int | None = None) -> np.ndarray:
+        """Density contrast on a mesh, see `Output.density`."""
+        return self.last.density(mesh)
+
+    def haloes(self, linking_length: float = haloes.LINKING_LENGTH) -> haloes.Haloes:
+        """Friends-of-friends haloes, see `Output.haloes`."""
+        return self.last.haloes(linking_length)
+
+    def redshift_space(self, axis: int = 2) -> np.ndarray:
+        """Positions in redshift space, see `Output.redshift_space`."""
+        return self.last.redshift_space(axis)
+
+    def save(self, path: Path | str, overwrite: bool = False) -> Path:
+        """Write a snapshot, see `Output.save`."""
+        return self.last.save(path, overwrite)
+
+    def plot(self) -> Figure:
+        """A figure, see `Output.plot`."""
+        return self.last.plot()
+
+    def __repr__(self) -> str:
+        return f"<coca.Result: {'; '.join(f'{k} {v}' for k, v in self._summary().items())}>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{escape(k)}</th>"
+            f"<td style='text-align:left'>{escape(v)}</td></tr>"
+            for k, v in (self._summary() | {"trust": self.trust.statement}).items()
+        )
+        notes = "".join(f"<p>{escape(line)}</p>" for line in self.warnings)
+        return f"<table>{rows}</table>{notes}"
+
+    def _summary(self) -> dict[str, str]:
+        c = self.config
+        return {
+            "box": f"{c.box_size:g} Mpc/h, {c.particles}³ particles, seed {c.seed}",
+            "method": self.method,
+            "outputs": "z = " + ", ".join(f"{output.redshift:.3g}" for output in self.outputs),
+            "took": f"{sum(self.seconds.values()):.1f} s",
+        }
+
+
+def simulate(config: Given = None, *, quiet: bool = True, **values: Any) -> Result:
     """Run a simulation in this process; nothing is written to output.directory.
+
+    What is to be minded of it is a `coca.CocaWarning` each, and in `Result.warnings`.
 
     Parameters
     ----------
-    config : Config, optional
-        From `coca.load_config` or `coca.make_config`; without one, the defaults of docs/python.md.
+    config : Config, path or dict, optional
+        From `coca.load_config` or `coca.make_config`, or a YAML file; without one, the defaults of
+        docs/python.md, of which those in a dictionary are replaced.
     quiet : bool
         Print nothing.
     **values
         Keys of the configuration, which replace its values or the defaults; sections are
-        dictionaries, of which only the keys that are given are replaced. `emulator` may also be a
-        `coca.OwnEmulator`.
+        dictionaries, of which only the keys that are given are replaced; numbers may be NumPy's.
+        `emulator` may also be a `coca.OwnEmulator`.
 
     Returns
     -------
@@ -145,6 +314,8 @@ def simulate(config: Config | None = None, *, quiet: bool = True, **values: Any)
     with own_threads():
         done = simulation.run_plan(plan, Progress(quiet))
         outputs = tuple(_output(done, i, measured) for i, measured in enumerate(measure(done)))
+    for line in done.warnings:
+        warnings.warn(line, CocaWarning, stacklevel=2)
     return Result(
         config,
         outputs,
@@ -156,7 +327,7 @@ def simulate(config: Config | None = None, *, quiet: bool = True, **values: Any)
     )
 
 
-def make_initial_conditions(config: Config | None = None, **values: Any) -> InitialConditions:
+def make_initial_conditions(config: Given = None, **values: Any) -> InitialConditions:
     """The linear modes and displacements that `simulate` starts from, given the same arguments."""
     config = complete(config, values)
     plan, source, cosmology = make_plan(config), config.linear_power, config.build_cosmology()
@@ -167,20 +338,47 @@ def make_initial_conditions(config: Config | None = None, **values: Any) -> Init
         return simulation.make_initial_conditions(config, domain, power, D_start)
 
 
-def complete(config: Config | None, values: dict[str, Any]) -> Config:
-    """The configuration of a run without files, from one given or the defaults, and values."""
+def complete(config: Given, values: dict[str, Any]) -> Config:
+    """The configuration of a run without files, from what is given or the defaults, and values."""
+    values = plain(values)
+    if isinstance(config, (str, Path)):
+        config = load_config(config)
+    if isinstance(config, Mapping):
+        config, values = None, _merged(plain(config), values)
+    if config is not None and not isinstance(config, Config):
+        raise ConfigError(
+            f"coca.simulate: found {short(config)}, wanted a configuration, its file, or a dict"
+        )
     base = config.model_dump() if config is not None else _defaults(values)
-    for key, value in values.items():
-        section = base.get(key)
-        if isinstance(section, dict) and isinstance(value, dict):
-            merge = replaced if key == "cosmology" else operator.or_
-            base[key] = merge(section, value)
-        else:
-            base[key] = value
+    start = values.get("initial_conditions")
+    if isinstance(start, dict) and start.get("snapshot") is not None:
+        base.get("initial_conditions", {}).pop("redshift", None)  # the snapshot's
+    base = _merged(base, values)
     made = make_config(base, Config, "coca.simulate")
     if made.ensemble is not None:
         raise ConfigError("ensemble: found one, wanted none: coca.simulate makes a single run")
     return made.model_copy(update={"output": made.output.model_copy(update={"directory": None})})
+
+
+def plain(values: Any) -> Any:
+    """Values of a configuration with numbers and lists of Python in the place of NumPy's."""
+    if isinstance(values, Mapping):
+        return {key: plain(value) for key, value in values.items()}
+    if isinstance(values, (list, tuple)):
+        return [plain(value) for value in values]
+    return values.tolist() if isinstance(values, (np.generic, np.ndarray)) else values
+
+
+def _merged(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Keys with new values; of a section only those that are given."""
+    new = dict(base)
+    for key, value in values.items():
+        section = new.get(key)
+        if isinstance(section, dict) and isinstance(value, dict):
+            merge = replaced if key == "cosmology" else operator.or_
+            value = merge(section, value)
+        new[key] = value
+    return new
 
 
 def _defaults(values: dict[str, Any]) -> dict[str, Any]:
@@ -220,4 +418,8 @@ def _output(done: simulation.Simulation, index: int, measured: Measurement) -> O
         measured.frame,
         measured.linear,
         done.reference[index].disp if done.reference else None,
+        done.config,
+        done.cosmology,
+        domain,
+        snapshot,
     )

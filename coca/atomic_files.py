@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,10 +29,26 @@ def user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coca"
 
 
+def check_disk(key: str, directory: Path, needed: int) -> None:
+    """Raise ConfigError if less than `needed` bytes are free where `directory`, which has been
+    checked, is or will be."""
+    free = shutil.disk_usage(_existing(directory)).free
+    if needed > free:
+        raise ConfigError(
+            f"{key}: found {free / 2**30:.2f} GiB free in {directory}, wanted {needed / 2**30:.2f} "
+            "GiB for what is written"
+        )
+
+
+def _existing(directory: Path) -> Path:
+    """It, or the nearest of those above it that is there."""
+    return next(p for p in (directory, *directory.absolute().parents) if p.exists())
+
+
 def check_directory(key: str, directory: Path) -> None:
     """Raise ConfigError if `directory`, of a configuration's key, cannot be written or made."""
     try:
-        existing = next(p for p in (directory, *directory.absolute().parents) if p.exists())
+        existing = _existing(directory)
         writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
     except OSError:  # a name too long, or a directory that cannot be searched
         writable = False

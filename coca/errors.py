@@ -27,8 +27,34 @@ class FileError(CocaError):
     """A file that is missing, damaged or does not fit the configuration."""
 
 
+class CocaWarning(UserWarning):
+    """What to mind of a run from Python."""
+
+
+def unwritable(directory: object, error: OSError) -> FileError:
+    """What is said of an output directory that a file system did not take a file for."""
+    return FileError(f"output.directory: cannot write {directory}: {error.strerror or error}")
+
+
+def reason(error: BaseException) -> str:
+    """What a library says of a failure, without numbers of the system's errors."""
+    said = error.strerror if isinstance(error, OSError) else None
+    return said or str(error) or type(error).__name__
+
+
 class Terminated(Exception):
-    """The run was told to end, and has saved its state."""
+    """The run was told to end, and has saved its state.
+
+    Parameters
+    ----------
+    message : str
+    status : int
+        Exit status of the process: 143 after SIGTERM, 130 after Ctrl-C.
+    """
+
+    def __init__(self, message: str, status: int = 143):
+        super().__init__(message)
+        self.status = status
 
 
 def short(value: object) -> str:

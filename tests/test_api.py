@@ -7,11 +7,14 @@ import numba
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import coca
 from coca.api import complete
+from coca.files.snapshot_reader import read_particles
 from coca.run.plan import make_plan
 from coca.run.simulation import run_plan
+from coca.statistics.haloes import find_haloes
 from tests import ROOT
 
 SMALL = {"particles": 32, "method": "fitted", "force_evaluations": 2, "threads": 1}
@@ -75,6 +78,19 @@ def test_configuration_with_values_in_place_of_its_own():
     assert np.all(result.spectra.r[:3] > 0.99)
 
 
+def test_a_run_does_not_depend_on_those_before_it():
+    """The same bits, with another method, size and seed in between."""
+    small = SMALL | {"particles": 16, "box_size": 32.0}
+
+    def particles():
+        last = coca.simulate(**small, seed=5).last
+        return last.displacement.tobytes(), last.velocities.tobytes(), last.spectra.P_a.tobytes()
+
+    before = particles()
+    coca.simulate(particles=12, method="cola", force_evaluations=3, seed=9, threads=1)
+    assert particles() == before
+
+
 @pytest.mark.parametrize(
     "values, message",
     [
@@ -122,3 +138,82 @@ def test_initial_conditions_are_those_of_the_run():
     conditions, result = coca.make_initial_conditions(**values), coca.simulate(**values)
     lpt = conditions.lpt_frame(result.config.build_cosmology())
     np.testing.assert_array_equal(lpt.displacement(result.last.D), result.displacement)
+
+
+def test_a_configuration_is_given_in_any_way(tmp_path):
+    """A file, a dictionary, keywords, and NumPy's numbers, all the same."""
+    wanted = complete(None, SMALL | {"cosmology": {"h": 0.7}, "output": {"redshifts": [1.0, 0.0]}})
+    numbers = {
+        "particles": np.int64(32), "method": "fitted", "force_evaluations": np.int32(2),
+        "threads": 1, "cosmology": {"h": np.float64(0.7)},
+        "output": {"redshifts": np.array([1.0, 0.0])},
+    }  # fmt: skip
+    assert complete(None, numbers) == complete(numbers, {}) == wanted
+    assert complete(numbers | {"seed": 3}, {"seed": 0}) == wanted
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(wanted.model_dump(mode="json")))
+    assert complete(str(path), {}) == complete(path, {}) == complete(wanted, {}) == wanted
+    with pytest.raises(coca.ConfigError, match="found 3, wanted a configuration, its file, or a"):
+        complete(3, {})
+
+
+def test_the_start_of_a_snapshot_is_its_own():
+    """Whatever the redshift of a configuration that said none."""
+    start = complete(complete(None, SMALL), {"initial_conditions": {"snapshot": "x.hdf5"}})
+    assert start.initial_conditions.redshift is None
+
+
+def test_what_is_to_be_minded_is_a_warning():
+    with pytest.warns(coca.CocaWarning, match="spacing of the particles = 10") as caught:
+        result = coca.simulate(**SMALL | {"particles": 16, "box_size": 160.0})
+    assert [str(w.message) for w in caught] == list(result.warnings)
+    assert caught[0].filename == __file__
+
+
+def test_statistics_are_those_of_the_files(result, tmp_path):
+    """As `coca analyse` takes them from a snapshot that was saved."""
+    path = result.save(tmp_path / "last.hdf5")
+    particles = read_particles(path)
+    assert particles.header.redshift == pytest.approx(0.0, abs=1e-6)
+    np.testing.assert_allclose(particles.u, result.velocities, rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(particles.header.mass, result.last._particles.header.mass, rtol=1e-6)
+    ours, theirs = result.haloes(), find_haloes(particles)
+    assert len(ours.mass) == len(theirs.mass) > 0 and ours.mass[0] == pytest.approx(theirs.mass[0])
+    np.testing.assert_allclose(result.power().P_a, result.spectra.P_a, rtol=1e-4)
+    assert len(result.power(32).k) < len(result.spectra.k)
+    with pytest.raises(coca.FileError, match="wanted overwrite=True to replace it"):
+        result.save(path)
+    assert result.save(path, overwrite=True) == path
+    with pytest.raises(coca.FileError, match="cannot write: No such file"):
+        result.save(tmp_path / "absent" / "last.hdf5")
+
+
+def test_density_and_redshift_space(result):
+    """Mass is kept, and the shift is that of the velocity over a H."""
+    delta = result.density(16)
+    assert delta.shape == (16, 16, 16) and abs(delta.mean(dtype=float)) < 1e-5
+    assert delta.min() >= -1.0 and delta.max() > 3.0
+    first = result.outputs[0]
+    s, a = first.redshift_space(1), 1 / (1 + first.redshift)
+    shift = s[1] - first.positions[1]
+    wanted = first.velocities[1] / (100 * result.config.build_cosmology().E(a) * a)
+    difference = shift - wanted
+    difference -= 64.0 * np.rint(difference / 64.0)
+    assert np.abs(difference).max() < 2e-5 and s.min() >= 0 and s.max() < 64.0
+    np.testing.assert_array_equal(s[[0, 2]], first.positions[[0, 2]])
+    with pytest.raises(coca.ConfigError, match="axis: found 3, wanted 0, 1 or 2"):
+        result.redshift_space(3)
+    with pytest.raises(coca.ConfigError, match="mesh: found 15, wanted an even number"):
+        result.density(15)
+
+
+def test_a_result_shows_itself(result, tmp_path):
+    """In a line, in a notebook and in a figure; never its arrays."""
+    assert len(repr(result)) < 250 and "64 Mpc/h, 32³ particles, seed 0" in repr(result)
+    assert repr(result.last) == "<coca.Output: 32768 particles at z = 0>"
+    html = result._repr_html_()
+    assert html.startswith("<table>") and "fitted steps" in html and result.trust.statement in html
+    figure = result.plot()
+    assert [axes.get_xlabel() for axes in figure.axes[:2]] == ["y [Mpc/h]", "k [h/Mpc]"]
+    figure.savefig(tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 10_000

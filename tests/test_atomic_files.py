@@ -1,6 +1,13 @@
 import pytest
 
-from coca.atomic_files import whole_file
+from coca.atomic_files import check_disk, whole_file
+from coca.errors import ConfigError
+
+
+def test_a_disk_without_space_is_told(tmp_path):
+    check_disk("output.directory", tmp_path / "new" / "run", 1)
+    with pytest.raises(ConfigError, match=r"output\.directory: found .* free in .*, wanted .* GiB"):
+        check_disk("output.directory", tmp_path / "new" / "run", 2**60)
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):

@@ -22,7 +22,8 @@ Run a simulation, or an ensemble of them.
 
 The configuration says what is run; --set changes single values of it. Results appear in
 output.directory: Gadget HDF5 snapshots, power spectra as text, run.json with everything that
-is known of the run, and report.html with its figures, also in report.png and report/.
+is known of the run, and report.html with its figures, also in report.png and report/. Results that
+are there already are replaced with --overwrite only.
 """
 ICS = """\
 Write the particles that a run of this configuration starts on.
@@ -71,13 +72,16 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_configuration(ics, "configs/quickstart.yaml", "initial_conditions.redshift=49")
+    _add_overwrite(ics, "an ics.hdf5 that is in output.directory")
     _add_analyse(commands)
     train = commands.add_parser("train", help="train an emulator", description="Train an emulator.")
     _add_configuration(train, "configs/train.yaml", "optimiser.iterations=100")
     _add_simulations(train, "train", "on")
+    _add_overwrite(train, "a file of weights that is there")
     fit = commands.add_parser("fit", help="fit steps", description="Fit the steps of a frame.")
     _add_configuration(fit, "configs/fit.yaml", "frame=emulator")
     _add_simulations(fit, "fit", "to")
+    _add_overwrite(fit, "a table that is there; one that counts go into is anyhow")
     return parser
 
 
@@ -91,6 +95,10 @@ def _add_configuration(parser: argparse.ArgumentParser, example: str, override: 
         help="override a value of the file; dotted keys, YAML values; may be repeated; "
         f"for example {override}",
     )
+
+
+def _add_overwrite(parser: argparse._ActionsContainer, what: str) -> None:
+    parser.add_argument("--overwrite", action="store_true", help=f"replace {what}")
 
 
 def _add_simulations(parser: argparse.ArgumentParser, verb: str, how: str) -> None:
@@ -116,9 +124,11 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="check, print plan, memory and cost, and stop"
     )
-    parser.add_argument(
+    there = parser.add_mutually_exclusive_group()
+    there.add_argument(
         "--resume", action="store_true", help="go on with a run that was interrupted"
     )
+    _add_overwrite(there, "results that are in output.directory")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
 
 

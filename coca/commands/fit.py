@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from coca.atomic_files import check_directory
-from coca.commands.shared import check_one_rank, on_interrupt
+from coca.commands.shared import check_one_rank, check_replaced, on_interrupt
 from coca.configuration.fitting import FitConfig
 from coca.configuration.loading import load_config
 from coca.cosmology.background import Cosmology, scale_factor
@@ -31,6 +31,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
         if options.only_simulations:
             make_simulations(config)
         else:
+            check_replaced("table", config.table, options.overwrite, bool(config.counts))
             fit_table(config, options.as_they_come)
     return 0
 

@@ -9,7 +9,11 @@ from coca.configuration.run import Config
 from coca.errors import CocaError, ConfigError
 from coca.parallel.machine import check_memory
 from coca.parallel.ranks import Ranks
-from coca.results.write import write_initial_conditions
+from coca.results.write import (
+    check_initial_conditions,
+    remove_initial_conditions,
+    write_initial_conditions,
+)
 from coca.run.memory import start_memory
 from coca.run.plan import Start, check_output, check_start
 
@@ -19,10 +23,12 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     config = load_config(options.config, options.set, Config)
     with ranks.together(CocaError):
         start = _checked(config, ranks)
+        check_initial_conditions(config, ranks, options.overwrite)
     if ranks.size > 1:
         from coca.commands.compilation import compile_kernels
 
         compile_kernels(config, ranks)
+    ranks.once(lambda: remove_initial_conditions(config))
     written = write_initial_conditions(config, ranks, start)
     if ranks.rank == 0:
         for line in start.warnings:

@@ -7,10 +7,12 @@ from functools import partial
 
 from coca.configuration.loading import load_config
 from coca.configuration.run import Config
+from coca.errors import ConfigError
 from coca.parallel.ranks import Ranks
 from coca.results.write import write_results
 from coca.run.checkpoint import CheckpointFiles
-from coca.run.ensemble import finished, members, prepare, run_ensemble
+from coca.run.earlier import check_directory_for, clear
+from coca.run.ensemble import members, prepare, run_ensemble
 from coca.run.plan import Plan, make_plan
 from coca.run.progress import Progress
 from coca.run.simulation import Simulation, run_plan
@@ -23,7 +25,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     progress = Progress((options.quiet and not options.dry_run) or ranks.rank > 0)
     if config.ensemble is None:
         return one_run(config, ranks, progress, options)
-    work = prepare(config, config.ensemble, ranks)
+    work = prepare(config, config.ensemble, ranks, options.resume, options.overwrite)
     if options.dry_run:
         first = (work.todo or members(config, config.ensemble))[0]
         progress.say(
@@ -33,6 +35,8 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
         return one_run(first.config, ranks.split(work.groups), progress, options)
     if work.todo:
         _compile(work.todo[0].config, ranks)
+    if options.overwrite:
+        ranks.once(lambda: clear(directory))
     speaker = ranks.rank % config.ensemble.ranks_per_simulation == 0
     progress = Progress(options.quiet or not speaker)
     return run_ensemble(directory, ranks, work, progress, partial(one_member, options=options))
@@ -40,15 +44,26 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
 
 def one_run(config: Config, ranks: Ranks, progress: Progress, options: argparse.Namespace) -> int:
     """A run that says what it does."""
+    if options.dry_run:
+        return _say_plan(config, ranks, progress, options)
+    check = partial(check_directory_for, config, options.resume, options.overwrite)
+    if ranks.once(check):
+        progress.say(f"finished before and complete, see {config.output.directory}")
+        return 0
     plan = make_plan(config, ranks)
     progress.say(plan.describe())
-    if options.dry_run:
-        return 0
-    if options.resume and ranks.once(lambda: finished(config)):
-        progress.say(f"finished before, see {config.output.directory}")
-        return 0
     _compile(config, ranks)
     simulate_and_write(plan, progress, options.resume)
+    return 0
+
+
+def _say_plan(config: Config, ranks: Ranks, progress: Progress, options: argparse.Namespace) -> int:
+    """The plan, and why it would be refused as things stand."""
+    progress.say(make_plan(config, ranks).describe())
+    try:
+        ranks.once(partial(check_directory_for, config, options.resume, options.overwrite))
+    except ConfigError as error:
+        progress.say(f"warning      {error}")
     return 0
 
 
@@ -61,9 +76,19 @@ def one_member(config: Config, ranks: Ranks, options: argparse.Namespace) -> str
 
 def simulate_and_write(plan: Plan, progress: Progress, resume: bool) -> Simulation:
     """The run, with checkpoints until it is written."""
-    checkpoints = CheckpointFiles(plan.config, resume)
-    simulation = run_plan(plan, progress, checkpoints)
-    write_results(plan, simulation, progress)
+    directory, checkpoints = (
+        plan.config.output.needed_directory(),
+        CheckpointFiles(plan.config, resume),
+    )
+    if not resume:
+        plan.ranks.once(lambda: clear(directory))
+    try:
+        simulation = run_plan(plan, progress, checkpoints)
+        write_results(plan, simulation, progress)
+    except BaseException:
+        if plan.ranks.rank == 0:
+            checkpoints.give_up()
+        raise
     checkpoints.remove()
     return simulation
 

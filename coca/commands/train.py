@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from coca.commands.shared import check_one_rank, on_interrupt
+from coca.commands.shared import check_one_rank, check_replaced, on_interrupt
 from coca.configuration.loading import load_config
 from coca.configuration.training import TrainConfig
 from coca.emulator.device import choose_device
@@ -29,8 +30,15 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
         if options.only_simulations:
             make_simulations(config)
         else:
+            going_on = any(path.exists() for path in checkpoints(config.weights))
+            check_replaced("weights", config.weights, options.overwrite, going_on)
             train(config, options.as_they_come)
     return 0
+
+
+def checkpoints(weights: Path) -> list[Path]:
+    """Files that a training goes on from."""
+    return [weights.with_suffix(f".{kind}.safetensors") for kind in ("checkpoint", "stable")]
 
 
 def make_simulations(config: TrainConfig) -> None:

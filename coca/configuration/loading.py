@@ -11,11 +11,17 @@ from typing import Any, TypeVar, overload
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from coca.configuration.fitting import FitConfig
+from coca.configuration.messages import describe
 from coca.configuration.run import Config
+from coca.configuration.training import TrainConfig
 from coca.errors import ConfigError, short
 
 MOST_BYTES, MOST_LEVELS = 2**20, 16
 """Most bytes of a file that can be a configuration, and deepest nesting in it."""
+
+COMMANDS: dict[type[BaseModel], str] = {Config: "run", TrainConfig: "train", FitConfig: "fit"}
+"""Whose configurations there are."""
 
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
 
@@ -49,10 +55,11 @@ def load_config(
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: found {type(data).__name__}, wanted keys with values")
+        raise ConfigError(f"{path}: found {_words(data)}, wanted keys with values")
+    _check_kind(data, kind, path)
     for override in overrides:
         _override(data, override)
-    return make_config(data, kind, str(path))
+    return _validated(data, kind, str(path), [line.partition("=")[0] for line in overrides])
 
 
 @overload
@@ -63,10 +70,34 @@ def make_config(
     data: dict[str, Any], kind: type[BaseModel] = Config, name: str = "config"
 ) -> BaseModel:
     """A configuration from nested dictionaries; errors as in `load_config`."""
+    return _validated(data, kind, name)
+
+
+def _validated(
+    data: dict[str, Any], kind: type[AnyConfig], name: str, given: Sequence[str] = ()
+) -> AnyConfig:
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"{name}: {one_line(error)}") from None
+        raise ConfigError(f"{name}: {describe(error, kind, given)}") from None
+
+
+def _words(data: Any) -> str:
+    """What is in a file that has no keys."""
+    return {type(None): "nothing", list: "a list", str: "text"}.get(type(data), short(data))
+
+
+def _check_kind(data: dict[Any, Any], kind: type[BaseModel], path: Path | str) -> None:
+    """Raise ConfigError if a file is whole one of another command's."""
+    if set(data) <= set(kind.model_fields):
+        return
+    for other, command in COMMANDS.items():
+        needed = {key for key, field in other.model_fields.items() if field.is_required()}
+        if other is not kind and needed <= set(data) <= set(other.model_fields):
+            raise ConfigError(
+                f"{path}: found a configuration of coca {command}, wanted one of coca "
+                f"{COMMANDS.get(kind, 'run')}"
+            )
 
 
 def _text(path: Path) -> str:
@@ -131,20 +162,3 @@ def _override(data: dict, override: str) -> None:
         if not isinstance(data, dict):
             raise ConfigError(f"--set {key}: {section} has no keys below it")
     data[last] = value
-
-
-def one_line(error: ValidationError) -> str:
-    """The first error, as "key: found value, wanted ..."."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    kind, message = first["type"], first["msg"]
-    if kind == "extra_forbidden":
-        return f"{key}: unknown key"
-    if kind == "missing":
-        return f"{key}: missing, wanted a value"
-    if kind == "value_error":
-        message = message.removeprefix("Value error, ")
-        return message if not key else f"{key}: {message}"
-    message = message[0].lower() + message[1:]
-    wanted = message.removeprefix("input should be ")
-    return f"{key}: found {short(first['input'])}, wanted: {wanted}"

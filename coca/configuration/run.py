@@ -54,6 +54,9 @@ def _auto_or_count(least: int, most: int) -> PlainValidator:
 
 
 MOST_EVALUATIONS = 4096
+MOST_FOR_TOLERANCE = 256
+"""Most force evaluations that a tolerance takes: where that many leave more than is wanted, more
+would cost more than N-body."""
 START_REDSHIFT = 19.0
 START_RANGE = 0.01, 1000.0
 LEAST_STEP = 1e-6

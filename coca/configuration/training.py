@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from coca.configuration.loading import one_line
+from coca.configuration.messages import describe
 from coca.configuration.run import (
     BoxSize,
     CosmologyConfig,
@@ -44,7 +44,7 @@ class CosmologyRange(Section):
             try:
                 CosmologyConfig(**dict(zip(ranges, corner, strict=True)))
             except ValidationError as error:
-                raise ValueError(one_line(error)) from None
+                raise ValueError(describe(error, CosmologyConfig)) from None
         return self
 
 

@@ -19,7 +19,7 @@ from coca.emulator.features import CHANNELS, VECTORS, features
 from coca.emulator.symmetry import Symmetry, tiled
 from coca.emulator.time_functions import TimeFunctions, leading_functions
 from coca.emulator.training_set import SimulationSet, read_map
-from coca.errors import FileError
+from coca.errors import FileError, reason
 from coca.files.safetensors import read_tensors, write_tensors
 from coca.initial_conditions import lpt
 from coca.integration.linear_density import linear_density
@@ -76,7 +76,9 @@ def measured_scales(simulations: SimulationSet, domain: Domain) -> Scales:
     try:
         return Scales(**read_tensors(path, "numpy")[1])
     except (OSError, SafetensorError, TypeError, ValueError) as error:
-        raise FileError(f"{path}: cannot read: {error}; remove it to make it anew") from None
+        raise FileError(
+            f"{path}: cannot read: {reason(error)}; remove it to make it anew"
+        ) from None
 
 
 def _measure(simulations: SimulationSet, domain: Domain) -> Scales:

@@ -26,7 +26,7 @@ from coca.emulator.symmetry import Symmetry
 from coca.emulator.time_functions import TimeFunctions
 from coca.emulator.training_set import SimulationSet
 from coca.emulator.weights_file import TrainedRange
-from coca.errors import CocaError, FileError
+from coca.errors import CocaError, FileError, reason
 from coca.files.safetensors import read_tensors, write_tensors
 from coca.parallel.domain import Domain
 from coca.statistics.spectra import particle_spectra
@@ -195,7 +195,7 @@ class Trainer:
         try:
             metadata, tensors = read_tensors(path, "pt", str(self.device))
         except (OSError, SafetensorError, ValueError) as error:
-            raise FileError(f"{path}: cannot read: {error}") from None
+            raise FileError(f"{path}: cannot read: {reason(error)}") from None
         if metadata.get("config") != self._identity():
             raise FileError(f"{path}: of another configuration; remove it or restore its config")
         return metadata, tensors

@@ -16,7 +16,7 @@ from coca.cosmology.background import Cosmology, scale_factor
 from coca.cosmology.latin_hypercube import latin_hypercube
 from coca.cosmology.linear_power import linear_power
 from coca.emulator.time_functions import TimeFunctions, orthonormal_polynomials
-from coca.errors import FileError
+from coca.errors import FileError, reason
 from coca.gravity.p3m import P3M
 from coca.gravity.particle_mesh import ParticleMesh
 from coca.initial_conditions import linear_fields
@@ -159,4 +159,6 @@ def read_map(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, EOFError, ValueError) as error:
-        raise FileError(f"{path}: cannot read: {error}; remove it to make it anew") from None
+        raise FileError(
+            f"{path}: cannot read: {reason(error)}; remove it to make it anew"
+        ) from None

@@ -103,6 +103,15 @@ def write_snapshot(
     return [path.name, *parts]
 
 
+def is_ours(path: Path) -> bool:
+    """Whether coca wrote a snapshot."""
+    try:
+        with h5py.File(path) as file:
+            return "Coca" in file
+    except OSError:
+        return False
+
+
 def part_names(path: Path, parts: int) -> list[str]:
     """Names of a snapshot's files, one a rank."""
     return [f"{path.stem}.{number}{path.suffix}" for number in range(parts)]

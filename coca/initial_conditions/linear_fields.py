@@ -10,7 +10,7 @@ import numpy as np
 
 from coca.cosmology.background import Cosmology
 from coca.cosmology.linear_power import LinearPower
-from coca.errors import FileError
+from coca.errors import FileError, reason
 from coca.frames import Frame, SnapshotFrame, lpt_frame
 from coca.initial_conditions import gaussian_modes, lpt
 from coca.initial_conditions.primordial import LocalType
@@ -128,7 +128,7 @@ def _read(path: Path, n: int, planes: slice) -> tuple[str, np.ndarray]:
             with np.errstate(over="ignore"):
                 data = data[..., planes, :, :].astype(np.float32)
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise FileError(f"{key}: cannot read {path}: {error}") from None
+        raise FileError(f"{key}: cannot read {path}: {reason(error)}") from None
     if not np.isfinite(data).all():
         raise FileError(f"{key}: {path}: /{found[0]} has values that are not finite")
     return found[0], data

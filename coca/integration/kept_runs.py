@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from coca.atomic_files import whole_file
-from coca.errors import FileError
+from coca.errors import FileError, reason
 from coca.particles import Snapshot
 
 EDITION = 1
@@ -69,7 +69,9 @@ class KeptRuns:
         try:
             arrays = np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
         except (OSError, EOFError, ValueError) as error:
-            raise FileError(f"{path}: cannot read: {error}; remove it to make it anew") from None
+            raise FileError(
+                f"{path}: cannot read: {reason(error)}; remove it to make it anew"
+            ) from None
         if arrays.shape != shape:
             raise FileError(f"{path}: found shape {arrays.shape}, wanted {shape}; remove it")
         return [

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from coca import __version__
 from coca.configuration.run import Config
-from coca.errors import FileError
+from coca.errors import ConfigError, unwritable
 from coca.files import snapshot_writer, tables
 from coca.files.tables import RUN_RECORD
 from coca.parallel.domain import Domain
@@ -64,7 +64,7 @@ def write_results(plan: Plan, simulation: Simulation, progress: Progress) -> Non
         record = run_record(plan, simulation, written)
         domain.once(lambda: tables.write_json(directory / RUN_RECORD, record))
     except OSError as error:
-        raise _unwritable(directory, error) from None
+        raise unwritable(directory, error) from None
     progress.say(clock.table())
     for line in simulation.warnings:
         progress.say(f"warning: {line}")
@@ -139,6 +139,39 @@ def origin(
     }
 
 
+def check_initial_conditions(config: Config, ranks: Ranks, overwrite: bool) -> None:
+    """Check that initial conditions replace no file unasked; on the first rank.
+
+    Raises
+    ------
+    ConfigError
+        There is one, and it is not to be overwritten, not coca's, or what they are made from.
+    """
+    path = config.output.needed_directory() / INITIAL
+    if ranks.rank or not path.exists():
+        return
+    if not overwrite:
+        raise ConfigError(
+            f"output.directory: found {path}, wanted --overwrite to replace it, or another "
+            "directory"
+        )
+    source = config.initial_conditions.given
+    if source is not None and source.resolve() == path.resolve():
+        raise ConfigError(f"initial_conditions: found {path}, which --overwrite would replace")
+    if not snapshot_writer.is_ours(path):
+        raise ConfigError(
+            f"output.directory: found {path}, which coca did not write, wanted another directory"
+        )
+
+
+def remove_initial_conditions(config: Config) -> None:
+    """Remove those that have been checked, with their parts."""
+    directory = config.output.needed_directory()
+    for path in (directory / INITIAL, *directory.glob("ics.*.hdf5")):
+        if path.is_file() and snapshot_writer.is_ours(path):
+            path.unlink()
+
+
 def write_initial_conditions(config: Config, ranks: Ranks, start: Start) -> list[str]:
     """Write the particles that a run starts on as a snapshot; names of the files.
 
@@ -163,12 +196,7 @@ def write_initial_conditions(config: Config, ranks: Ranks, start: Start) -> list
             directory / INITIAL, domain, cosmology, snapshot, origin(config, ranks, start)
         )
     except OSError as error:
-        raise _unwritable(directory, error) from None
-
-
-def _unwritable(directory: Path, error: OSError) -> FileError:
-    reason = error.strerror or str(error)
-    return FileError(f"output.directory: cannot write {directory}: {reason}")
+        raise unwritable(directory, error) from None
 
 
 def _write_tables(

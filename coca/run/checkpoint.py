@@ -8,6 +8,7 @@ bits.
 
 Every rank writes a file, into one of two slots in turn, and the first rank then an index with the
 files' checksums: a set of files counts when the index says so, and the one before stays until then.
+The index is there from the start, and says which run's directory it is.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -29,13 +31,13 @@ import numpy as np
 from coca import __version__
 from coca.atomic_files import remove_leftovers, whole_file, whole_hdf5
 from coca.configuration.run import Config
-from coca.errors import FileError, Terminated
+from coca.errors import FileError, Terminated, reason, unwritable
 from coca.files.snapshot_header import DAMAGE
 from coca.integration.kicks import Evaluation
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot, State
+from coca.run.earlier import INDEX, look
 
-INDEX = "checkpoint.json"
 STOP = 10**6
 """More than ranks that wish for a checkpoint: one that is told to stop."""
 
@@ -55,6 +57,10 @@ class Evolution:
     finished: bool = False
     failure: str | None = None
     """Why it was given up."""
+
+
+ENDING = signal.SIGTERM, signal.SIGINT
+"""Signals that tell a run to end."""
 
 
 class Checkpoints(ABC):
@@ -92,7 +98,7 @@ class Checkpoints(ABC):
 
     @abstractmethod
     def watching(self) -> AbstractContextManager[None]:
-        """Inside the block SIGTERM lets the run go on to the end of its step."""
+        """Inside the block SIGTERM and Ctrl-C let the run go on to the end of its step."""
 
 
 class NoCheckpoints(Checkpoints):
@@ -109,7 +115,7 @@ class NoCheckpoints(Checkpoints):
         """Nothing is saved."""
 
     def watching(self) -> AbstractContextManager[None]:
-        """SIGTERM ends the run at once."""
+        """They end the run at once."""
         return nullcontext()
 
 
@@ -127,19 +133,20 @@ class CheckpointFiles(Checkpoints):
     def __init__(self, config: Config, resume: bool = False):
         self._directory = config.output.needed_directory()
         self._seconds = 60.0 * config.output.checkpoint_minutes
-        self._fingerprint, self._resume = fingerprint(config), resume
+        self._config, self._resume = config, resume
         self._past: list[Evolution] = []
         self._evolutions: list[Evolution] = []
-        self._last, self._slot, self._terminate = time.monotonic(), 0, False
+        self._last, self._slot = time.monotonic(), 0
+        self._signal = 0  # that told the run to end
 
     def open(self, domain: Domain) -> str | None:
         """Read what is there, if the run is to go on with it; a line on what was found."""
         self._domain = domain
-        if not self._resume:
-            return None
-        index = domain.once(self._read_index)
+        index = domain.once(self._read_index) if self._resume else None
         if index is None:
-            return "no checkpoint to resume from: the run starts at its beginning"
+            self._begin_index()
+            nothing = "no checkpoint to resume from: the run starts at its beginning"
+            return nothing if self._resume else None
         with domain.together():
             self._past = _read(self._file(index["slot"]), index["digests"][domain.ranks.rank])
         self._slot = 1 - index["slot"]
@@ -156,13 +163,21 @@ class CheckpointFiles(Checkpoints):
     def step(self, state: State, kept: Sequence[Snapshot]) -> None:
         """Save the evolution if it is time to, or if the run was told to end."""
         due = self._domain.first and time.monotonic() - self._last >= self._seconds
-        wish = self._domain.sum(STOP * self._terminate + due)
+        wish = self._domain.sum(STOP * (self._signal > 0) + due)
         if wish:
             self._write(state, kept)
         if wish >= STOP:
+            how = "interrupted" if self._signal == signal.SIGINT else "terminated"
             raise Terminated(
-                f"terminated; saved in {self._directory}: the same command goes on with --resume"
+                f"{how}; saved in {self._directory}: the same command goes on with --resume",
+                128 + (self._signal or signal.SIGTERM),
             )
+
+    def give_up(self) -> None:
+        """Remove the index where nothing has been saved or written, without communication."""
+        there = look(self._directory)
+        if not there.saved and not there.results:
+            (self._directory / INDEX).unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove all files, of a run that has finished, and what killed ones left."""
@@ -177,20 +192,24 @@ class CheckpointFiles(Checkpoints):
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Inside the block SIGTERM lets the run go on to the end of its step."""
+        """Inside the block SIGTERM and Ctrl-C let the run go on to the end of its step; again,
+        they end it at once."""
 
         def note(number: int, stack: FrameType | None) -> None:
-            self._terminate = True
+            self._signal = number
+            signal.signal(number, before[number])
 
-        try:
-            before = signal.signal(signal.SIGTERM, note)
-        except ValueError:  # not the main thread
+        if threading.current_thread() is not threading.main_thread():
             yield
             return
+        before = {int(number): signal.getsignal(number) for number in ENDING}
         try:
+            for number in ENDING:
+                signal.signal(number, note)
             yield
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for ending, handler in before.items():
+                signal.signal(ending, handler)
 
     def _file(self, slot: int) -> Path:
         return self._directory / f"checkpoint-{slot}.{self._domain.ranks.rank}.hdf5"
@@ -200,15 +219,17 @@ class CheckpointFiles(Checkpoints):
         try:
             index = json.loads(path.read_text())
             found, ranks = index["fingerprint"], len(index["digests"])
+            if index["slot"] is None:
+                return None
             slot = int(index["slot"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise FileError(f"checkpoint: cannot use {path}: {error}") from None
-        if found != self._fingerprint:
+            raise FileError(f"checkpoint: cannot use {path}: {reason(error)}") from None
+        if found != fingerprint(self._config):
             raise FileError(
                 f"checkpoint: {path} is of another configuration or version; wanted the same, or "
-                "no --resume"
+                "--overwrite, to start anew"
             )
         if ranks != self._domain.ranks.size:
             raise FileError(
@@ -216,18 +237,43 @@ class CheckpointFiles(Checkpoints):
             )
         return {"slot": slot, "digests": index["digests"]}
 
+    def _begin_index(self) -> None:
+        """Say whose directory it is, before there is a checkpoint.
+
+        Raises
+        ------
+        FileError
+            The directory cannot be written.
+        """
+
+        def begin() -> None:
+            try:
+                self._directory.mkdir(parents=True, exist_ok=True)
+                self._write_index(None, [])
+            except OSError as error:
+                raise unwritable(self._directory, error) from None
+
+        self._domain.once(begin)
+
+    def _write_index(self, slot: int | None, digests: Sequence[str]) -> None:
+        index = {
+            "fingerprint": fingerprint(self._config),
+            "slot": slot,
+            "digests": digests,
+            "config": self._config.model_dump(mode="json"),
+        }
+        with whole_file(self._directory / INDEX) as temporary:
+            temporary.write_text(json.dumps(index))
+
     def _write(self, state: State, kept: Sequence[Snapshot]) -> None:
         """Write all files, the index last; then remove those of the other slot."""
         domain, slot = self._domain, self._slot
-        domain.once(lambda: self._directory.mkdir(parents=True, exist_ok=True))
         with domain.together():
             digest = _write(self._file(slot), self._evolutions, state, kept)
         digests = domain.ranks.gather(digest)
-        index = {"fingerprint": self._fingerprint, "slot": slot, "digests": digests}
 
         def write_index() -> None:
-            with whole_file(self._directory / INDEX) as temporary:
-                temporary.write_text(json.dumps(index))
+            self._write_index(slot, digests)
             for path in self._directory.glob(f"checkpoint-{1 - slot}.*.hdf5"):
                 path.unlink()
 
@@ -285,9 +331,9 @@ def _read(path: Path, digest: str) -> list[Evolution]:
                 )
             )
     except DAMAGE as error:
-        raise FileError(f"checkpoint: cannot use {path}: {error}") from None
+        raise FileError(f"checkpoint: cannot use {path}: {reason(error)}") from None
     if _digest(text, arrays) != digest:
-        raise FileError(f"checkpoint: {path} is damaged; wanted no --resume, to start anew")
+        raise FileError(f"checkpoint: {path} is damaged; wanted --overwrite, to start anew")
     record = json.loads(text)
     evolutions = [
         Evolution(

@@ -1,7 +1,8 @@
 """Many runs from one configuration: seeds, or a table of cosmologies, shared among MPI ranks.
 
 A member's results are in a directory of its own. One whose record is there, of the same
-configuration, is finished: a restart leaves it alone. One that fails is reported and does not
+configuration, is finished: a restart leaves it alone, and one of another configuration stops the
+ensemble before any work. One that fails is reported and does not
 stop the others. An error that is none of coca's, on one of several ranks that share a member, ends
 the job, since the other ranks wait for that one: a restart does such members last.
 """
@@ -18,16 +19,19 @@ import numpy as np
 
 from coca.configuration.loading import make_config
 from coca.configuration.run import Config, EnsembleConfig, replaced
-from coca.errors import CocaError, ConfigError, FileError, Terminated
+from coca.errors import CocaError, ConfigError, FileError, Terminated, reason, short
 from coca.files.tables import RUN_RECORD, write_json
 from coca.parallel.machine import keep_freed_memory
 from coca.parallel.ranks import Ranks
+from coca.run.earlier import (
+    LIST,
+    check_directory_for,
+    check_ensemble_directory,
+    finished,
+)
 from coca.run.progress import Progress
 
 COSMOLOGY = ("Omega_m", "Omega_b", "h", "n_s", "sigma_8", "A_s", "w0", "wa")
-LIST = "ensemble.json"
-"""What became of every member."""
-FINISHED_ALREADY = "finished before"
 
 
 class Member(NamedTuple):
@@ -77,9 +81,9 @@ def _table(path: Path) -> tuple[list[str], np.ndarray]:
         with path.open() as file:
             names = file.readline().replace("#", " ").replace(",", " ").split()
             lines = [line.replace(",", " ") for line in file if line.strip()]
-        table = np.loadtxt(lines, ndmin=2) if lines else np.empty((0, len(names)))
     except (OSError, ValueError) as error:
-        raise FileError(f"ensemble.table: cannot read {path}: {error}") from None
+        raise FileError(f"ensemble.table: cannot read {path}: {reason(error)}") from None
+    table = _numbers(path, lines, len(names))
     unknown = [name for name in names if name not in known]
     if unknown or not names or len(set(names)) < len(names):
         raise FileError(
@@ -97,19 +101,23 @@ def _table(path: Path) -> tuple[list[str], np.ndarray]:
     return names, table
 
 
-def finished(config: Config) -> bool:
-    """Whether the record of a run is there, of the same configuration."""
-    try:
-        record = json.loads((config.output.needed_directory() / RUN_RECORD).read_text())
-        return record["config"] == _comparable(record["config"], config)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _comparable(found: dict, config: Config) -> dict:
-    """A configuration as a record has it, with what does not change results taken from there."""
-    free = ("threads", "device")
-    return config.model_dump(mode="json") | {key: found[key] for key in free}
+def _numbers(path: Path, lines: list[str], columns: int) -> np.ndarray:
+    """The rows of a table; each that is none is named by its number."""
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append([float(word) for word in line.partition("#")[0].split()])
+        except ValueError:
+            raise FileError(
+                f"ensemble.table: cannot read {path}: row {number}: found {short(line.strip())}, "
+                "wanted numbers"
+            ) from None
+        if rows[-1] and len(rows[-1]) != columns:
+            raise FileError(
+                f"ensemble.table: {path}: row {number}: found {len(rows[-1])} numbers, wanted "
+                f"rows of {columns}, as there are names"
+            )
+    return np.array([row for row in rows if row], np.float64).reshape(-1, max(columns, 1))
 
 
 def run_ensemble(
@@ -147,8 +155,8 @@ def run_ensemble(
         try:
             group.once(partial(_make, member.config.output.needed_directory()))
             results[member.name] = run(member.config, group)
-        except Terminated as reason:
-            results[member.name] = f"failed: {reason}"
+        except Terminated as told:
+            results[member.name] = f"failed: {told}"
             break
         except (CocaError, FloatingPointError, OSError) as error:  # raised on all of a group
             results[member.name] = f"failed: {error}"
@@ -157,7 +165,10 @@ def run_ensemble(
                 raise
             results[member.name] = f"failed: {type(error).__name__}: {error}"
         progress.say(f"member {member.name}: {results[member.name]}")
-    return _conclude(directory, ranks, results, progress)
+    failed = _conclude(directory, ranks, results)
+    if ranks.rank == 0:
+        _say(work, failed, progress)
+    return len(failed)
 
 
 def _make(directory: Path) -> None:
@@ -172,16 +183,23 @@ class Work(NamedTuple):
     todo: list[Member]
     """Those that were begun before come last."""
     results: dict[str, str]
-    """What is known of those that are finished."""
+    """How it went with those that are finished."""
 
 
-def prepare(config: Config, options: EnsembleConfig, ranks: Ranks) -> Work:
-    """What is left to do.
+def prepare(
+    config: Config,
+    options: EnsembleConfig,
+    ranks: Ranks,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Work:
+    """What is left to do: with `overwrite` everything, otherwise what is not finished.
 
     Raises
     ------
     CocaError
-        The ranks cannot be split so, or see `members`.
+        The ranks cannot be split so, or see `members`; or directories hold what would be replaced:
+        other runs, or checkpoints that `resume` goes on with.
     """
     each = options.ranks_per_simulation
     if ranks.size % each:
@@ -190,35 +208,51 @@ def prepare(config: Config, options: EnsembleConfig, ranks: Ranks) -> Work:
             f"{each}"
         )
     everyone = members(config, options)
-    done, begun = ranks.once(lambda: _found(everyone))
+    directory = config.output.needed_directory()
+    done, begun = ranks.once(lambda: _found(directory, everyone, resume, overwrite))
     todo = [member for member in everyone if member.name not in done]
     todo.sort(key=lambda member: member.name in begun)
-    return Work(ranks.size // each, todo, dict.fromkeys(sorted(done), FINISHED_ALREADY))
+    return Work(ranks.size // each, todo, done)
 
 
-def _found(everyone: list[Member]) -> tuple[set[str], set[str]]:
-    """Names of members that are finished, and of those whose directories are there."""
-    done = {member.name for member in everyone if finished(member.config)}
+def _found(
+    directory: Path, everyone: list[Member], resume: bool, overwrite: bool
+) -> tuple[dict[str, str], set[str]]:
+    """How it went with finished members, and names of those whose directories are there."""
+    check_ensemble_directory(directory, {member.name for member in everyone}, overwrite)
+    done = {}
+    for name, config in everyone:
+        if not overwrite and finished(config):
+            done[name] = how_it_went(config)
+        else:
+            check_directory_for(config, resume, overwrite)
     return done, {m.name for m in everyone if m.config.output.needed_directory().is_dir()}
 
 
-def _conclude(directory: Path, ranks: Ranks, results: dict[str, str], progress: Progress) -> int:
-    """Write what became of every member, and say which failed."""
+def how_it_went(config: Config) -> str:
+    """A line on a finished run, from its record."""
+    record = json.loads((config.output.needed_directory() / RUN_RECORD).read_text())
+    return "; ".join([record.get("trust", "finished"), *record.get("warnings", ())])
+
+
+def _conclude(directory: Path, ranks: Ranks, results: dict[str, str]) -> dict[str, str]:
+    """Write what became of every member; which failed, and why."""
     merged = {name: text for part in ranks.gather(results) for name, text in part.items()}
     merged = dict(sorted(merged.items()))
-    failed = {name: text for name, text in merged.items() if text.startswith("failed")}
 
     def write() -> None:
         directory.mkdir(parents=True, exist_ok=True)
         write_json(directory / LIST, merged)
 
     ranks.once(write)
-    if ranks.rank == 0:
-        skipped = list(merged.values()).count(FINISHED_ALREADY)
-        progress.say(
-            f"{len(merged)} members: {len(merged) - len(failed) - skipped} run, {skipped} finished "
-            f"before, {len(failed)} failed"
-        )
-        for name, text in failed.items():
-            progress.say(f"  {name} {text}")
-    return len(failed)
+    return {name: text for name, text in merged.items() if text.startswith("failed")}
+
+
+def _say(work: Work, failed: dict[str, str], progress: Progress) -> None:
+    new, before = len(work.todo) - len(failed), len(work.results)
+    progress.say(
+        f"{len(work.todo) + before} members: {new} run, {before} finished before, "
+        f"{len(failed)} failed"
+    )
+    for name, text in failed.items():
+        progress.say(f"  {name} {text}")

@@ -27,6 +27,10 @@ to another rank: positions and accelerations, sent and received."""
 P3M_BYTES, NBODY_BYTES = 51, 130
 """Bytes per particle of pairs in one force, and of all that N-body keeps in a long step, measured
 at 144^3."""
+REPORT_OWN = 80
+"""MiB of the libraries that draw, and of pictures."""
+REPORT_DISK = 4 * 2**20
+"""Bytes of a report's page and figures, for each output."""
 STATISTICS_PARTICLE, STATISTICS_CELL = 140, 36
 """Bytes of statistics for each particle of the box and each cell of their mesh."""
 
@@ -80,6 +84,9 @@ def stage_memory(
     if config.reference is None or config.reference.method != "nbody":
         reference = 0
     alone = vectors if config.frame != "rest" else 0
+    report = kept + conditions + vectors + mesh + REPORT_OWN * 2**20
+    if not config.output.report:
+        report = 0
     wanted = config.output.statistics
     statistics = statistics_memory(config.particles**3, config.mesh) if wanted else 0
     return {
@@ -88,8 +95,19 @@ def stage_memory(
         "network": conditions + network.bytes_per_particle * N if network else 0,
         "integration": integration + references * snapshots,
         "reference": reference,
+        "report": report,
         "analysis": kept + alone + vectors + mesh * (1 + references),
     }
+
+
+def disk_space(config: Config) -> int:
+    """Bytes that are on the disk at once: of snapshots and report, or before them of the last
+    checkpoint, which goes when they are there."""
+    N, outputs = config.particles**3, len(config.output.redshifts)
+    snapshots = 32 * N * outputs * config.output.snapshots  # position, velocity, id
+    running = (24 + 24 * outputs * (1 if config.reference is None else 2)) * N
+    report = REPORT_DISK * outputs * config.output.report
+    return max(snapshots + report, running)
 
 
 def start_memory(config: Config, ranks: int = 1) -> int:

@@ -63,6 +63,10 @@ WHERE = {
 }
 
 
+ALONE = "the frame's own trajectories"
+"""What a run without forces is."""
+
+
 class FrameRejected(Exception):
     """A force has shown that the frame is not what its method takes it for."""
 
@@ -117,6 +121,8 @@ class Method:
             return "N-body, P3M with steps of each particle's own"
         if self.scheme is not schemes.residual:
             return self.label
+        if count == 0:
+            return f"{self.label if self.name != 'fitted' else '2LPT'} without forces, {ALONE}"
         fitted = self.fitted(count) if count is not None else self.table
         kicks = f"gain {self.gain:g}" if self.gain else "explicit kicks"
         how = f"{'fitted steps' if fitted else kicks} {WHERE[self.frame]}"

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from coca.atomic_files import check_directory
-from coca.configuration.run import START_REDSHIFT, Config, first_output
+from coca.atomic_files import check_directory, check_disk
+from coca.configuration.run import MOST_FOR_TOLERANCE, START_REDSHIFT, Config, first_output
 from coca.cosmology import linear_power
 from coca.cosmology.background import Cosmology, scale_factor
 from coca.emulator.loaded import Network, load_network
@@ -19,7 +19,7 @@ from coca.integration.nbody import LONG_STEPS
 from coca.parallel.domain import check_ranks
 from coca.parallel.machine import check_memory, choose_threads
 from coca.parallel.ranks import OneRank, Ranks
-from coca.run.memory import estimate_memory
+from coca.run.memory import disk_space, estimate_memory
 from coca.run.method import BULLFROG_REFERENCE, P3M_MESH, Method, choose_methods
 from coca.run.start_redshift import start_warnings
 
@@ -82,6 +82,7 @@ class Plan:
             f"start        z = {self.redshift:g}, {self._source()}",
             f"method       {self.methods[0].describe(self._count())}",
             f"forces       {c.force_evaluations}{self._tolerance()}, outputs at z = {outputs}",
+            *self._reference_line(),
             f"machine      {self._ranks()}{self.threads} threads{self._network_line()}",
             f"memory       {self.memory / 2**30:.2f} GiB at the peak{self._each()}, estimated",
             self._cost_line(),
@@ -112,7 +113,18 @@ class Plan:
     def _tolerance(self) -> str:
         if self.config.tolerance is None:
             return ""
-        return f", to an estimated error of {self.config.tolerance:g} Mpc/h rms"
+        most = self.methods[0].at_least(MOST_FOR_TOLERANCE)
+        error = f"{self.config.tolerance:g} Mpc/h rms"
+        return f", as many as an estimated error of {error} takes, {most} at most"
+
+    def _reference_line(self) -> list[str]:
+        reference = self.config.reference
+        if reference is None:
+            return []
+        count = reference.force_evaluations or None
+        seconds = self._run_cost(reference.method, count)
+        name = Method(reference.method).describe(count)
+        return [f"reference    {name}, about {seconds:.1f} s of forces"]
 
     def force_cost(self) -> float:
         """Rough wall seconds of all force evaluations, the reference's included; without them
@@ -248,10 +260,12 @@ def check_start(config: Config, ranks: Ranks) -> Start:
 
 
 def check_output(config: Config, ranks: Ranks) -> None:
-    """Raise ConfigError if the output directory, where there is one, cannot be written or made."""
+    """Raise ConfigError if the output directory, where there is one, cannot be written or made, or
+    has no space."""
     # others may see a directory late that the first rank makes
     if ranks.rank == 0 and config.output.directory is not None:
         check_directory("output.directory", config.output.directory)
+        check_disk("output.directory", config.output.directory, disk_space(config))
 
 
 def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
@@ -269,7 +283,7 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
         )
     methods, remarks = choose_methods(config, own is not None)
     warnings += remarks
-    if methods[0].table is not None:
+    if methods[0].table is not None and config.force_evaluations != 0:
         warnings += _table_warnings(config, methods[0].table, redshift)
     if threads > max(1, math.ceil(ranks.node.cores)) or ranks.node.cores < 1:
         warnings.append(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tqdm import tqdm
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from numba.core.event import TimingListener
 
 T = TypeVar("T")
+HEARTBEAT_SECONDS = 30.0
+"""Between lines on how far a run is, where no bar can be drawn."""
 
 
 class Clock:
@@ -92,6 +94,54 @@ def _compilation_seconds() -> float:
     return _compilation().duration if _compilation().done else 0.0
 
 
+class Counter(Protocol):
+    """What counts how often something was done."""
+
+    def update(self, n: int = 1) -> Any:
+        """So many more are done."""
+
+
+class Heartbeat:
+    """Says a line now and then of how far something is, and how long it will take.
+
+    Parameters
+    ----------
+    say : callable
+    what : str
+    total : int
+        Number of updates.
+    """
+
+    def __init__(self, say: Callable[[str], None], what: str, total: int):
+        self._say, self._what, self._total = say, what, total
+        self._done, self._before = 0, 0
+        self._began = self._said = wall_seconds()
+
+    def update(self, n: int = 1) -> None:
+        """So many more are done; those of the first call at once are of an earlier run."""
+        if self._done == 0 and n != 1:
+            self._before = n
+        self._done += n
+        now = wall_seconds()
+        here = self._done - self._before
+        if here > 0 and now - self._said >= HEARTBEAT_SECONDS and self._done < self._total:
+            each, self._said = (now - self._began) / here, now
+            left = duration(each * (self._total - self._done))
+            self._say(f"  {self._what}: {self._done} of {self._total}, about {left} left")
+
+
+def wall_seconds() -> float:
+    """Seconds since some moment."""
+    return time.monotonic()
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds, as 1:02:03 or 2:03."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
 class Progress:
     """A bar on a terminal, plain lines otherwise, nothing when quiet."""
 
@@ -104,8 +154,8 @@ class Progress:
             tqdm.write(line)
 
     @contextmanager
-    def count(self, what: str, total: int) -> Iterator[tqdm]:
-        """A bar to update `total` times."""
+    def count(self, what: str, total: int) -> Iterator[Counter]:
+        """A bar to update `total` times; where none can be drawn, lines now and then."""
         self.say(f"{what}: {total}")
         with tqdm(total=total, desc=what, disable=True if self.quiet else None) as bar:
-            yield bar
+            yield bar if not bar.disable else Heartbeat(self.say, what, total)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coca.configuration.run import MOST_EVALUATIONS, Config, ReferenceConfig
+from coca.configuration.run import MOST_FOR_TOLERANCE, Config, ReferenceConfig
 from coca.cosmology.background import Cosmology, scale_factor
 from coca.cosmology.linear_power import LinearPower, linear_power
 from coca.frames import Frame, rest_frame
@@ -158,7 +158,7 @@ def run_plan(
     if run.trust.excess(config.wanted_error) > 1.0:
         warnings.append(
             f"tolerance: {run.trust.error:.3g} Mpc/h is left after {len(run.steps)} force "
-            f"evaluations, wanted {config.wanted_error:g}"
+            f"evaluations, the most that are taken for it, wanted {config.wanted_error:g}"
         )
     return Simulation(
         config, domain, cosmology, power, run, reference, warnings, clock, problem.lpt, D_start
@@ -241,7 +241,7 @@ def follow(problem: Problem, method: Method) -> Run:
 
 def more_steps(count: int, excess: float) -> int:
     """Steps for an error smaller by a factor, if it falls with their square."""
-    return min(max(count + 1, math.ceil(count * min(math.sqrt(excess), 4.0))), MOST_EVALUATIONS)
+    return min(max(count + 1, math.ceil(count * min(math.sqrt(excess), 4.0))), MOST_FOR_TOLERANCE)
 
 
 def build_frame(problem: Problem, method: Method) -> Frame:

@@ -56,6 +56,42 @@ def write_figure(path: Path, panels: list[Panel], title: str) -> None:
             figure.savefig(temporary, dpi=200, format="png")
 
 
+def overview(
+    delta: np.ndarray,
+    box_size: float,
+    k: np.ndarray,
+    P: np.ndarray,
+    linear: np.ndarray,
+    title: str,
+) -> Figure:
+    """A figure of a density, projected through a slab, and of its power beside linear theory.
+
+    Parameters
+    ----------
+    delta : array (m, m, m)
+        Density contrast; the slab is an eighth of the first axis.
+    box_size : float
+        Mpc/h.
+    k, P, linear : array (shells,)
+        Wavenumbers in h/Mpc, and power in (Mpc/h)^3.
+    title : str
+    """
+    with matplotlib.rc_context({"font.size": 9}):
+        figure = Figure(figsize=(9.2, 4.0), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        slab = 1.0 + delta[: max(1, len(delta) // 8)].mean(axis=0, dtype=np.float64)
+        image = left.imshow(
+            np.log10(np.maximum(slab, 0.03)).T, origin="lower", cmap="magma",
+            extent=(0, box_size, 0, box_size),
+        )  # fmt: skip
+        left.set(xlabel="y [Mpc/h]", ylabel="z [Mpc/h]")
+        figure.colorbar(image, ax=left, label="log₁₀(1 + δ)", shrink=0.85)
+        curves = [Curve("P(k)", k, P), Curve("linear theory", k, linear)]
+        _draw(right, Panel(curves, "k [h/Mpc]", "P(k) [(Mpc/h)³]"))
+        figure.suptitle(title, fontsize=9)
+    return figure
+
+
 def _draw(axes: Axes, panel: Panel) -> None:
     for style, curve in zip(STYLES, panel.curves, strict=False):
         if curve.error is None:

@@ -9,6 +9,7 @@ from coca.integration.fitted_table import FittedSteps
 from coca.run.plan import make_plan
 from coca.run.simulation import run_plan
 from coca.statistics.spectra import particle_spectra
+from tests import ROOT
 
 
 def run(config_values, **options):
@@ -19,6 +20,20 @@ def test_emulator_lattice_is_checked_before_the_fit(capsys):
     arguments = ["configs/fit_emulator.yaml", "--set", "spacing=[2.0, 3.0]"]
     assert main(["fit", *arguments]) == 2
     assert "box_size: found 192 for 64 particles" in capsys.readouterr().err
+
+
+def test_a_table_that_is_there_is_kept(tmp_path, capsys):
+    """And one that ships when counts go into it."""
+    (tmp_path / "mine.safetensors").write_text("mine")
+    for table, options in (
+        (tmp_path / "mine.safetensors", []),
+        (ROOT / "coca/tables/lpt.safetensors", ["--set", "counts=[4]"]),
+    ):
+        before = table.read_bytes()
+        arguments = ["configs/fit.yaml", "--set", f"table={table}", *options]
+        assert main(["fit", *arguments]) == 2
+        assert f"table: found {table}, which " in capsys.readouterr().err
+        assert table.read_bytes() == before
 
 
 @pytest.mark.slow

@@ -88,6 +88,24 @@ def test_a_snapshot_is_handed_on(values, written, tmp_path):
     np.testing.assert_allclose(u, v, rtol=1e-5, atol=1e-5 * np.abs(u).max())
 
 
+def test_one_that_is_there_is_kept(values, written, tmp_path, capsys):
+    """Unless told; and never a file of others, or what the particles are made from."""
+    path, config, before = written[0], str(tmp_path / "config.yaml"), written[0].read_bytes()
+    other = ["ics", config, "--set", "seed=4"]
+    assert main(other) == 2
+    assert "wanted --overwrite to replace it" in capsys.readouterr().err
+    itself = ["--overwrite", "--set", f"initial_conditions={{snapshot: {path}}}"]
+    assert main([*other, *itself]) == 2
+    assert "which --overwrite would replace" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert main([*other, "--overwrite"]) == 0
+    assert path.read_bytes() != before
+    with h5py.File(path, "a") as file:
+        del file["Coca"]
+    assert main([*other, "--overwrite"]) == 2
+    assert "which coca did not write" in capsys.readouterr().err
+
+
 def test_swift_finds_what_it_asks_for(written):
     """Names of its io_read_unit_system and darkmatter_read_particles; kpc/h, 1e10 Msun/h, km/s."""
     path, domain, _ = written

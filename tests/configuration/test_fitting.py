@@ -8,7 +8,7 @@ from coca.__main__ import main
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ("redshift=2.0", r"growth_factors: found 0\.4375, wanted at least"),
+        ("redshift=2.0", r"growth_factors: found 0\.25, wanted at least"),
         ("particles=512", "simulations, particles: need .* GiB of memory"),
         ("spacing=[0.0, 1.0]", "spacing: found .* wanted two positive numbers"),
         (
@@ -19,7 +19,7 @@ from coca.__main__ import main
             "boundaries={13: [0.5]}",
             "boundaries: found 13, wanted numbers from 1 to force_evaluations, 12",
         ),
-        ("batch=200", "batch: found 200, wanted at most 192"),
+        ("batch=300", "batch: found 300, wanted at most 256"),
         (
             "boundaries={3: [0.5]}",
             r"boundaries\.3: found \(0\.5,\), wanted 2 values between 0 and 1",

@@ -58,8 +58,8 @@ def test_overrides(config_values, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "found NoneType, wanted keys"),
-        ("- a\n- b", "found list, wanted keys"),
+        ("", "found nothing, wanted keys"),
+        ("- a\n- b", "found a list, wanted keys"),
         ("a: [", "not YAML"),
         ("seed: 1\nseed: 2", "key 'seed' stands twice"),
         ("seed: !!python/object/apply:os.system [ls]", "not YAML"),

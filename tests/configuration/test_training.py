@@ -12,7 +12,7 @@ from tests.configuration.changes import CONFIGS, set_
     [
         ("simulations.cosmology.Omega_m", [0.45, 0.2], r"Omega_m: found \[0\.45, 0\.2\], wanted"),
         ("simulations.cosmology.Omega_b", [0.04, 0.3], "wanted Omega_b below Omega_m = 0.2"),
-        ("simulations.cosmology.h", [0.0, 0.7], "h: found 0.0, wanted: greater than 0.1"),
+        ("simulations.cosmology.h", [0.0, 0.7], "h: found 0.0, wanted more than 0.1"),
         ("simulations.mesh", 100, "mesh: found 100, wanted 1, 2 or 3 times particles = 64"),
         ("simulations.particles", 36, "mesh: found 128"),
         ("simulations.force_evaluations", 8, r"simulations\.force_evaluations: found 8"),

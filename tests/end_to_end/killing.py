@@ -60,7 +60,7 @@ if __name__ == "__main__":
 
     directory.mkdir()
     import_kernels()
-    seconds = min(run(into("warm"), log), run(into("warm"), log))
+    seconds = min(run(into("warm"), log), run([*into("warm"), "--overwrite"], log))
     for number in range(kills):
         process = start(into(number), log)
         time.sleep(rng.uniform(0.0, seconds))

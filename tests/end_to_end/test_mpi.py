@@ -181,7 +181,7 @@ def test_a_snapshot_never_joins_two_runs(small):
     assert done.returncode == 0, done.stderr
     directory = small.parent / "run"
     assert (directory / "snapshot_000.hdf5").exists()
-    arguments = [small, "--set", "seed=2", "--set", "output.report=false"]
+    arguments = [small, "--overwrite", "--set", "seed=2", "--set", "output.report=false"]
     done = launch(2, "tests/end_to_end/failing.py", "output", 1, "raise", *arguments, timeout=120)
     assert done.returncode != 0
     assert not (directory / "snapshot_000.hdf5").exists()

@@ -142,8 +142,8 @@ def config_file(ranks, values, shared_path):
     return path
 
 
-def run(config_file, *overrides):
-    arguments = [str(config_file), "--quiet"]
+def run(config_file, *overrides, replace=False):
+    arguments = [str(config_file), "--quiet", *["--overwrite"] * replace]
     for override in overrides:
         arguments += ["--set", override]
     return run_sim.main(arguments)
@@ -201,10 +201,13 @@ def test_fewer_files_replace_those_of_more_ranks(ranks, config_file, shared_path
 
     def old():
         directory.mkdir()
+        (directory / RUN_RECORD).write_text("{}")
         (directory / f"snapshot_000.{ranks.size}.hdf5").write_text("of an earlier run")
 
     ranks.once(old)
-    assert run(config_file, "output.report=false") == 0
+    assert run(config_file, "output.report=false") == 2
+    assert (directory / f"snapshot_000.{ranks.size}.hdf5").exists()
+    assert run(config_file, "output.report=false", replace=True) == 0
     assert not (directory / f"snapshot_000.{ranks.size}.hdf5").exists()
 
 

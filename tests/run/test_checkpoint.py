@@ -1,6 +1,8 @@
 """Runs that stop at any step and go on to the same bits."""
 
 import json
+import os
+import signal
 
 import pytest
 
@@ -88,7 +90,7 @@ def test_a_finished_run_is_not_done_again(often_saved_file, directory, capsys):
     assert run_sim.main([str(often_saved_file)]) == 0
     stamp = (directory / "run.json").stat().st_mtime_ns
     assert run_sim.main([str(often_saved_file), "--resume"]) == 0
-    assert "finished before" in capsys.readouterr().out
+    assert "finished before and complete" in capsys.readouterr().out
     assert (directory / "run.json").stat().st_mtime_ns == stamp
 
 
@@ -98,6 +100,45 @@ def test_without_a_checkpoint_the_run_starts_at_its_beginning(
     assert run_sim.main([str(often_saved_file), "--resume"]) == 0
     assert "no checkpoint to resume from" in capsys.readouterr().out
     same_results(directory, undisturbed(often_saved))
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_told_to_end_saves(
+    small_file, directory, monkeypatch, capsys, number, status
+):
+    """Ctrl-C as SIGTERM does, after the step; and goes on."""
+    step = checkpoint.CheckpointFiles.step
+
+    def told(self, *arguments):
+        os.kill(os.getpid(), number)
+        step(self, *arguments)
+
+    handlers = [signal.getsignal(n) for n in checkpoint.ENDING]
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.CheckpointFiles, "step", told)
+        assert run(small_file) == status
+    error = capsys.readouterr().err
+    assert "saved in" in error and "--resume" in error
+    assert [signal.getsignal(n) for n in checkpoint.ENDING] == handlers
+    assert json.loads((directory / INDEX).read_text())["slot"] == 0
+    assert run_sim.main([str(small_file), "--resume"]) == 0
+    assert "resumed after 1 steps" in capsys.readouterr().out
+
+
+def test_told_twice_a_run_ends_at_once(often_saved, directory):
+    files = checkpoint.CheckpointFiles(make_config(often_saved))
+    with pytest.raises(KeyboardInterrupt), files.watching():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture
+def small_file(config_values, tmp_path):
+    """A run of two steps that is saved when it is told to end."""
+    sizes = {"box_size": 32.0, "particles": 16, "mesh": 32, "method": "cola"}
+    values = config_values | sizes | {"force_evaluations": 2}
+    values["output"] |= {"report": False}
+    return written(values, tmp_path / "config.yaml")
 
 
 @pytest.fixture
@@ -112,7 +153,14 @@ def saved(often_saved_file, directory, monkeypatch):
 
 def test_another_configuration_is_refused(saved, often_saved_file, capsys):
     assert run(often_saved_file, "--resume", "--set", "seed=99") == 2
-    assert "is of another configuration" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "a run of another configuration (seed: 3 there, 99 here)" in error
+
+
+def test_another_version_is_refused(saved, often_saved_file, capsys, monkeypatch):
+    monkeypatch.setattr(checkpoint, "__version__", "0.0")
+    assert run(often_saved_file, "--resume") == 2
+    assert "of another configuration or version" in capsys.readouterr().err
 
 
 def test_damage_is_found(saved, often_saved_file, capsys):
@@ -127,7 +175,7 @@ def test_damage_is_found(saved, often_saved_file, capsys):
     assert "checkpoint: cannot use" in capsys.readouterr().err
     (saved / INDEX).write_text("{")
     assert run(often_saved_file, "--resume") == 2
-    assert "checkpoint: cannot use" in capsys.readouterr().err
+    assert "found a run whose record is damaged" in capsys.readouterr().err
 
 
 def test_what_changes_no_result_does_not_matter(often_saved):

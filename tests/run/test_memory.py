@@ -6,6 +6,8 @@ import pytest
 import yaml
 
 import run_sim
+from coca.configuration.loading import make_config
+from coca.run.memory import disk_space
 from tests import ROOT
 
 
@@ -25,17 +27,29 @@ def test_a_run_too_large_for_the_machine_is_refused(config_file, capsys):
     assert "GiB of memory, this machine has" in capsys.readouterr().err
 
 
+def test_disk_space_is_what_is_written(config_values, tmp_path):
+    """Snapshots and report of a run, within a quarter of them, and no less."""
+    values = config_values | {"method": "cola", "force_evaluations": 1}
+    values["output"] |= {"redshifts": [1.0, 0.0], "report": False}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+    assert run_sim.main([str(tmp_path / "config.yaml"), "--quiet"]) == 0
+    written = sum(path.stat().st_size for path in (tmp_path / "run").rglob("*.hdf5"))
+    config = make_config(values)
+    assert 0.75 * disk_space(config) < written < 1.1 * disk_space(config)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "options"),
     [
+        (64, {"method": "fitted", "force_evaluations": 2}),  # most of it in the report
         (176, {"method": "bullfrog"}),
         (176, {"method": "cola", "output.redshifts": [1, 0]}),
         (176, {"method": "fitted", "force_evaluations": 2}),
         (128, {"method": "coca", "reference": {"method": "bullfrog", "force_evaluations": 8}}),
         (128, {"method": "nbody", "output.redshifts": [9]}),
     ],
-    ids=["bullfrog", "cola", "fitted", "coca", "nbody"],
+    ids=["report", "bullfrog", "cola", "fitted", "coca", "nbody"],
 )
 def test_memory_estimate_is_within_ten_per_cent(tmp_path, n, options):
     """Of the peak that the run itself measured, in a process of its own; arrays of more than

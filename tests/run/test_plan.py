@@ -2,16 +2,19 @@
 
 import json
 import re
+from collections import namedtuple
 
 import pytest
 import yaml
 
 import run_sim
 from coca.configuration.loading import make_config
+from coca.configuration.run import MOST_FOR_TOLERANCE
 from coca.cosmology import linear_power
 from coca.cosmology.linear_power import A_s_of
 from coca.errors import ConfigError
 from coca.integration.fitted_table import shipped
+from coca.run.memory import disk_space
 from coca.run.plan import make_plan
 from tests.configuration.changes import set_
 
@@ -50,6 +53,42 @@ def test_a_plan_says_both_amplitudes(config_values):
     set_(config_values, "cosmology.A_s", plan.amplitude.A_s)
     again = make_plan(make_config(config_values))
     assert again.amplitude.sigma_8 == pytest.approx(0.834, rel=1e-12)
+
+
+def test_a_plan_names_the_reference_and_the_most_forces(config_values):
+    plan = make_plan(make_config(config_values | {"reference": {"force_evaluations": 16}}))
+    cost = re.search(r"reference    BullFrog.*, about ([\d.]+) s of forces", plan.describe())
+    assert cost and "reference" not in make_plan(make_config(config_values)).describe()
+    nbody = make_plan(make_config(config_values | {"reference": {}}))
+    assert "reference    N-body, P3M" in nbody.describe()
+    assert nbody.force_cost() > plan.force_cost()
+    free = {"method": "cola", "force_evaluations": "auto", "tolerance": 0.1}
+    text = make_plan(make_config(config_values | free)).describe()
+    assert f"0.1 Mpc/h rms takes, {MOST_FOR_TOLERANCE} at most" in text
+
+
+def test_a_run_without_space_for_its_files_is_refused(config_values, monkeypatch):
+    config = make_config(config_values)
+    need = disk_space(config)
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(need))
+    make_plan(config)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(need - 1))
+    with pytest.raises(ConfigError, match=r"output\.directory: found .* GiB free"):
+        make_plan(config)
+
+
+@pytest.mark.parametrize("method", ["fitted", "cola", "coca"])
+def test_nothing_is_said_of_fitted_steps_without_forces(config_values, method):
+    """Nor of what was fitted, far from it."""
+    far = {
+        "method": method,
+        "force_evaluations": 0,
+        "box_size": 64.0 if method == "coca" else 320.0,
+    }
+    plan = make_plan(make_config(config_values | far))
+    text = plan.describe().replace(str(plan.config.output.directory), "")
+    assert "fitted" not in text and "spacing" not in text and "without forces" in text
 
 
 @pytest.fixture
