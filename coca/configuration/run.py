@@ -258,8 +258,9 @@ WITHOUT_ESTIMATE = "bullfrog", "fastpm", "nbody"
 
 
 Statistic = Literal[
-    "power", "momentum", "displacement", "multipoles", "bispectrum", "pdf", "haloes"
-]
+    "power", "momentum", "displacement", "multipoles", "bispectrum", "pdf", "haloes",
+    "density", "redshift_space",
+]  # fmt: skip
 """Statistics of a snapshot; docs/statistics.md defines them."""
 
 

@@ -135,9 +135,7 @@ def _unnormalised(cosmology: Cosmology, source: str) -> LinearPower:
 def _camb(cosmology: Cosmology) -> LinearPower:
     """CAMB's spectrum, computed once and kept in the user's cache with a checksum."""
     check_source("camb", None)
-    shape = {k: v for k, v in cosmology.known().items() if k != "sigma_8"}
-    identity = f"{version('camb')} A_s={TRIAL_A_S} {shape}"
-    path = user_cache() / f"camb-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
+    path = _camb_path(cosmology)
     damage = OSError, ValueError, KeyError, EOFError, BadZipFile
     with suppress(*damage), np.load(path, allow_pickle=False) as kept:
         return LinearPower(kept["k"], kept["P"])
@@ -147,6 +145,18 @@ def _camb(cosmology: Cosmology) -> LinearPower:
         with whole_file(path) as temporary:
             np.savez(temporary, k=power.k, P=power.P)
     return power
+
+
+def _camb_path(cosmology: Cosmology) -> Path:
+    """Where CAMB's spectrum is kept, whatever its sigma_8."""
+    shape = {k: v for k, v in cosmology.known().items() if k != "sigma_8"}
+    identity = f"{version('camb')} A_s={TRIAL_A_S} {shape}"
+    return user_cache() / f"camb-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
+
+
+def is_at_hand(cosmology: Cosmology, source: str) -> bool:
+    """Whether a source takes no time: CAMB's spectrum is kept, or it is another source."""
+    return source != "camb" or _camb_path(cosmology).is_file()
 
 
 def _from_camb(cosmology: Cosmology) -> LinearPower:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import theilslopes
+from scipy import stats
 
 from coca.cosmology.background import Cosmology
 from coca.cosmology.eisenstein_hu import K_TABLE, eisenstein_hu_shape
@@ -172,7 +172,9 @@ def continued(table: Table, cosmology: Cosmology) -> tuple[np.ndarray, np.ndarra
     k, P = table.k, table.P
     shape = eisenstein_hu_shape(k, cosmology)
     end = k >= min(k[-1] / END, k[-min(4, len(k))])
-    tilt = float(theilslopes(np.log(P / shape)[end], np.log(k[end]))[0])  # one bad row is nothing
+    tilt = float(
+        stats.theilslopes(np.log(P / shape)[end], np.log(k[end]))[0]
+    )  # one bad row is nothing
     tilt = tilt if abs(tilt) > LEAST_TILT else 0.0
     low, high = K_TABLE[0.99 * k[0] > K_TABLE], K_TABLE[1.01 * k[-1] < K_TABLE]
     P_low = P[0] / shape[0] * eisenstein_hu_shape(low, cosmology)

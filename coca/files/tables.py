@@ -1,10 +1,11 @@
-"""Text tables of columns, and JSON records."""
+"""Tables of columns in text and in HDF5, and JSON records."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from coca.atomic_files import whole_file
@@ -20,6 +21,15 @@ def write_table(path: Path, columns: dict[str, tuple[str, np.ndarray]], title: s
     table = np.column_stack([values for _, values in columns.values()])
     with whole_file(path) as temporary:
         np.savetxt(temporary, table, fmt="%.8e", header=header)
+
+
+def write_columns(path: Path, columns: dict[str, tuple[str, np.ndarray]], attributes: dict) -> None:
+    """Write columns as data sets of an HDF5 file, each with its unit as an attribute."""
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update(attributes)
+        for name, (unit, values) in columns.items():
+            file[name] = values
+            file[name].attrs["Unit"] = unit
 
 
 def write_json(path: Path, record: dict) -> None:

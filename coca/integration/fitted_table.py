@@ -63,9 +63,8 @@ def beyond_lambda(cosmology: Cosmology, what: str) -> list[str]:
     if cosmology.background.is_lambda:
         return []
     return [
-        f"cosmology.w0, wa = {cosmology.w0:g}, {cosmology.wa:g} are outside what {what} have seen, "
-        "-1, 0: they know time as the growth factor, which the cosmology has its own of, but not "
-        "how Omega_m(a) / f^2 goes with it"
+        f"cosmology.w0, wa = {cosmology.w0:g}, {cosmology.wa:g}: {what} have seen Lambda alone, "
+        "-1, 0; how far they serve another dark energy has not been measured"
     ]
 
 

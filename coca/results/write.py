@@ -19,7 +19,7 @@ from coca.parallel.domain import Domain
 from coca.parallel.machine import peak_memory, processor
 from coca.parallel.ranks import Ranks
 from coca.results.run_spectra import Measurement, measure
-from coca.run.plan import Plan, Start
+from coca.run.plan import Plan, Start, amplitude
 from coca.run.progress import Progress
 from coca.run.simulation import Simulation, initial_particles
 
@@ -80,12 +80,12 @@ def _prepare(directory: Path) -> None:
 
 def run_record(plan: Plan, simulation: Simulation, files: Sequence[str] = ()) -> dict:
     """Everything known of a run, as plain values; all ranks have a say."""
-    ranks = plan.ranks
+    ranks, source = plan.ranks, plan.config.linear_power.source
     peaks, sent = ranks.gather(peak_memory()), ranks.gather(dict(ranks.sent))
     start = Start(plan.threads, plan.redshift)
     network = [plan.network.kind, plan.network.precision] if plan.network else None
     return origin(plan.config, ranks, start, network) | {
-        "amplitude": plan.amplitude._asdict() if plan.amplitude else None,
+        "amplitude": ranks.once(lambda: amplitude(simulation.cosmology, source))._asdict(),
         "method": simulation.run.method.describe(len(simulation.run.steps)),
         "force_evaluations": len(simulation.run.steps),
         "evaluations": [evaluation._asdict() for evaluation in simulation.run.evaluations],

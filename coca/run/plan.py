@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from coca.atomic_files import check_directory, check_disk
 from coca.configuration.run import MOST_FOR_TOLERANCE, START_REDSHIFT, Config, first_output
 from coca.cosmology import linear_power
-from coca.cosmology.background import scale_factor
+from coca.cosmology.background import Cosmology, scale_factor
 from coca.emulator.loaded import Network, load_network
 from coca.errors import CocaError, ConfigError
 from coca.gravity.p3m import check_lengths
@@ -21,6 +21,7 @@ from coca.parallel.machine import check_memory, choose_threads
 from coca.parallel.ranks import OneRank, Ranks
 from coca.run.memory import disk_space, estimate_memory
 from coca.run.method import BULLFROG_REFERENCE, P3M_MESH, Method, choose_methods
+from coca.run.start_redshift import start_warnings
 
 if TYPE_CHECKING:
     from coca.emulator.user_emulator import OwnEmulator
@@ -184,16 +185,23 @@ def make_plan(config: Config, ranks: Ranks | None = None, own: OwnEmulator | Non
         Names the key or file, what was found and what is wanted; on all ranks.
     """
     ranks = ranks or OneRank()
-    amplitude = ranks.once(lambda: _amplitude(config))  # what one computes others find kept
+    strength = ranks.once(lambda: _amplitude(config))  # what one computes others find kept
     with ranks.together(CocaError):
         plan = _plan(config, ranks, own)
-    return replace(_agreed(plan), amplitude=amplitude)
+    return replace(_agreed(plan), amplitude=strength)
 
 
 def _amplitude(config: Config) -> Amplitude:
+    """The amplitude as far as it is known before a run: CAMB's where it is kept."""
     source = config.linear_power.source
     linear_power.check_source(source, config.linear_power.file)
     cosmology = config.build_cosmology()
+    known = linear_power.is_at_hand(cosmology, source)
+    return amplitude(cosmology, source if known else "eisenstein_hu")
+
+
+def amplitude(cosmology: Cosmology, source: str) -> Amplitude:
+    """How strong a source says the linear power is, which takes CAMB's time."""
     A_s = None if source == "table" else linear_power.A_s_of(cosmology, source)
     return Amplitude(cosmology.sigma_8, A_s, source)
 
@@ -268,6 +276,7 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
     if own is not None:
         _check_knots(config, own)
     warnings = [*start.warnings, *warnings]
+    warnings += start_warnings(config, config.build_cosmology(), redshift)
     if config.force.deconvolve and config.mesh == 2 * config.particles:
         warnings.append(
             "force.deconvolve multiplies what the lattice leaves on a mesh of twice the particles"

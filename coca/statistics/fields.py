@@ -8,6 +8,26 @@ from coca import kernels
 from coca.parallel.domain import Grid
 
 
+def density_field(grid: Grid, x: np.ndarray) -> np.ndarray:
+    """Density over its mean, painted with CIC.
+
+    Parameters
+    ----------
+    grid : Grid
+    x : array (3, N) float32
+        Positions in [0, box_size], Mpc/h.
+
+    Returns
+    -------
+    array (m, m, m) float32
+        At the points (i, j, l) box_size / m; its mean is 1.
+    """
+    field = np.zeros((grid.cells,) * 3, np.float32)
+    weights = np.full(x.shape[1], grid.cells**3 / x.shape[1], np.float32)
+    kernels.statistics.paint_weighted(x, weights, grid.cells / grid.box_size, field)
+    return field
+
+
 def momentum_modes(grid: Grid, x: np.ndarray, u: np.ndarray) -> np.ndarray:
     """Modes of one component of the momentum (1 + delta) u.
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from coca.atomic_files import whole_file
 from coca.cosmology.background import Cosmology
 from coca.files.snapshot_reader import Header, Particles
+from coca.files.tables import write_columns
 
 LINKING_LENGTH = 0.2
 """Linking length in units of the mean distance between particles."""
@@ -22,6 +21,10 @@ FEWEST = 20
 PIECE = 2**18
 """Particles whose friends are looked for at a time: what bounds the memory."""
 BINS_PER_DECADE = 5
+
+
+Columns = dict[str, tuple[str, np.ndarray]]
+"""Data sets by name, each a unit and values."""
 
 
 class Haloes(NamedTuple):
@@ -37,6 +40,8 @@ class Haloes(NamedTuple):
     """Number of particles, (H,) int64."""
     ids: np.ndarray
     """Identifiers of the particles, those of the first halo first, uint64."""
+    members: np.ndarray
+    """The particles' numbers among all, in the same order, int64."""
 
 
 class MassFunction(NamedTuple):
@@ -82,6 +87,7 @@ def find_haloes(particles: Particles, linking_length: float = LINKING_LENGTH) ->
         velocity[:, order],
         sizes[order],
         ids[member[by_halo]],
+        member[by_halo],
     )
 
 
@@ -198,31 +204,32 @@ def set_colossus(cosmology: Cosmology) -> None:
 
 
 def write_catalogue(
-    path: Path, header: Header, haloes: Haloes, with_particles: bool = False
+    path: Path,
+    header: Header,
+    haloes: Haloes,
+    with_particles: bool = False,
+    more: Columns | None = None,
 ) -> None:
     """Write haloes as HDF5, with units as attributes of each data set.
 
-    `with_particles` adds /ParticleIDs, halo after halo, and /Offset, where each begins there.
+    `with_particles` adds /ParticleIDs, halo after halo, and /Offset, where each begins there;
+    `more` has further columns, one value a halo.
     """
     columns = {
         "Mass": ("Msun/h", haloes.mass),
         "Centre": ("Mpc/h, comoving", haloes.centre.T),
         "Velocity": ("km/s, peculiar", haloes.velocity.T),
         "Particles": ("count", haloes.particles),
+        **(more or {}),
     }
     if with_particles:
         offset = np.cumsum(haloes.particles) - haloes.particles
         columns |= {"Offset": ("count", offset), "ParticleIDs": ("identifier", haloes.ids)}
-    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs.update(
-            {
-                "Finder": "friends of friends",
-                "LinkingLength": LINKING_LENGTH,
-                "BoxSize": header.box_size,
-                "Redshift": header.redshift,
-                "Omega_m": header.Omega_m,
-            }
-        )
-        for name, (unit, values) in columns.items():
-            file[name] = values
-            file[name].attrs["Unit"] = unit
+    attributes = {
+        "Finder": "friends of friends",
+        "LinkingLength": LINKING_LENGTH,
+        "BoxSize": header.box_size,
+        "Redshift": header.redshift,
+        "Omega_m": header.Omega_m,
+    }
+    write_columns(path, columns, attributes)

@@ -147,6 +147,23 @@ def multipoles(grid: Grid, particles: Particles) -> Multipoles:
     return Multipoles(k / modes, (modes / 3).astype(np.int64), *poles)
 
 
+def redshift_space(particles: Particles) -> np.ndarray:
+    """Redshift-space coordinate along each axis, s = x + u / (a H), in [0, box_size).
+
+    For a line of sight along one axis, plane-parallel, it takes the place of that coordinate.
+
+    Returns
+    -------
+    array (3, N) float32
+        Comoving Mpc/h.
+    """
+    L = np.float32(particles.header.box_size)
+    s = particles.x + np.float32(redshift_distortion(particles.header)) * particles.u
+    np.mod(s, L, out=s)
+    s[s >= L] = 0.0
+    return s
+
+
 def redshift_distortion(header: Header) -> float:
     """1 / (a H) in comoving Mpc/h per km/s of peculiar velocity, for a flat universe."""
     E = Background(header.Omega_m, header.w0, header.wa).E(header.a)

@@ -19,10 +19,18 @@ from coca.configuration.run import CosmologyConfig, OutputConfig, Statistic
 from coca.cosmology.background import Cosmology
 from coca.errors import FileError
 from coca.files.snapshot_reader import Particles, read_particles
-from coca.files.tables import write_table
+from coca.files.tables import write_columns, write_table
 from coca.parallel.domain import Grid
 from coca.statistics import bispectrum, density_pdf, haloes
-from coca.statistics.particle_spectra import displacement_power, momentum_power, multipoles, power
+from coca.statistics.fields import density_field
+from coca.statistics.halo_properties import halo_properties
+from coca.statistics.particle_spectra import (
+    displacement_power,
+    momentum_power,
+    multipoles,
+    power,
+    redshift_space,
+)
 from coca.statistics.plots import Curve, Panel, write_figure
 from coca.statistics.spectra import Spectra, density_modes, spectra
 
@@ -122,6 +130,8 @@ class OneSnapshot:
             "bispectrum": self._bispectrum,
             "pdf": self._pdf,
             "haloes": self._haloes,
+            "density": self._density,
+            "redshift_space": self._redshift_space,
         }
         paths = []
         for statistic in self._wanted.statistics:
@@ -201,7 +211,8 @@ class OneSnapshot:
         header = self._particles.header
         found = haloes.find_haloes(self._particles)
         catalogue = self._out / f"{self._name}_haloes.hdf5"
-        haloes.write_catalogue(catalogue, header, found, self._wanted.halo_particles)
+        more = halo_properties(self._particles, found).columns()
+        haloes.write_catalogue(catalogue, header, found, self._wanted.halo_particles, more)
         self._remarks.append(f"{self._name}: {len(found.mass)} haloes")
         if not len(found.mass):
             return [catalogue]
@@ -223,6 +234,22 @@ class OneSnapshot:
             points = haloes.as_particles(header, found)
             paths += self._multipoles_of("halo_multipoles", points)
         return paths
+
+    def _density(self) -> list[Path]:
+        grid = self._grid
+        field = density_field(grid, self._particles.x)
+        return [self._fields("density", {"Density": ("1 + delta", field)}, {"Mesh": grid.cells})]
+
+    def _redshift_space(self) -> list[Path]:
+        s = redshift_space(self._particles).T
+        columns = {"S": ("Mpc/h, comoving", s), "ParticleIDs": ("identifier", self._particles.ids)}
+        return [self._fields("redshift_space", columns, {})]
+
+    def _fields(self, statistic: str, columns: haloes.Columns, more: dict) -> Path:
+        path, header = self._out / f"{self._name}_{statistic}.hdf5", self._particles.header
+        attributes = {"BoxSize": header.box_size, "Redshift": header.redshift, **more}
+        write_columns(path, columns, attributes)
+        return path
 
     def _files(
         self, statistic: str, columns: dict, panels: list[Panel], notes: str = ""

@@ -45,6 +45,7 @@ def errors_of(run: FitRun, table: FittedCount) -> list[float]:
     haloes = [np.nan, np.nan]
     if run.true_haloes is not None:
         v = torch.from_numpy(run.frame.velocity(run.D_end) + run.state.w)
-        haloes = [float(ratio.mean()) - 1 for ratio in run.true_haloes.ratios(x, v)]
+        ratios = run.true_haloes.sizes(x), run.true_haloes.dispersions(v)
+        haloes = [float(ratio.mean()) - 1 for ratio in ratios]
     values = [*(found.ratio[0, at] - 1).tolist(), *(1 - found.r[0, at]).tolist(), *haloes]
     return [100 * value for value in values]

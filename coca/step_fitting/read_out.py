@@ -8,6 +8,7 @@ velocity dispersion of haloes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,14 @@ from coca.integration import heating
 from coca.integration.fitted_kick import explicit_matrix, unmixing
 from coca.integration.fitted_table import DENSITIES
 from coca.statistics.spectra import density_modes
-from coca.step_fitting.differentiable import SHELL, Spectra, end_of_step, heated, spectra_beside
+from coca.step_fitting.differentiable import (
+    REACH,
+    SHELL,
+    Spectra,
+    end_of_step,
+    heated,
+    spectra_beside,
+)
 from coca.step_fitting.least_squares import Moments
 
 if TYPE_CHECKING:
@@ -29,6 +37,7 @@ POWER_WEIGHT = 12.0
 HALO_WEIGHT = 0.1
 """Weight of (size / true size - 1)^2 and that of dispersions, mean squares both."""
 HEAT_UNIT = 0.3
+"""Of the heat, in the descent."""
 BIAS_PRIOR = 0.003
 """How far, in P / P_true, a simulation's power is from telling where `unbias` should go."""
 
@@ -37,45 +46,72 @@ def fit_read_out(
     runs: list[FitRun], moments: Moments, matrices: np.ndarray, config: FitConfig
 ) -> tuple[np.ndarray, np.ndarray]:
     """The last step's matrices (K, *CLASSES, TARGETS, FEATURES), from those of the means, and its
-    heat (K, 5)."""
-    start = matrices.astype(np.float32)
-    fitted, heat = descend(runs, moments, matrices, config)
-    return unbias(runs, start, fitted).astype(matrices.dtype), heat
+    heat (K, 5): positions first, then the velocities of these."""
+    start, unit = torch.from_numpy(matrices.astype(np.float32)), units(runs, moments, matrices)
+    placed = fit_positions(runs, start, unit, config)
+    moved, heat = fit_velocities(runs, placed, unit, config)
+    return moved.numpy().astype(matrices.dtype), heat.numpy()
 
 
-def descend(
-    runs: list[FitRun], moments: Moments, matrices: np.ndarray, config: FitConfig
-) -> tuple[np.ndarray, np.ndarray]:
-    """The matrices (K, *CLASSES, TARGETS, FEATURES) and heat (K, 5) float32 of least `loss`, by
-    Adam.
-
-    The unknowns are the changes of the matrices' elements in units of what changes positions, and
-    velocities, by their error, and the heat in those of `HEAT_UNIT`. Velocities in classes of less
-    density than are heated stay the mean, which is right where there are no orbits: left free,
-    they are made twice too large in voids, since that too lowers the power in redshift space.
-    """
-    rng = np.random.default_rng(config.seed)
+def units(runs: list[FitRun], moments: Moments, matrices: np.ndarray) -> torch.Tensor:
+    """Changes (classes now, TARGETS, FEATURES) of matrix elements that change positions, and H
+    times velocities, by their error."""
     squares = sum(np.diagonal(s, axis1=-2, axis2=-1).sum(axis=0) for s, _ in moments)
     rms = np.sqrt(squares / sum(n.sum(axis=0) for _, n in moments).clip(1)[:, None] / 3.0)
     rms = np.maximum(rms, 1e-3 * rms.max())
     error = np.mean([_errors_after(run, matrices) for run in runs], axis=0)
-    units = (error[:, None] / rms[:, None, :]).astype(np.float32)
-    units[: np.searchsorted(DENSITIES, heating.DENSITIES[0]) + 1, 1] = 0.0
-    unit = torch.from_numpy(units)
-    start = torch.from_numpy(matrices.astype(np.float32))
-    change = torch.zeros_like(start, requires_grad=True)
+    return torch.from_numpy((error[:, None] / rms[:, None, :]).astype(np.float32))
+
+
+def fit_positions(
+    runs: list[FitRun], start: torch.Tensor, unit: torch.Tensor, config: FitConfig
+) -> torch.Tensor:
+    """Matrices whose row for e is that of least `position_loss`, without bias."""
+    change, unit = torch.zeros_like(start, requires_grad=True), unit.clone()
+    unit[:, 1] = 0.0
+    descend(runs, [change], lambda run, _: position_loss(run, start + change * unit), config)
+    fitted = start + change.detach() * unit
+    return torch.from_numpy(unbias(runs, start.numpy(), fitted.numpy()))
+
+
+def fit_velocities(
+    runs: list[FitRun], start: torch.Tensor, unit: torch.Tensor, config: FitConfig
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Matrices whose row for H w is that of least `velocity_loss`, and heat (K, 5).
+
+    In classes of less density than are heated velocities stay the mean, which is right where there
+    are no orbits: left free, they are made twice too large in voids, since that too lowers the
+    power in redshift space.
+    """
+    change, unit = torch.zeros_like(start, requires_grad=True), unit.clone()
+    unit[:, 0] = 0.0
+    unit[: np.searchsorted(DENSITIES, heating.DENSITIES[0]) + 1] = 0.0
     hotter = torch.zeros((len(start), len(heating.DENSITIES) - 1), requires_grad=True)
-    optimiser = torch.optim.Adam([change, hotter], config.learning_rate)
+
+    def left(run: FitRun, axis: int) -> torch.Tensor:
+        return velocity_loss(run, start + change * unit, HEAT_UNIT * hotter, axis)
+
+    descend(runs, [change, hotter], left, config)
+    return start + change.detach() * unit, HEAT_UNIT * hotter.detach()
+
+
+def descend(
+    runs: list[FitRun],
+    unknowns: list[torch.Tensor],
+    left: Callable[[FitRun, int], torch.Tensor],
+    config: FitConfig,
+) -> None:
+    """Bring unknowns to the least of what is left to be desired in the runs, by Adam; `left` gets a
+    run and a line of sight."""
+    rng = np.random.default_rng(config.seed)
+    optimiser = torch.optim.Adam(unknowns, config.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.iterations)
     for _ in range(config.iterations):
         optimiser.zero_grad()
         for run in rng.choice(np.array(runs), config.batch, replace=False):
-            found = start + change * unit, HEAT_UNIT * hotter
-            value = loss(run, *found, int(rng.integers(3)))
-            (value / config.batch).backward()
+            (left(run, int(rng.integers(3))) / config.batch).backward()
         optimiser.step()
         schedule.step()
-    return (start + change.detach() * unit).numpy(), (HEAT_UNIT * hotter.detach()).numpy()
 
 
 def unbias(runs: list[FitRun], start: np.ndarray, fitted: np.ndarray) -> np.ndarray:
@@ -119,25 +155,38 @@ def _errors_after(run: FitRun, matrices: np.ndarray) -> np.ndarray:
     return np.array([rms[0], H * rms[1]])
 
 
-def loss(run: FitRun, matrices: torch.Tensor, heat: torch.Tensor, axis: int) -> torch.Tensor:
-    """What the last step with these matrices and heat leaves to be desired, with one line of sight.
-
-    Positions are fitted in real space; redshift space is left to the velocities.
-    """
-    e, w = end_of_step(run, matrices_of(run, matrices))
-    x, v = positions(run, e), torch.from_numpy(run.frame.velocity(run.D_end)) + w
-    v = heated(run, x.detach().numpy(), v, torch.from_numpy(run.weights) @ heat)
-    total = misfit(real_space(run, x)) + misfit(redshift_space(run, x.detach(), v, axis))
+def position_loss(run: FitRun, matrices: torch.Tensor) -> torch.Tensor:
+    """What the last step's positions leave to be desired: power, correlation, sizes of haloes."""
+    x = positions(run, end_of_step(run, matrices_of(run, matrices))[0])
+    total = misfit(real_space(run, x))
     if run.true_haloes is not None:
-        for ratio in run.true_haloes.ratios(x, v):
-            total = total + HALO_WEIGHT * ((ratio - 1) ** 2).mean()
+        total = total + HALO_WEIGHT * ((run.true_haloes.sizes(x) - 1) ** 2).mean()
     return total
 
 
-def misfit(found: Spectra) -> torch.Tensor:
-    """Mean of POWER_WEIGHT (P / P_true - 1)^2 + 1 - r over shells with weight 1 / k."""
-    weights = 1.0 / torch.arange(1.0, found.r.shape[1] + 1)
-    values = (POWER_WEIGHT * (found.ratio - 1) ** 2 + 1 - found.r).mean(dim=0)
+def velocity_loss(
+    run: FitRun, matrices: torch.Tensor, heat: torch.Tensor, axis: int
+) -> torch.Tensor:
+    """What the last step's velocities leave to be desired: redshift space, dispersions of haloes.
+
+    Shells count to half of the lattice's Nyquist k, where multipoles are used: the tail of
+    velocities in haloes, which smaller scales show and no factor makes, would bend these.
+    """
+    e, w = end_of_step(run, matrices_of(run, matrices))
+    x, v = positions(run, e.detach()), torch.from_numpy(run.frame.velocity(run.D_end)) + w
+    v = heated(run, x.numpy(), v, torch.from_numpy(run.weights) @ heat)
+    total = misfit(redshift_space(run, x, v, axis), 0.5 / REACH)
+    if run.true_haloes is not None:
+        total = total + HALO_WEIGHT * ((run.true_haloes.dispersions(v) - 1) ** 2).mean()
+    return total
+
+
+def misfit(found: Spectra, share: float = 1.0) -> torch.Tensor:
+    """Mean of POWER_WEIGHT (P / P_true - 1)^2 + 1 - r over the first share of the shells with
+    weight 1 / k."""
+    shells = max(1, round(share * found.r.shape[1]))
+    weights = 1.0 / torch.arange(1.0, shells + 1)
+    values = (POWER_WEIGHT * (found.ratio - 1) ** 2 + 1 - found.r).mean(dim=0)[:shells]
     return (weights * values).sum() / weights.sum()
 
 

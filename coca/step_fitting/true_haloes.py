@@ -34,18 +34,14 @@ class TrueHaloes(NamedTuple):
     dispersion: torch.Tensor
     """Mean square velocity relative to that of the halo, tensor (H,)."""
 
-    def ratios(self, x: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Size and dispersion over the true ones, in the mean over the haloes of each class that
-        there is.
+    def sizes(self, x: torch.Tensor) -> torch.Tensor:
+        """Size over the true one, in the mean over the haloes of each class that there is, of a
+        run's positions (3, N)."""
+        return self._mean(_size(self, x) / self.size)
 
-        Parameters
-        ----------
-        x, v : tensor (3, N)
-            The run's positions and velocities.
-        """
-        return self._mean(_size(self, x) / self.size), self._mean(
-            _spread(self, v[:, self.particles]) / self.dispersion
-        )
+    def dispersions(self, v: torch.Tensor) -> torch.Tensor:
+        """The same of the dispersion, of velocities (3, N)."""
+        return self._mean(_spread(self, v[:, self.particles]) / self.dispersion)
 
     def _mean(self, ratio: torch.Tensor) -> torch.Tensor:
         count = torch.bincount(self.mass_class, minlength=len(LEAST))

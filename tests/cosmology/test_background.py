@@ -49,9 +49,10 @@ def test_growth_agrees_with_colossus(cosmology):
     np.testing.assert_allclose(cosmology.E(A), theirs.Ez(z), rtol=1e-6)
 
 
+@pytest.mark.parametrize("dark", [(-1.0, 0.0), (-0.8, 0.3), (-1.2, -0.5)])
 @pytest.mark.parametrize("D", [0.06, 0.3, 0.7, 0.99])
-def test_derivatives_in_D_are_derivatives(cosmology, D):
-    h = 1e-4
+def test_derivatives_in_D_are_derivatives(cosmology, D, dark):
+    h, cosmology = 1e-4, replace(cosmology, w0=dark[0], wa=dark[1])
     _E, slope, curvature = cosmology.D2_of_D(D)
     Ep, slope_p, _ = cosmology.D2_of_D(D + h)
     Em, slope_m, _ = cosmology.D2_of_D(D - h)

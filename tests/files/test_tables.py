@@ -1,8 +1,9 @@
 import json
 
+import h5py
 import numpy as np
 
-from coca.files.tables import write_json, write_table
+from coca.files.tables import write_columns, write_json, write_table
 
 
 def test_a_table_is_read_by_numpy(tmp_path):
@@ -11,6 +12,16 @@ def test_a_table_is_read_by_numpy(tmp_path):
     title, columns, *_ = path.read_text().splitlines()
     assert (title, columns) == ("# Power", "# columns: k [h/Mpc], P [(Mpc/h)^3]")
     np.testing.assert_allclose(np.loadtxt(path), np.column_stack([k, k**-1.5]), rtol=1e-8)
+
+
+def test_columns_have_units(tmp_path):
+    columns = {"S": ("Mpc/h", np.ones((5, 3), np.float32))}
+    columns |= {"ParticleIDs": ("identifier", np.arange(5))}
+    write_columns(tmp_path / "some.hdf5", columns, {"BoxSize": 3.0})
+    with h5py.File(tmp_path / "some.hdf5") as file:
+        assert (file.attrs["BoxSize"], file["S"].attrs["Unit"]) == (3.0, "Mpc/h")
+        assert file["S"].dtype == np.float32
+        np.testing.assert_array_equal(file["ParticleIDs"], np.arange(5))
 
 
 def test_a_record_is_json(tmp_path):

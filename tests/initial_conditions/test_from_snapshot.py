@@ -199,6 +199,15 @@ def test_a_snapshot_that_does_not_fit_is_refused_before_any_work(values, changes
     assert "\n" not in str(caught.value)
 
 
+def test_dark_energy_of_another_kind_is_refused(values, path):
+    make_plan(make_config(values | {"cosmology": values["cosmology"] | {"w0": -0.9}}))  # not said
+    with h5py.File(path, "r+") as file:
+        file["Header"].attrs.update({"w0": -0.8, "wa": 0.1})
+    with pytest.raises(FileError, match=r"w0, wa: found -0\.8, 0\.1, wanted -1, 0"):
+        make_plan(make_config(values))
+    make_plan(make_config(values | {"cosmology": values["cosmology"] | {"w0": -0.8, "wa": 0.1}}))
+
+
 def test_matter_of_other_kinds_is_refused(values, path):
     with h5py.File(path, "r+") as file:
         file["Header"].attrs["MassTable"] = file["Header"].attrs["MassTable"] * 0.85

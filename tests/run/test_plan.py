@@ -10,6 +10,7 @@ import yaml
 import run_sim
 from coca.configuration.loading import make_config
 from coca.configuration.run import MOST_FOR_TOLERANCE
+from coca.cosmology import linear_power
 from coca.cosmology.linear_power import A_s_of
 from coca.errors import ConfigError
 from coca.integration.fitted_table import shipped
@@ -41,9 +42,7 @@ def test_dark_energy_that_no_fit_has_seen_is_warned_of(config_values, method):
     values = config_values | {"method": method}
     assert not any("w0, wa" in line for line in make_plan(make_config(values)).warnings)
     set_(values, "cosmology.w0", -0.9)
-    assert any(
-        "w0, wa = -0.9, 0 are outside" in line for line in make_plan(make_config(values)).warnings
-    )
+    assert any("w0, wa = -0.9, 0: the" in line for line in make_plan(make_config(values)).warnings)
 
 
 def test_a_plan_says_both_amplitudes(config_values):
@@ -133,3 +132,13 @@ def test_lengths_that_pairs_cannot_have_are_refused(config_values, values, messa
     values = config_values | {"method": "nbody", "force_evaluations": "auto"} | values
     with pytest.raises(ConfigError, match=message):
         make_plan(make_config(values))
+
+
+def test_a_plan_does_not_wait_for_camb(config_values, tmp_path, monkeypatch):
+    """Of a cosmology that CAMB has not computed yet the plan says Eisenstein and Hu's amplitude."""
+    pytest.importorskip("camb")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(linear_power, "_from_camb", lambda cosmology: pytest.fail("asked"))
+    set_(config_values, "linear_power.source", "camb")
+    set_(config_values, "cosmology.h", 0.6719)  # of no other test
+    assert make_plan(make_config(config_values)).amplitude.source == "eisenstein_hu"

@@ -126,12 +126,16 @@ def test_multipoles_are_those_of_a_direct_sum(cell, count):
     np.testing.assert_allclose(found, sums, rtol=0.01, atol=0.01 * sums[0])
 
 
-@pytest.mark.parametrize("method", ["cola", "bullfrog"])
-def test_velocities_of_a_run_are_linear_theorys(config_values, tmp_path, method):
-    """At z = 4, where no factor is 1; (1 + delta) u projected on i k / k^2 delta_linear of the
-    largest waves is 100 E a f D."""
-    values = config_values | {"box_size": 1000.0, "method": method, "force_evaluations": 4}
-    values["output"] = {"redshifts": [4.0]}
+@pytest.mark.parametrize(
+    ("method", "steps", "dark"),
+    [("cola", 4, {}), ("bullfrog", 4, {}), ("pm", 32, {"w0": -0.6, "wa": -0.5})],
+)
+def test_velocities_of_a_run_are_linear_theorys(config_values, tmp_path, method, steps, dark):
+    """At z = 4, where no factor is 1, and where dark energy of another kind than Lambda matters:
+    (1 + delta) u projected on i k / k^2 delta_linear of the largest waves is 100 E a f D."""
+    values = config_values | {"box_size": 1000.0, "method": method, "force_evaluations": steps}
+    values["output"] = {"redshifts": [0.5 if dark else 4.0]}
+    values["cosmology"] |= dark
     done = run_plan(make_plan(make_config(values)))
     write_snapshot(tmp_path / "s.hdf5", done.domain, done.cosmology, done.snapshots[0], {})
     _, x, u, _ = read_particles(tmp_path / "s.hdf5")

@@ -7,7 +7,14 @@ from coca.configuration.loading import load_config
 from coca.integration.fitted_table import CLASSES, MATRIX, TILTS, basis
 from coca.step_fitting.differentiable import Spectra
 from coca.step_fitting.fit import spread
-from coca.step_fitting.read_out import descend, loss, misfit
+from coca.step_fitting.read_out import (
+    fit_positions,
+    fit_velocities,
+    misfit,
+    position_loss,
+    units,
+    velocity_loss,
+)
 from coca.step_fitting.runs import make_runs
 
 
@@ -28,14 +35,21 @@ def test_descent_lowers_the_loss(tmp_path):
         run.measure(run.steps[0])
         run.advance(run.steps[0], start)
         run.measure(run.steps[1])
-    fitted, heat = descend(runs, [run.moments(run.steps[1]) for run in runs], start, config)
+    moments = [run.moments(run.steps[1]) for run in runs]
+    unit = units(runs, moments, start)
+    before, none = torch.from_numpy(np.float32(start)), torch.zeros(2 + TILTS, 5)
+    placed = fit_positions(runs, before, unit, config)
+    fitted, heat = fit_velocities(runs, placed, unit, config)
+    assert torch.equal(placed[..., 1, :], before[..., 1, :])
+    assert torch.equal(fitted[..., 0, :], placed[..., 0, :])
+    assert sum(float(position_loss(run, placed)) for run in runs) < 0.8 * sum(
+        float(position_loss(run, before)) for run in runs
+    )
 
-    def total(matrices, heat):
-        chosen = (torch.from_numpy(np.float32(array)) for array in (matrices, heat))
-        M, h = chosen
-        return sum(float(loss(run, M, h, axis)) for run in runs for axis in range(3))
+    def left(matrices, heat):
+        return sum(float(velocity_loss(run, matrices, heat, i)) for run in runs for i in range(3))
 
-    assert total(fitted, heat) < 0.8 * total(start, 0.0 * heat)
+    assert left(fitted, heat) < 0.8 * left(placed, none)
 
 
 def test_misfit_by_hand():
@@ -43,3 +57,4 @@ def test_misfit_by_hand():
     weights = np.array([1.0, 0.5])
     wanted = (weights * [12.0 * 0.01, 0.1]).sum() / weights.sum()
     assert float(misfit(Spectra(ratio, r))) == pytest.approx(wanted, rel=1e-4)
+    assert float(misfit(Spectra(ratio, r), 0.5)) == pytest.approx(12.0 * 0.01, rel=1e-4)
