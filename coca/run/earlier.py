@@ -26,7 +26,7 @@ LIST = "ensemble.json"
 """What became of every member of an ensemble."""
 STATISTICS = (
     "power|momentum|displacement|(halo_)?multipoles|bispectrum(_equilateral|_squeezed)?|pdf|haloes"
-    r"|mass_function|with_snapshot_\d{3}"
+    r"|mass_function|density|redshift_space|with_snapshot_\d{3}"
 )
 RESULTS = re.compile(
     r"snapshot_\d{3}(\.\d+)?\.hdf5|spectra_\d{3}\.(txt|csv)|report\.(html|png|pdf)"

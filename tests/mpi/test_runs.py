@@ -142,8 +142,8 @@ def config_file(ranks, values, shared_path):
     return path
 
 
-def run(config_file, *overrides, replace=False):
-    arguments = [str(config_file), "--quiet", *["--overwrite"] * replace]
+def run(config_file, *overrides, more=()):
+    arguments = [str(config_file), "--quiet", *more]
     for override in overrides:
         arguments += ["--set", override]
     return run_sim.main(arguments)
@@ -207,7 +207,7 @@ def test_fewer_files_replace_those_of_more_ranks(ranks, config_file, shared_path
     ranks.once(old)
     assert run(config_file, "output.report=false") == 2
     assert (directory / f"snapshot_000.{ranks.size}.hdf5").exists()
-    assert run(config_file, "output.report=false", replace=True) == 0
+    assert run(config_file, "output.report=false", more=["--overwrite"]) == 0
     assert not (directory / f"snapshot_000.{ranks.size}.hdf5").exists()
 
 
@@ -273,9 +273,10 @@ def test_ensemble(ranks, config_file, shared_path, each):
                 (directory / "0001" / name).rmdir()
 
     ranks.once(mend)
-    assert run(config_file, *options) == 0
+    before = results
+    assert run(config_file, *options, more=["--resume"]) == 0
     results = json.loads((directory / LIST).read_text())
-    assert results["0000"] == results["0002"] == "finished before"
+    assert [results[name] == before[name] for name in ("0000", "0001", "0002")] == [1, 0, 1]
     assert "estimated remaining error" in results["0001"]
     assert (directory / "0002" / RUN_RECORD).stat().st_mtime_ns == stamp
 
