@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from coca.errors import ConfigError
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-WRITTEN = "snapshot|ics|spectra|checkpoint|report|run|density|residual|time"
+WRITTEN = "snapshot|ics|spectra|checkpoint|report|run|density|residual|time|shell"
 LEFTOVER = re.compile(rf"\.({WRITTEN})[^/]*-[a-z0-9_]{{8}}\.\w+")
 """Temporary files of `whole_file` for what a run writes."""
 
@@ -37,6 +38,18 @@ def check_directory(key: str, directory: Path) -> None:
         writable = False
     if not writable:
         raise ConfigError(f"{key}: found {directory}, wanted a directory that can be written")
+
+
+def check_disk(keys: str, directory: Path, needed: int, wanted: str) -> None:
+    """Raise ConfigError if a configuration's keys need more space than there is on the disk of
+    `directory`, or of what it will be made in."""
+    existing = next(p for p in (directory, *directory.absolute().parents) if p.exists())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        raise ConfigError(
+            f"{keys}: need {needed / 2**30:.1f} GiB, the disk of {directory} has "
+            f"{free / 2**30:.1f} GiB free; wanted {wanted}"
+        )
 
 
 def remove_leftovers(directory: Path) -> None:
