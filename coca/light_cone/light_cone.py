@@ -59,7 +59,7 @@ class LightCone:
         if self._before is None:
             return {}
         D, disp, vel = self._before
-        arrays = {"D": np.array(D), "disp": disp, "vel": vel}
+        arrays = {"D": np.array([D]), "disp": disp, "vel": vel}
         arrays |= {"counts": self.counts, "momentum": self.momentum}
         return {f"light_cone/{name}": array for name, array in arrays.items()}
 
@@ -75,7 +75,7 @@ class LightCone:
             return
         names = ("D", "disp", "vel", "counts", "momentum")
         D, disp, vel, counts, momentum = (memory.pop(f"light_cone/{name}") for name in names)
-        self._before = Snapshot(float(D), disp, vel)
+        self._before = Snapshot(float(D[0]), disp, vel)
         self._reach = self._row_reach(self._before)
         self.counts, self.momentum = counts, momentum
         self.domain.once(self.check_files)
