@@ -19,7 +19,7 @@ from coca.errors import ConfigError
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-WRITTEN = "snapshot|ics|spectra|checkpoint|report|run|density|residual|time"
+WRITTEN = "snapshot|ics|spectra|checkpoint|report|run|density|residual|time|shell"
 LEFTOVER = re.compile(rf"\.({WRITTEN})[^/]*-[a-z0-9_]{{8}}\.\w+")
 """Temporary files of `whole_file` for what a run writes."""
 
@@ -29,14 +29,16 @@ def user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coca"
 
 
-def check_disk(key: str, directory: Path, needed: int) -> None:
-    """Raise ConfigError if less than `needed` bytes are free where `directory`, which has been
-    checked, is or will be."""
+def check_disk(
+    keys: str, directory: Path, needed: int, wanted: str = "fewer or smaller outputs"
+) -> None:
+    """Raise ConfigError if a configuration's keys need more bytes than are free where `directory`,
+    which has been checked, is or will be; `wanted` says what needs less."""
     free = shutil.disk_usage(_existing(directory)).free
     if needed > free:
         raise ConfigError(
-            f"{key}: found {free / 2**30:.2f} GiB free in {directory}, wanted {needed / 2**30:.2f} "
-            "GiB for what is written"
+            f"{keys}: found {free / 2**30:.2f} GiB free in {directory}, wanted "
+            f"{needed / 2**30:.2f} GiB for what is written, or {wanted}"
         )
 
 

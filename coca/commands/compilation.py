@@ -52,6 +52,7 @@ def _rehearse(config: Config) -> None:
         if config.force_evaluations != "auto"
         else "auto",
         "initial_conditions": _from_the_seed(config),
+        "light_cone": None,
     }
     small = config.model_copy(update=changes)
     simulation = run_plan(make_plan(small), Progress(quiet=True))

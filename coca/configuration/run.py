@@ -324,6 +324,42 @@ class OutputConfig(Section):
         return self.directory
 
 
+class LightConeConfig(Section):
+    """The light cone of an observer, see `coca.light_cone.light_cone`."""
+
+    observer: tuple[Number, Number, Number] | None = None
+    """Mpc/h in the box; none: its centre."""
+    z_max: Number = Field(gt=0, le=50)
+    """Redshift of the farthest shell's far edge."""
+    n_side: Integer = Field(512, ge=1, le=8192)
+    """Of the HEALPix maps, a power of two."""
+    shells: Integer = Field(24, ge=1, le=1000)
+    """Shells of equal comoving thickness from here to z_max."""
+    redshifts: tuple[Annotated[Number, Field(ge=0)], ...] | None = Field(None, min_length=2)
+    """Edges of the shells in the place of equal ones, increasing, the last z_max."""
+    footprint: Literal["full", "octant"] = "full"
+    """octant: directions of positive x, y and z alone."""
+    momentum: Boolean = False
+    """Maps of the sum of radial velocities too."""
+
+    @model_validator(mode="after")
+    def _maps_and_edges_can_be(self) -> Self:
+        if self.n_side & (self.n_side - 1):
+            raise ValueError(f"light_cone.n_side: found {self.n_side}, wanted a power of two")
+        z = self.redshifts
+        if z is not None and (z[-1] != self.z_max or any(a >= b for a, b in itertools.pairwise(z))):
+            raise ValueError(
+                f"light_cone.redshifts: found {short(z)}, wanted increasing ones, the last "
+                f"z_max = {self.z_max:g}"
+            )
+        return self
+
+    @property
+    def z_min(self) -> float:
+        """Redshift of the nearest shell's near edge."""
+        return 0.0 if self.redshifts is None else self.redshifts[0]
+
+
 class ReferenceConfig(Section):
     """A converged run of the same initial conditions to compare with."""
 
@@ -393,6 +429,8 @@ def check_mesh(particles: int, mesh: int) -> None:
 class Config(Section):
     """Everything that defines a run. Lengths in Mpc/h."""
 
+    silent: ClassVar[tuple[str, ...]] = ("light_cone",)
+
     cosmology: CosmologyConfig
     linear_power: LinearPowerConfig = LinearPowerConfig()
     box_size: BoxSize
@@ -418,6 +456,7 @@ class Config(Section):
     tolerance: Number | None = Field(None, gt=0)
     """Estimated rms position error per component to reach with force_evaluations: auto."""
     output: OutputConfig = OutputConfig()
+    light_cone: LightConeConfig | None = None
     reference: ReferenceConfig | None = None
     ensemble: EnsembleConfig | None = None
     threads: Count = "auto"
@@ -452,6 +491,7 @@ class Config(Section):
             )
         self._check_method()
         self._check_force()
+        self._check_light_cone()
         free = self.force_evaluations == "auto" and self.method != "nbody"
         if free != (self.tolerance is not None):
             raise ValueError(
@@ -486,6 +526,27 @@ class Config(Section):
             raise ValueError(
                 f"table: found {self.table}, wanted none with method: {self.method}, whose steps "
                 "are not fitted"
+            )
+
+    def _check_light_cone(self) -> None:
+        """Raise ValueError for a light cone that is not in the run or its box."""
+        cone, start = self.light_cone, self.initial_conditions.redshift
+        if cone is None:
+            return
+        if start is not None and cone.z_max > first_output(start):
+            raise ValueError(
+                f"light_cone.z_max: found {cone.z_max:g}, wanted it below "
+                f"initial_conditions.redshift = {start:g}"
+            )
+        if self.output.redshifts[-1] > cone.z_min:
+            raise ValueError(
+                f"output.redshifts: found {self.output.redshifts[-1]:g} last, wanted the run to go "
+                f"on to z = {cone.z_min:g}, where the light cone ends"
+            )
+        if any(not 0 <= x <= self.box_size for x in cone.observer or ()):
+            raise ValueError(
+                f"light_cone.observer: found {list(cone.observer or ())}, wanted a place in the "
+                f"box of {self.box_size:g} Mpc/h"
             )
 
     def _check_force(self) -> None:

@@ -15,6 +15,7 @@ from coca.configuration.run import Config
 from coca.errors import ConfigError, unwritable
 from coca.files import snapshot_writer, tables
 from coca.files.tables import RUN_RECORD
+from coca.light_cone.shells import shell_files
 from coca.parallel.domain import Domain
 from coca.parallel.machine import peak_memory, processor
 from coca.parallel.ranks import Ranks
@@ -55,6 +56,8 @@ def write_results(plan: Plan, simulation: Simulation, progress: Progress) -> Non
             measurements = measure(simulation)
         with clock("output"):
             written = _write_tables(directory, plan, simulation, measurements)
+        if config.light_cone is not None:
+            written += domain.once(lambda: _shells(directory))
         if config.output.statistics:
             with clock("statistics"):
                 written += domain.once(lambda: _write_statistics(directory, plan))
@@ -246,6 +249,10 @@ def _write_report(
     from coca.results.report import write_report
 
     return write_report(directory, simulation, measurements, run_record(plan, simulation, written))
+
+
+def _shells(directory: Path) -> list[str]:
+    return [str(path.relative_to(directory)) for path in shell_files(directory)]
 
 
 def _write_statistics(directory: Path, plan: Plan) -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from coca.configuration.run import WITHOUT_ESTIMATE, Config
 from coca.initial_conditions import from_snapshot
+from coca.light_cone.light_cone import CANDIDATES
 from coca.parallel.fft import SWAP_BYTES
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def stage_memory(
     state += vectors + 4 * N if fitted_steps else 0
     state += 3 * vectors if fitted_steps and outputs > 1 else 0
     state += SUB_STEP_BYTES * N if sub_steps else 0
+    state += cone_memory(config, N)
     integration = conditions + vectors * terms + state + mesh + scratch + snapshots - 2 * vectors
     kept = snapshots * (1 + references) + frame
     reference = kept + conditions + state + 2 * mesh + NBODY_BYTES * N
@@ -108,6 +110,16 @@ def disk_space(config: Config) -> int:
     running = (24 + 24 * outputs * (1 if config.reference is None else 2)) * N
     report = REPORT_DISK * outputs * config.output.report
     return max(snapshots + report, running)
+
+
+def cone_memory(config: Config, particles: int) -> int:
+    """Bytes of a light cone: particles at two times with those that the second is made of, a batch
+    of crossings, and the maps of a shell with their sum over ranks."""
+    cone = config.light_cone
+    if cone is None:
+        return 0
+    maps = 12 * cone.n_side**2 * (12 if cone.momentum else 4)
+    return 72 * particles + 100 * CANDIDATES + 3 * maps
 
 
 def start_memory(config: Config, ranks: int = 1) -> int:

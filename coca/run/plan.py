@@ -10,6 +10,7 @@ from coca.atomic_files import check_directory, check_disk
 from coca.configuration.run import MOST_FOR_TOLERANCE, START_REDSHIFT, Config, first_output
 from coca.cosmology import linear_power
 from coca.cosmology.background import Cosmology, scale_factor
+from coca.cosmology.distance import comoving_distance
 from coca.emulator.loaded import Network, load_network
 from coca.errors import CocaError, ConfigError
 from coca.gravity.p3m import check_lengths
@@ -87,8 +88,21 @@ class Plan:
             f"memory       {self.memory / 2**30:.2f} GiB at the peak{self._each()}, estimated",
             self._cost_line(),
             f"output       {c.output.directory}",
+            *self._light_cone(),
         ]
         return "\n".join(lines + [f"warning      {line}" for line in self.warnings])
+
+    def _light_cone(self) -> list[str]:
+        cone = self.config.light_cone
+        if cone is None:
+            return []
+        chi = comoving_distance(self.config.build_cosmology(), scale_factor(cone.z_max))
+        boxes = 4.0 / 3.0 * math.pi * chi**3 / self.config.box_size**3
+        boxes *= 0.125 if cone.footprint == "octant" else 1.0
+        return [
+            f"light cone   to z = {cone.z_max:g}, {chi:.0f} Mpc/h: {boxes:.3g} volumes of the box, "
+            f"{boxes * self.config.particles**3:.3g} particles in maps of n_side {cone.n_side}"
+        ]
 
     def _cosmology(self) -> str:
         c = self.config.build_cosmology()
@@ -302,7 +316,25 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
     wanted = "fewer particles or a coarser mesh"
     check_memory("particles, mesh", memory, wanted, ranks.node.ranks)
     check_output(config, ranks)
+    _check_light_cone(config, redshift, ranks)
     return Plan(config, ranks, threads, network, methods, memory, tuple(warnings), redshift, own)
+
+
+def _check_light_cone(config: Config, start: float, ranks: Ranks) -> None:
+    """Raise ConfigError if a light cone begins before the run, or its files do not fit the disk."""
+    cone = config.light_cone
+    if cone is None:
+        return
+    if cone.z_max > first_output(start):
+        raise ConfigError(
+            f"light_cone.z_max: found {cone.z_max:g}, wanted it below {start:.6g}, where the run "
+            "starts"
+        )
+    directory = config.output.needed_directory()
+    shells = cone.shells if cone.redshifts is None else len(cone.redshifts) - 1
+    needed = shells * 12 * cone.n_side**2 * (12 if cone.momentum else 4)
+    if ranks.rank == 0:
+        check_disk("light_cone.n_side, shells", directory, needed, "a lower n_side or fewer shells")
 
 
 def _check_pairs(config: Config) -> None:
@@ -346,7 +378,8 @@ def _table_warnings(config: Config, table: FittedSteps, start: float) -> list[st
     cell = config.box_size / config.particles
     warnings = table.fitted.warnings(cell, cosmology, D_end, start)
     count, outputs = config.force_evaluations, config.output.redshifts
-    if len(outputs) > 1 and (count == "auto" or len(table.shorter(count)) < count - 1):
+    early = len(outputs) > 1 or config.light_cone is not None
+    if early and (count == "auto" or len(table.shorter(count)) < count - 1):
         warnings.append(
             "output.redshifts: of this table only the last output is fitted to the power and to "
             "haloes; before, haloes are too dense (docs/steps.md)"

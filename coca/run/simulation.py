@@ -25,6 +25,8 @@ from coca.integration.integrate import Integrator, initial_state
 from coca.integration.kicks import Evaluation
 from coca.integration.linear_density import LinearDensity, linear_density
 from coca.integration.schemes import Step
+from coca.light_cone.geometry import build_cone, merged
+from coca.light_cone.light_cone import LightCone
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
 from coca.run.checkpoint import Checkpoints, Evolution, NoCheckpoints
@@ -91,6 +93,15 @@ class Problem:
     def lpt(self) -> Frame:
         """2LPT trajectories."""
         return self.conditions.lpt_frame(self.cosmology)
+
+    def light_cone(self) -> LightCone | None:
+        """A new light cone, where one is asked for."""
+        config, options = self.plan.config, self.plan.config.light_cone
+        if options is None:
+            return None
+        cone = build_cone(options, self.cosmology, config.box_size)
+        directory = config.output.needed_directory()
+        return LightCone(cone, self.domain, directory, options.momentum)
 
     @cached_property
     def reference_force(self) -> ParticleMesh | P3M:
@@ -262,8 +273,10 @@ def build_frame(problem: Problem, method: Method) -> Frame:
 def follow_steps(problem: Problem, method: Method, frame: Frame, count: int) -> Run:
     """Run a method with `count` force evaluations; errors as in `follow`."""
     domain, cosmology = problem.domain, problem.cosmology
+    cone = problem.light_cone()
     with problem.clock("integration"):
-        steps = method.steps(cosmology, problem.D_start, problem.outputs, count)
+        times = merged(problem.outputs, cone.times) if cone else problem.outputs
+        steps = method.steps(cosmology, problem.D_start, times, count)
         integrator = method.integrator(
             domain,
             cosmology,
@@ -276,7 +289,7 @@ def follow_steps(problem: Problem, method: Method, frame: Frame, count: int) -> 
         )
         limits = method.limits(domain, steps, lambda: problem.density)
         try:
-            snapshots, evaluations = evolve(problem, frame, integrator, steps, limits)
+            snapshots, evaluations = evolve(problem, frame, integrator, steps, limits, cone=cone)
         except (FrameRejected, FloatingPointError) as reason:
             if method is problem.plan.methods[-1]:
                 raise
@@ -292,6 +305,7 @@ def evolve(
     steps: list[Step],
     limits: np.ndarray,
     kept: Sequence[Snapshot] = (),
+    cone: LightCone | None = None,
 ) -> tuple[list[Snapshot], list[Evaluation]]:
     """Integrate through all outputs, or as far as a checkpoint has not come; errors as in `follow`.
 
@@ -305,11 +319,15 @@ def evolve(
         Rms residual acceleration at each step above which the frame is rejected, Mpc/h.
     kept : list of Snapshot
         What a checkpoint has to hold beside.
+    cone : LightCone, optional
+        Takes the particles at its times.
     """
     past = problem.checkpoints.begin()
     if past.failure is not None:
         raise FrameRejected(past.failure)
     if past.finished:
+        if cone is not None:
+            problem.domain.once(cone.check_files)
         return past.snapshots, past.evaluations
     with _failure_kept(past), problem.progress.count("force evaluations", len(steps)) as bar:
         bar.update(past.done)
@@ -323,16 +341,23 @@ def evolve(
 
         def stepped() -> None:
             past.done += 1
-            past.memory = integrator.memory
+            past.memory = integrator.memory | (cone.memory if cone else {})
             problem.checkpoints.step(state, kept)
 
         start = problem.conditions.snapshot or problem.lpt
         state = past.state or initial_state(start, frame, problem.D_start)
+        if cone is not None:
+            cone.restore(past.memory)
         integrator.memory.update(past.memory)
         left, outputs = steps[past.done :], problem.outputs[len(past.snapshots) :]
+        times = merged(outputs, cone.pending) if cone else outputs
         with problem.checkpoints.watching():
-            for snapshot in integrator.follow(left, state, outputs, note, stepped):
-                past.snapshots.append(snapshot)
+            for snapshot in integrator.follow(left, state, times, note, stepped):
+                if cone is not None:
+                    with problem.clock("light cone"):
+                        cone.see(snapshot)
+                if snapshot.D in outputs:
+                    past.snapshots.append(snapshot)
     snapshots, past.snapshots = past.snapshots, []  # not kept beyond the caller's use
     past.finished, past.state, past.memory = True, None, {}
     return snapshots, past.evaluations

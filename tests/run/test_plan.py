@@ -142,3 +142,26 @@ def test_a_plan_does_not_wait_for_camb(config_values, tmp_path, monkeypatch):
     set_(config_values, "linear_power.source", "camb")
     set_(config_values, "cosmology.h", 0.6719)  # of no other test
     assert make_plan(make_config(config_values)).amplitude.source == "eisenstein_hu"
+
+
+@pytest.mark.parametrize(
+    ("cone", "message"),
+    [
+        ({"z_max": 19.0}, "light_cone.z_max: found 19, wanted it below initial_conditions"),
+        ({"z_max": 1.0, "observer": [1.0, 65.0, 2.0]}, "observer: found .*, wanted a place in the"),
+        (
+            {"z_max": 1.0, "n_side": 8192, "shells": 1000},
+            "light_cone.n_side, shells: found .* GiB free",
+        ),
+    ],
+)
+def test_light_cones_that_cannot_be(config_values, cone, message, monkeypatch):
+    monkeypatch.setattr("coca.run.plan.check_memory", lambda *arguments: None)
+    with pytest.raises(ConfigError, match=message):
+        make_plan(make_config(config_values | {"light_cone": cone}))
+
+
+def test_the_plan_says_what_the_light_cone_will_hold(config_values):
+    cone = {"z_max": 0.1, "n_side": 16, "footprint": "octant"}
+    text = make_plan(make_config(config_values | {"light_cone": cone})).describe()
+    assert "light cone   to z = 0.1, 293 Mpc/h: 50 volumes of the box" in text

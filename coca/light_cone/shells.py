@@ -1,0 +1,148 @@
+"""Files of shells: HEALPix maps of the particles in shells of a light cone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from coca.atomic_files import whole_hdf5
+from coca.cosmology.background import RHO_CRIT, Cosmology
+from coca.errors import FileError
+from coca.files.snapshot_header import DAMAGE
+
+FOLDER = "light_cone"
+"""Where shells are, in a run's directory."""
+FORMAT = "coca-shell-1"
+
+
+@dataclass(frozen=True)
+class Shell:
+    """One shell of a light cone."""
+
+    number: int
+    """0 for the nearest."""
+    shells: int
+    z: tuple[float, float]
+    """Redshifts of its edges."""
+    chi: tuple[float, float]
+    """Comoving radii of its edges, Mpc/h."""
+    cosmology: Cosmology
+    box_size: float
+    particles: int
+    """In the whole box."""
+    octant: bool
+    counts: np.ndarray
+    """Particles in each pixel, array (12 n_side^2,) int32, in ring order."""
+    momentum: np.ndarray | None = None
+    """Sum of their radial peculiar velocities in km/s, array (12 n_side^2,) float64."""
+
+    @property
+    def n_side(self) -> int:
+        """Of HEALPix."""
+        return int(np.sqrt(len(self.counts) / 12))
+
+    @property
+    def mean(self) -> float:
+        """Particles that a pixel would have of a homogeneous universe."""
+        near, far = self.chi
+        volume = 4.0 / 3.0 * np.pi * (far**3 - near**3) / len(self.counts)
+        return volume * self.particles / self.box_size**3
+
+    @property
+    def particle_mass(self) -> float:
+        """Msun/h."""
+        return self.cosmology.Omega_m * RHO_CRIT * self.box_size**3 / self.particles
+
+
+def shell_path(directory: Path, number: int) -> Path:
+    """File of a shell in a run's directory."""
+    return directory / FOLDER / f"shell_{number:03d}.hdf5"
+
+
+def write_shell(directory: Path, shell: Shell) -> None:
+    """Write a shell, whole or not at all."""
+    path = shell_path(directory, shell.number)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_hdf5(path) as file:
+        file.attrs.update(_attributes(shell))
+        for name, values, unit in (
+            ("counts", shell.counts, "particles"),
+            ("momentum", shell.momentum, "km/s"),
+        ):
+            if values is not None:
+                chunks = (min(len(values), 2**18),)
+                data = file.create_dataset(
+                    name, data=values, chunks=chunks, compression="gzip", compression_opts=1,
+                    shuffle=True, fletcher32=True,
+                )  # fmt: skip
+                data.attrs["units"] = unit
+
+
+def _attributes(shell: Shell) -> dict[str, object]:
+    near, far = shell.chi
+    return shell.cosmology.known() | {
+        "format": FORMAT,
+        "shell": shell.number,
+        "shells": shell.shells,
+        "n_side": shell.n_side,
+        "ordering": "RING",
+        "lower_z": shell.z[0],
+        "upper_z": shell.z[1],
+        "lower_chi": near,
+        "upper_chi": far,
+        "chi_units": "Mpc/h, comoving",
+        "box_size": shell.box_size,
+        "particles": shell.particles,
+        "particle_mass": shell.particle_mass,
+        "particle_mass_units": "Msun/h",
+        "mean_count": shell.mean,
+        "footprint": "octant" if shell.octant else "full",
+    }
+
+
+def read_shell(path: Path) -> Shell:
+    """Read a shell.
+
+    Raises
+    ------
+    FileError
+        It is missing, damaged, or no shell.
+    """
+    try:
+        with h5py.File(path) as file:
+            about = dict(file.attrs)
+            if about.get("format") != FORMAT:
+                raise FileError(f"{path}: found format {about.get('format')!r}, wanted {FORMAT!r}")
+            names = ("Omega_m", "Omega_b", "h", "n_s", "sigma_8", "w0", "wa")
+            cosmology = Cosmology(**{k: float(about[k]) for k in names if k in about})
+            return Shell(
+                int(about["shell"]), int(about["shells"]),
+                (float(about["lower_z"]), float(about["upper_z"])),
+                (float(about["lower_chi"]), float(about["upper_chi"])),
+                cosmology, float(about["box_size"]), int(about["particles"]),
+                about["footprint"] == "octant", file["counts"][:],
+                file["momentum"][:] if "momentum" in file else None,
+            )  # fmt: skip
+    except DAMAGE as error:
+        raise FileError(f"light_cone: cannot use {path}: {error}") from None
+
+
+def shell_files(directory: Path) -> list[Path]:
+    """All shells of a run, from the nearest on.
+
+    Raises
+    ------
+    FileError
+        There are none, or some are missing.
+    """
+    first = shell_path(directory, 0)
+    if not first.exists():
+        raise FileError(f"{first}: missing, wanted a directory of a run with light_cone")
+    paths = [shell_path(directory, i) for i in range(read_shell(first).shells)]
+    for path in paths:
+        if not path.exists():
+            raise FileError(f"{path}: missing, wanted all {len(paths)} shells of the light cone")
+    return paths

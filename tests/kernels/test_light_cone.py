@@ -1,0 +1,121 @@
+"""Pixels against healpy, and crossings against a plain search of all copies of a box."""
+
+import itertools
+
+import numba
+import numpy as np
+import pytest
+from coca.kernels.light_cone import paint, ring_pixel, row_reach
+
+from coca.light_cone.light_cone import find_crossings
+
+
+@numba.njit
+def ring_pixels(n_side, vectors):
+    return np.array([ring_pixel(n_side, v[0], v[1], v[2]) for v in vectors])
+
+
+@pytest.mark.parametrize("n_side", [1, 2, 64, 8192])
+def test_pixels_are_those_of_healpy(n_side):
+    healpy = pytest.importorskip("healpy")
+    rng = np.random.default_rng(n_side)
+    vectors = rng.normal(size=(20_000, 3))
+    vectors[5000:10_000, :2] *= 1e-4  # towards the poles
+    axes = np.array(list(itertools.product((-1.0, 0.0, 1.0), repeat=3)))
+    vectors = np.concatenate([vectors, axes[np.any(axes != 0, axis=1)]])
+    wanted = healpy.vec2pix(n_side, *vectors.T)
+    found = ring_pixels(n_side, vectors)
+    different = found != wanted
+    assert not different[:20_000].any()
+    # on the borders of pixels round-off decides
+    vectors *= 1.0 + 1e-12
+    assert np.all(found[different] < 12 * n_side**2) and np.all(found >= 0)
+
+
+N, BOX = 8, 32.0
+OBSERVER = np.array([3.0, 17.5, 30.0])
+H, PATH = 0.05, (50.0, -460.0, 27.0, -460.0)
+
+
+def moving(seed=1):
+    """Displacements of some Mpc/h, beyond the box too, and what they are at the interval's end."""
+    rng = np.random.default_rng(seed)
+    disp = rng.normal(size=(3, N**3)).astype(np.float32) * 4.0
+    vel = rng.normal(size=(3, N**3)).astype(np.float32) * 3.0
+    later = vel + rng.normal(size=(3, N**3)).astype(np.float32)
+    return (disp, vel), (np.float32(disp + 0.5 * H * (vel + later)), later)
+
+
+def plain(before, after, path):
+    """Sites, copies and particles one after the other: how many cross, and where on a straight
+    line."""
+    q = np.stack(np.meshgrid(*3 * [np.arange(N) * BOX / N], indexing="ij")).reshape(3, -1)
+    found = []
+    for copy in itertools.product(range(-4, 5), repeat=3):
+        x, y = (
+            q + s[0] + BOX * np.array(copy)[:, None] - OBSERVER[:, None] for s in (before, after)
+        )
+        r, s = np.linalg.norm(x, axis=0), np.linalg.norm(y, axis=0)
+        for p in np.flatnonzero((r < path[0]) & (s >= path[2])):
+            t = (path[0] - r[p]) / (path[0] - r[p] + s[p] - path[2])
+            found.append((p, *copy, *(x[:, p] + t * (y[:, p] - x[:, p]))))
+    return np.array(sorted(found))
+
+
+def search(before, after, path=PATH, planes=None, octant=False):
+    reach = np.maximum(*(row_reach(s[0], (N, N, N)) for s in (before, after)))
+    planes = np.arange(-40, 41) if planes is None else planes
+    box = (0, N, BOX / N)
+    return find_crossings(before, after, reach, box, planes, OBSERVER, H, path, octant, 16)
+
+
+def test_crossings_are_those_of_a_plain_search():
+    before, after = moving()
+    pixel, at, particle = search(before, after)
+    wanted = plain(before, after, PATH)
+    assert len(pixel) == len(wanted) > 500
+    q = np.stack(np.unravel_index(particle, (N, N, N)), axis=1) * BOX / N
+    copies = np.rint((at[:, :3] + OBSERVER - q - before[0].T[particle]) / BOX)
+    order = np.lexsort((*copies.T[::-1], particle))
+    np.testing.assert_array_equal(particle[order], wanted[:, 0])
+    # cubic against straight: H |w - v| / 8 is about 0.02
+    np.testing.assert_allclose(at[order, :3], wanted[:, 4:], atol=0.05)
+    assert np.array_equal(pixel, ring_pixels(16, at[:, :3].astype(float)))
+
+
+def test_particles_are_on_the_cone_where_they_cross():
+    """|x| = chi, both along cubics."""
+    _, at, _ = search(*moving())
+    t = at[:, 7].astype(float)
+    rise = t * t * (3 - 2 * t)
+    chi = PATH[0] + rise * (PATH[2] - PATH[0])
+    chi += H * (t * (1 - t) ** 2 * PATH[1] + t * t * (t - 1) * PATH[3])
+    np.testing.assert_allclose(np.linalg.norm(at[:, :3], axis=1), chi, atol=1e-4)
+    direction = at[:, :3] / np.linalg.norm(at[:, :3], axis=1)[:, None]
+    np.testing.assert_allclose(at[:, 6], np.sum(direction * at[:, 3:6], axis=1), atol=1e-4)
+
+
+def test_nothing_is_lost_between_parts_of_the_lattice():
+    """Planes in parts, as ranks and batches have them, give what all give."""
+    before, after = moving()
+    whole = search(before, after)[0]
+    parts = [search(before, after, planes=np.arange(-40, 41)[k::3])[0] for k in range(3)]
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.sort(whole))
+
+
+def test_an_octant_is_part_of_the_sky():
+    before, after = moving()
+    _, at, _ = search(before, after)
+    octant = search(before, after, octant=True)[1]
+    assert len(octant) == np.sum(np.all(at[:, :3] >= 0, axis=1)) > 50
+    assert np.all(octant[:, :3] >= 0)
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_maps_are_histograms(parts):
+    rng = np.random.default_rng(0)
+    pixel, values = rng.integers(0, 12, 1000), rng.normal(size=1000)
+    counts, sums = np.zeros(12, np.int32), np.zeros(12)
+    paint(pixel, values, parts, counts, sums)
+    np.testing.assert_array_equal(counts, np.bincount(pixel, minlength=12))
+    np.testing.assert_allclose(sums, np.bincount(pixel, values, 12), atol=1e-12)

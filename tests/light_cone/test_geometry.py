@@ -1,0 +1,48 @@
+"""Shells, and the times at which particles are asked for."""
+
+import numpy as np
+import pytest
+
+from coca.configuration.run import LightConeConfig
+from coca.cosmology.background import scale_factor
+from coca.cosmology.distance import comoving_distance
+from coca.light_cone.geometry import MOST_DEPTH, build_cone, merged
+
+
+def test_shells_are_of_equal_thickness(cosmology):
+    cone = build_cone(LightConeConfig(z_max=0.8, n_side=4, shells=7), cosmology, 100.0)
+    far = comoving_distance(cosmology, scale_factor(0.8))
+    np.testing.assert_allclose(cone.chi, np.linspace(0.0, far, 8), rtol=1e-8)
+    assert cone.shells == 7 and cone.z[0] == 0.0 and cone.z[-1] == 0.8
+    assert cone.observer.tolist() == [50.0, 50.0, 50.0]
+
+
+def test_edges_are_those_asked_for(cosmology):
+    options = LightConeConfig(z_max=0.5, redshifts=(0.1, 0.2, 0.5), observer=(1.0, 2.0, 3.0))
+    cone = build_cone(options, cosmology, 100.0)
+    assert cone.z.tolist() == [0.1, 0.2, 0.5] and cone.observer.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_times_have_the_edges_and_are_never_far_apart(cosmology):
+    cone = build_cone(LightConeConfig(z_max=1.0, shells=5), cosmology, 100.0)
+    times = cone.times()
+    assert times == sorted(set(times)) and set(cone.edges()) <= set(times) and times[-1] == 1.0
+    chi = comoving_distance(cosmology, cosmology.a_of_D(np.array(times)))
+    assert 0.5 * MOST_DEPTH < np.diff(-chi).min() <= np.diff(-chi).max() < MOST_DEPTH * (1 + 1e-6)
+
+
+def test_times_close_to_outputs_are_theirs():
+    assert merged([0.5, 1.0], [0.4, 0.5 + 1e-12, 0.7, 1.0]) == [0.4, 0.5, 0.7, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"n_side": 48}, "n_side: found 48, wanted a power of two"),
+        ({"redshifts": (0.0, 0.3)}, "redshifts: found .* wanted increasing ones, the last z_max"),
+        ({"redshifts": (0.2, 0.1, 1.0)}, "wanted increasing ones"),
+    ],
+)
+def test_what_cannot_be(values, message):
+    with pytest.raises(ValueError, match=message):
+        LightConeConfig(z_max=1.0, **values)

@@ -1,0 +1,165 @@
+"""Light cones of particles whose crossings can be counted otherwise."""
+
+import numpy as np
+import pytest
+
+from coca.configuration.run import LightConeConfig
+from coca.cosmology.background import scale_factor
+from coca.errors import FileError
+from coca.frames import SeparableFrame, Term, lpt_frame, rest_frame
+from coca.light_cone.geometry import build_cone
+from coca.light_cone.light_cone import LightCone
+from coca.light_cone.shells import read_shell, shell_path
+from coca.parallel.domain import Domain
+from coca.particles import Snapshot
+
+OBSERVER = (3.0, 60.1, 33.3)
+
+
+def cone_of(domain, cosmology, path, **options):
+    values = {"z_max": 0.03, "n_side": 8, "shells": 4, "observer": OBSERVER} | options
+    momentum = values.get("momentum", False)
+    cone = build_cone(LightConeConfig(**values), cosmology, domain.box_size)
+    return LightCone(cone, domain, path, momentum)
+
+
+def follow(light_cone, frame):
+    """Let the cone see particles that follow a frame."""
+    for D in light_cone.times:
+        light_cone.see(Snapshot(D, frame.displacement(D), frame.velocity(D)))
+    return shells_of(light_cone)
+
+
+def shells_of(light_cone):
+    paths = [shell_path(light_cone.directory, i) for i in range(light_cone.cone.shells)]
+    return [read_shell(path) for path in paths]
+
+
+def sites_within(domain, observer, chi):
+    """Lattice sites of all copies of the box in shells."""
+    most = int(chi[-1] / domain.box_size) + 2
+    q = domain.cell * np.arange(-most * domain.n_side, (most + 1) * domain.n_side)
+    squares = [(q - x) ** 2 for x in observer]
+    r = np.sqrt(squares[0][:, None, None] + squares[1][None, :, None] + squares[2][None, None, :])
+    return np.histogram(r, chi)[0]
+
+
+def test_a_lattice_at_rest_is_counted_site_by_site(cosmology, tmp_path):
+    """Copies of the box, an observer away from its centre, edges within the box and beyond."""
+    domain = Domain(64.0, 16)
+    light_cone = cone_of(domain, cosmology, tmp_path, z_max=0.06)
+    shells = follow(light_cone, rest_frame(domain.particles))
+    found = [int(shell.counts.sum()) for shell in shells]
+    chi = light_cone.cone.chi
+    assert chi[-1] > 2.5 * domain.box_size
+    assert found == sites_within(domain, OBSERVER, chi).tolist()
+    for shell in shells[1:]:
+        assert shell.counts.sum() == pytest.approx(shell.mean * len(shell.counts), rel=0.01)
+
+
+def test_shells_say_what_they_are(cosmology, tmp_path):
+    domain = Domain(64.0, 16)
+    light_cone = cone_of(domain, cosmology, tmp_path, momentum=True)
+    shells = follow(light_cone, rest_frame(domain.particles))
+    assert [shell.number for shell in shells] == [0, 1, 2, 3] and shells[0].chi[0] == 0.0
+    assert shells[-1].z[1] == 0.03 and shells[1].z[0] == shells[0].z[1]
+    assert shells[0].cosmology == cosmology and not np.any(shells[0].momentum)
+    mass = shells[0].particle_mass * domain.particles / domain.box_size**3
+    assert mass == pytest.approx(cosmology.Omega_m * 2.77536627e11, rel=1e-12)
+
+
+@pytest.fixture(scope="module")
+def moving(cosmology, conditions, domain):
+    return lpt_frame(cosmology, conditions.psi1, conditions.psi2)
+
+
+def test_how_often_particles_are_asked_for_does_not_matter(moving, domain, cosmology, tmp_path):
+    """Trajectories between are their own: with four times as many intervals hardly a particle
+    changes its pixel, and none is lost."""
+    few = cone_of(domain, cosmology, tmp_path / "few")
+    many = cone_of(domain, cosmology, tmp_path / "many")
+    many.times = sorted(
+        {*many.times, *(D for a, b in zip(many.times, many.times[1:], strict=False)
+                        for D in np.linspace(a, b, 5)[1:-1].tolist())}
+    )  # fmt: skip
+    few_shells, many_shells = follow(few, moving), follow(many, moving)
+    totals = [sum(int(s.counts.sum()) for s in shells) for shells in (few_shells, many_shells)]
+    assert totals[0] == totals[1]
+    for a, b in zip(few_shells, many_shells, strict=True):
+        assert np.abs(a.counts - b.counts).sum() < 2e-3 * a.counts.sum()
+
+
+def test_shells_are_better_than_those_of_snapshots(moving, domain, cosmology, tmp_path):
+    """Particles frozen at the middle of a shell, as others have them from snapshots, are in other
+    pixels, and more of them the thicker the shell is."""
+    light_cone = cone_of(domain, cosmology, tmp_path)
+    shells, D = follow(light_cone, moving), light_cone.cone.edges()[::-1]
+    off = []
+    for shells_each in (4, 1):
+        different = 0
+        for low in range(0, 4, shells_each):
+            at_rest = moving.displacement(0.5 * (D[low] + D[low + shells_each]))
+            frozen = cone_of(domain, cosmology, tmp_path / "frozen")
+            seen = follow(
+                frozen, SeparableFrame(domain.particles, Term(lambda D: (1.0, 0.0, 0.0), at_rest))
+            )
+            for i in range(low, low + shells_each):
+                different += np.abs(seen[i].counts - shells[i].counts).sum()
+        off.append(different)
+    assert off[0] > 1.5 * off[1] > 0
+
+
+def test_radial_momentum_is_that_of_the_particles(moving, domain, cosmology, tmp_path):
+    """With one pixel a face, sums of radial velocities of all that crossed; by the continuity of
+    the frame their mean is that of the particles in the shell."""
+    light_cone = cone_of(domain, cosmology, tmp_path, momentum=True, shells=1, z_max=0.02)
+    shell = follow(light_cone, moving)[0]
+    D = float(cosmology.D1(scale_factor(0.01)))
+    x = domain.add_lattice(moving.displacement(D)).astype(float)
+    v = moving.velocity(D) * cosmology.velocity_unit(D)
+    total = count = 0.0
+    for copy in np.ndindex(5, 5, 5):
+        r = x + domain.box_size * (np.array(copy) - 2.0)[:, None] - np.array(OBSERVER)[:, None]
+        distance = np.linalg.norm(r, axis=0)
+        inside = distance < shell.chi[1]
+        total += np.sum(np.sum(r * v, axis=0)[inside] / distance[inside])
+        count += inside.sum()
+    scale = np.sqrt(np.mean(v.astype(float) ** 2)) * count
+    assert shell.counts.sum() == pytest.approx(count, rel=2e-3)
+    assert np.sum(shell.momentum) == pytest.approx(total, abs=5e-3 * scale)
+
+
+def test_a_cone_goes_on_where_a_checkpoint_left_it(moving, domain, cosmology, tmp_path):
+    whole = follow(cone_of(domain, cosmology, tmp_path / "whole"), moving)
+    first = cone_of(domain, cosmology, tmp_path / "parts")
+    halfway = len(first.times) // 2
+    for D in first.times[:halfway]:
+        first.see(Snapshot(D, moving.displacement(D), moving.velocity(D)))
+    memory = {name: array.copy() for name, array in first.memory.items()} | {"other": np.ones(1)}
+    second = cone_of(domain, cosmology, tmp_path / "parts")
+    second.restore(memory)
+    assert list(memory) == ["other"] and second.pending == first.times[halfway:]
+    for D in second.pending:
+        second.see(Snapshot(D, moving.displacement(D), moving.velocity(D)))
+    for a, b in zip(whole, shells_of(second), strict=True):
+        np.testing.assert_array_equal(a.counts, b.counts)
+
+
+def test_a_shell_that_has_gone_is_missed(moving, domain, cosmology, tmp_path):
+    light_cone = cone_of(domain, cosmology, tmp_path)
+    follow(light_cone, moving)
+    shell_path(tmp_path, 3).unlink()
+    again = cone_of(domain, cosmology, tmp_path)
+    with pytest.raises(FileError, match=r"shell_003.hdf5 is missing"):
+        again.restore(light_cone.memory)
+
+
+def test_through_the_integrator(nonlinear, domain, cosmology, tmp_path):
+    """The cone's times are outputs: particles of a few steps are seen as those of many."""
+    totals = []
+    for steps in (8, 16):
+        light_cone = cone_of(domain, cosmology, tmp_path / str(steps))
+        for snapshot in nonlinear.bullfrog(steps, outputs=(*light_cone.times,)):
+            light_cone.see(snapshot)
+        totals.append(np.array([s.counts.sum() for s in shells_of(light_cone)]))
+    np.testing.assert_allclose(totals[0], totals[1], rtol=0.01)

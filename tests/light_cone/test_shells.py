@@ -1,0 +1,42 @@
+"""Files of shells: read as written, and damage told."""
+
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+
+from coca.errors import FileError
+from coca.light_cone.shells import Shell, read_shell, shell_files, shell_path, write_shell
+
+
+@pytest.fixture
+def shell(cosmology):
+    counts = np.arange(48, dtype=np.int32)
+    return Shell(1, 2, (0.1, 0.2), (290.0, 570.0), cosmology, 100.0, 64**3, False, counts)
+
+
+def test_shells_come_back(shell, cosmology, tmp_path):
+    write_shell(tmp_path, replace(shell, momentum=np.linspace(0, 1, 48)))
+    found = read_shell(shell_path(tmp_path, 1))
+    np.testing.assert_array_equal(found.counts, shell.counts)
+    assert (found.z, found.chi, found.cosmology) == (shell.z, shell.chi, cosmology)
+    assert found.momentum[-1] == 1.0 and found.n_side == 2
+    with h5py.File(shell_path(tmp_path, 1)) as file:
+        assert file.attrs["ordering"] == "RING" and file.attrs["upper_chi"] == 570.0
+
+
+def test_the_mean_is_the_density_times_the_volume(shell):
+    volume = 4 / 3 * np.pi * (570.0**3 - 290.0**3)
+    assert 48 * shell.mean == pytest.approx(volume * 0.64**3, rel=1e-12)
+
+
+def test_shells_that_are_missing_or_damaged(shell, tmp_path):
+    with pytest.raises(FileError, match=r"shell_000.hdf5: missing, wanted a directory of a run"):
+        shell_files(tmp_path)
+    write_shell(tmp_path, replace(shell, number=0))
+    with pytest.raises(FileError, match=r"shell_001.hdf5: missing, wanted all 2 shells"):
+        shell_files(tmp_path)
+    shell_path(tmp_path, 1).write_bytes(b"no shell")
+    with pytest.raises(FileError, match=r"cannot use .*shell_001.hdf5"):
+        read_shell(shell_path(tmp_path, 1))

@@ -1,0 +1,30 @@
+"""Ranks share a light cone's particles, and write one map."""
+
+import numpy as np
+
+from coca.configuration.run import LightConeConfig
+from coca.frames import lpt_frame
+from coca.initial_conditions.linear_fields import from_seed
+from coca.light_cone.geometry import build_cone
+from coca.light_cone.light_cone import LightCone
+from coca.light_cone.shells import read_shell, shell_path
+from coca.particles import Snapshot
+
+
+def test_the_map_is_that_of_one_rank(ranks, parted, alone, cosmology, power, shared_path):
+    """To the last particle: displacements of one rank, which others have their parts of."""
+    conditions = from_seed(alone, power, 3)
+    frame, size = lpt_frame(cosmology, conditions.psi1, conditions.psi2), parted.own_particles
+    own = slice(parted.first_particle, parted.first_particle + size)
+    options = LightConeConfig(z_max=0.03, n_side=8, shells=2, observer=(1.0, 95.0, 40.0))
+    cone = build_cone(options, cosmology, alone.box_size)
+    shared = LightCone(cone, parted, shared_path / "shared")
+    single = LightCone(cone, alone, shared_path / f"alone{ranks.rank}")
+    for D in cone.times():
+        disp, vel = frame.displacement(D), frame.velocity(D)
+        single.see(Snapshot(D, disp, vel))
+        parts = (np.ascontiguousarray(array[:, own]) for array in (disp, vel))
+        shared.see(Snapshot(D, *parts))
+    for i in range(2):
+        found, wanted = (read_shell(shell_path(c.directory, i)) for c in (shared, single))
+        np.testing.assert_array_equal(found.counts, wanted.counts)
