@@ -157,11 +157,9 @@ def _node_factors(runs: list[FitRun], first: np.ndarray, second: np.ndarray) -> 
 
 
 def _redshift_bias(run: FitRun, matrices: torch.Tensor, heat: torch.Tensor, axis: int) -> float:
-    """Mean of P / P_true - 1 in redshift space to half of the lattice's Nyquist k, by 1 / k."""
+    """Mean of P / P_true - 1 in redshift space to a third of the lattice's Nyquist k."""
     ratio = redshift_space(run, *_seen(run, matrices, heat), axis).ratio.mean(dim=0)
-    shells = round(0.5 / REACH * len(ratio))
-    weights = 1.0 / torch.arange(1.0, shells + 1)
-    return float((weights * (ratio[:shells] - 1)).sum() / weights.sum())
+    return float(ratio[: max(1, round(len(ratio) / 3 / REACH))].mean() - 1)
 
 
 def _seen(
