@@ -48,6 +48,7 @@ setup(
         "test": [
             "abacusutils",
             "colossus",
+            "healpy",
             "hypothesis",
             "import-linter",
             "kernels",  # Hugging Face's, beside which ours must stand
