@@ -141,7 +141,8 @@ def integrate(
 
     A snapshot inside a step is the cubic Hermite interpolant of the residual between the
     step's ends, so the number of force evaluations does not depend on the outputs. Where the rule
-    sees particles elsewhere than they go on, the ends are where they are seen.
+    sees particles elsewhere than they go on, the ends are where they are seen, and the velocity is
+    that of the nearer one: between two phases of an orbit it would lose its dispersion.
 
     Parameters
     ----------
@@ -175,7 +176,8 @@ def integrate(
         inside = [D for D in pending if D <= step.D1 or following is None]
         pending = pending[len(inside) :]
         between = any(D < step.D1 for D in inside)
-        before = (rule.seen(step.D0) or copy.deepcopy(state)) if between else state
+        seen = rule.seen(step.D0)
+        before = (seen or copy.deepcopy(state)) if between else state
         measured = measure(domain, frame, force, rule, state, step, x)
         if following and (inside or (pending and pending[0] < following.D1)):
             rule.read_out(state, step, measured)
@@ -185,6 +187,8 @@ def integrate(
         for D in inside:
             if D < step.D1:
                 residual = hermite(before, after, D)
+                if seen or after is not state:
+                    residual = residual[0], _nearer(before, after, D).w.copy()
             elif following is None:
                 residual = state.e, state.w  # nobody needs them any more
             else:
@@ -192,6 +196,11 @@ def integrate(
             yield _snapshot(frame, D, *residual)
         if following is not None:
             on_step()
+
+
+def _nearer(before: State, after: State, D: float) -> State:
+    """The state that is nearer in time."""
+    return before if D - before.D_e < after.D_e - D else after
 
 
 def _snapshot(frame: Frame, D: float, e: np.ndarray, w: np.ndarray) -> Snapshot:
