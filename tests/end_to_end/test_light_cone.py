@@ -1,5 +1,7 @@
 """Runs with a light cone: what they write, and what is there after they were stopped."""
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -34,7 +36,8 @@ class StoppedAt(CheckpointFiles):
 
     def step(self, state, kept):
         self.steps -= 1
-        self._terminate = self.steps == 0
+        if self.steps == 0:
+            self._signal = signal.SIGTERM
         super().step(state, kept)
 
 
