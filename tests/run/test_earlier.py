@@ -69,7 +69,7 @@ def test_nothing_of_an_older_run_stays_beside_a_new_one(small, done):
 
 
 def test_an_older_record_does_not_stand_beside_a_new_checkpoint(small, done, monkeypatch):
-    def stop(*arguments):
+    def stop(*arguments, **options):
         raise RuntimeError("stopped")
 
     monkeypatch.setattr("coca.run.simulation.evolve", stop)
