@@ -151,7 +151,8 @@ def run(config_file, *overrides, more=()):
 
 def test_what_is_written(ranks, config_file, values, shared_path):
     """Gadget files of each rank and one that joins them, spectra, report, record."""
-    assert run(config_file, "reference.force_evaluations=8") == 0
+    to_pm = [f"{key}={value}" for key, value in TO_PM.items()]
+    assert run(config_file, "reference.force_evaluations=8", *to_pm) == 0
     directory = shared_path / "run"
     parts = [f"snapshot_000.{r}.hdf5" for r in range(ranks.size)] if ranks.size > 1 else []
     pictures = [f"report/{name}.png" for name in ("density_000", "residual", "spectra_000", "time")]
@@ -165,7 +166,7 @@ def test_what_is_written(ranks, config_file, values, shared_path):
     if ranks.size > 1:
         for what in ("transposes", "ghost planes", "positions", "accelerations"):
             assert record["bytes_sent"][what] > 0
-    snapshot, domain = run_alone(ranks, make_config(values)).snapshots[0], Domain(96.0, 48)
+    snapshot, domain = run_alone(ranks, make_config(values | TO_PM)).snapshots[0], Domain(96.0, 48)
     x = wrapped_positions(domain, domain.add_lattice(snapshot.disp))
     with h5py.File(directory / "snapshot_000.hdf5") as file:
         difference = file["PartType1/Coordinates"][:] / 1e3 - x
