@@ -86,7 +86,7 @@ def stage_memory(
     if config.reference is None or config.reference.method != "nbody":
         reference = 0
     alone = vectors if config.frame != "rest" else 0
-    report = kept + conditions + vectors + mesh + REPORT_OWN * 2**20
+    report = kept + conditions - psi + vectors + mesh + REPORT_OWN * 2**20  # psi is the frame's
     if not config.output.report:
         report = 0
     wanted = config.output.statistics
