@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 
 import pytest
 
@@ -129,7 +130,10 @@ def test_told_twice_a_run_ends_at_once(often_saved, directory):
     files = checkpoint.CheckpointFiles(make_config(often_saved))
     with pytest.raises(KeyboardInterrupt), files.watching():
         os.kill(os.getpid(), signal.SIGINT)
+        while not files._signal:  # two that wait are one
+            time.sleep(0.001)
         os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1.0)
 
 
 @pytest.fixture
