@@ -122,7 +122,7 @@ class FittedKick(FrameKick):
     ):
         super().__init__(domain, cosmology, frame)
         self._matrices: dict[Step, np.ndarray] = {}
-        self._read_outs: dict[Step, np.ndarray] = {}
+        self._read_outs: dict[Step, tuple[FittedCount, LinearDensity]] = {}
         self._heat: dict[Step, np.ndarray | None] = {}
         self._sub_steps = SubStepper(domain, cosmology, frame, steps, substep_threshold)
         self.changes = substeps.no_substeps()
@@ -166,9 +166,7 @@ class FittedKick(FrameKick):
             rule._matrices[step] = _matrices(step, deviation)
         rule._heat[steps[-1]] = table.heat_at(density)
         for step, other in zip(steps, shorter, strict=False):
-            there = density._replace(D=step.D1)
-            rule._read_outs[step] = _matrices(step, other.at(there)[-1])
-            rule._heat[step] = other.heat_at(there)
+            rule._read_outs[step] = other, density._replace(D=step.D1)
         return rule
 
     def set_matrices(
@@ -191,10 +189,11 @@ class FittedKick(FrameKick):
     def read_out(self, state: State, step: Step, measured: Acceleration) -> None:
         """Note where particles are seen at the step's end, if the table says it."""
         if step in self._read_outs:
+            table, density = self._read_outs[step]
+            matrices = _matrices(step, table.last_at(density))
             seen = State(state.e.copy(), state.w.copy(), step.D1, step.D1)
-            before = self.memory["before"].copy()
-            self._step(seen, step, measured, self._read_outs[step], before)
-            self._warm(seen, step, measured.delta)
+            self._step(seen, step, measured, matrices, self.memory["before"].copy())
+            self._warm(seen, step, measured.delta, table.heat_at(density))
             self.memory["seen_e"], self.memory["seen_w"] = seen.e, seen.w
             self.memory["seen_at"] = np.array([step.D1])
 
@@ -229,9 +228,8 @@ class FittedKick(FrameKick):
         self.changes.add_to(state)
         return sums
 
-    def _warm(self, state: State, step: Step, delta: np.ndarray) -> None:
+    def _warm(self, state: State, step: Step, delta: np.ndarray, h: np.ndarray | None) -> None:
         """Heat what is read out at a step's end, if the table says it."""
-        h = self._heat.get(step)
         if h is not None:
             at_end = State(state.e, state.w, step.D1, step.D1)
             heat(self.domain, self.frame, at_end, delta, h)
@@ -240,8 +238,7 @@ class FittedKick(FrameKick):
         """Take the residual to the step's end; say what the force showed."""
         matrices, before = self._matrices[step], self.memory["before"]
         sums = self._step(state, step, measured, matrices, before)
-        if step not in self._read_outs:
-            self._warm(state, step, measured.delta)
+        self._warm(state, step, measured.delta, self._heat.get(step))
         if step.D1 not in self.memory["seen_at"]:
             self.memory |= _NOTHING_SEEN
         self.memory |= {"indices": self.changes.indices, "ahead": self.changes.ahead}

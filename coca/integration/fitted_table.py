@@ -146,6 +146,10 @@ class FittedCount:
         """M_fit of each step, array (steps, *CLASSES, TARGETS, FEATURES)."""
         return np.einsum("k,sk...->s...", self.weights(density), self.matrices)
 
+    def last_at(self, density: LinearDensity) -> np.ndarray:
+        """M_fit of the last step, array (*CLASSES, TARGETS, FEATURES)."""
+        return np.einsum("k,k...->...", self.weights(density), self.matrices[-1])
+
     def heat_at(self, density: LinearDensity) -> np.ndarray | None:
         """The last step's heat, array (5,), if it has one."""
         return None if self.heat is None else self.weights(density) @ self.heat
