@@ -9,7 +9,7 @@ import numpy as np
 from coca.cosmology.background import Cosmology
 from coca.files.snapshot_reader import Header, Particles
 from coca.parallel.domain import Domain, Grid
-from coca.particles import Snapshot
+from coca.particles import Snapshot, into_box
 from coca.statistics.haloes import LINKING_LENGTH, friends
 from coca.statistics.particle_spectra import Multipoles, multipoles
 from coca.statistics.spectra import particle_spectra
@@ -65,8 +65,7 @@ def beside(domain: Domain, one: Measured, other: Measured) -> dict:
 
 def haloes(domain: Domain, x: np.ndarray, u: np.ndarray) -> Haloes:
     """Haloes of particles at x (3, N) in Mpc/h with velocities u in km/s."""
-    x = np.mod(x, np.float32(domain.box_size))
-    x[x >= domain.box_size] = 0.0
+    x = into_box(x, domain.box_size)
     group = friends(x, domain.box_size, LINKING_LENGTH * domain.cell)
     counts = np.bincount(group)
     inside = counts[group] >= 50
@@ -84,6 +83,6 @@ def _poles(
     """Multipoles in redshift space, on a mesh of twice the particles."""
     N = x.shape[1]
     header = Header(domain.box_size, a, cosmology.Omega_m, cosmology.h, N, 0.0)
-    x = np.mod(x, np.float32(domain.box_size))
+    x = into_box(x, domain.box_size)
     grid = Grid(domain.box_size, 2 * domain.n_side, domain.threads)
     return multipoles(grid, Particles(header, x, u, np.arange(N, dtype=np.uint64)))

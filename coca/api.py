@@ -130,10 +130,8 @@ class Output:
         """
         if axis not in (0, 1, 2):
             raise ConfigError(f"axis: found {short(axis)}, wanted 0, 1 or 2")
-        x, L = self.positions.copy(), np.float32(self._particles.header.box_size)
-        shift = particle_spectra.redshift_distortion(self._particles.header)
-        x[axis] = np.mod(x[axis] + np.float32(shift) * self.velocities[axis], L)
-        x[axis][x[axis] >= L] = 0.0
+        x = self.positions.copy()
+        x[axis] = particle_spectra.redshift_space(self._particles)[axis]
         return x
 
     def save(self, path: Path | str, overwrite: bool = False) -> Path:

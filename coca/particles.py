@@ -44,3 +44,12 @@ def hermite(before: State, after: State, D: float) -> tuple[np.ndarray, np.ndarr
     for out, weights in ((e, weights_e), (w, weights_w)):
         kernels.particles.add_terms(fields, np.array(weights, np.float32), out)
     return e, w
+
+
+def into_box(x: np.ndarray, box_size: float, out: np.ndarray | None = None) -> np.ndarray:
+    """Positions float32 in [0, box_size), of positions anywhere; round-off leaves none at box_size
+    itself."""
+    L = np.float32(box_size)
+    x = np.mod(x, L, out=out)
+    x[x >= L] = 0.0
+    return x

@@ -1,6 +1,6 @@
 import numpy as np
 
-from coca.particles import State, hermite
+from coca.particles import State, hermite, into_box
 
 
 def test_the_interpolant_is_exact_for_cubics():
@@ -18,3 +18,13 @@ def test_the_interpolant_is_exact_for_cubics():
         # float32 round-off, over the interval for velocities
         np.testing.assert_allclose(e, wanted.e, atol=2e-6)
         np.testing.assert_allclose(w, wanted.w, atol=1e-5)
+
+
+def test_positions_are_inside_the_box_whatever_round_off_does():
+    """What float32 rounds up to the box's side is at 0."""
+    L = 1000.0 / 0.6774
+    x = np.array([-1e-9, np.nextafter(np.float32(L), 0), L, -0.25 * L, 2.5 * L], np.float32)
+    found = into_box(x.copy(), L)
+    assert (found >= 0).all() and (found < np.float32(L)).all()
+    np.testing.assert_allclose(found[[0, 2]], 0.0)
+    np.testing.assert_allclose(found[3:], [0.75 * L, 0.5 * L], rtol=1e-6)

@@ -26,6 +26,7 @@ from coca.files.snapshot_header import (
     units_of,
 )
 from coca.files.snapshot_writer import BLOCK
+from coca.particles import into_box
 
 PART = re.compile(r"\.(\d+)(\.hdf5|\.h5)$")
 PARTICLES = {"Coordinates": (3,), "Velocities": (3,), "ParticleIDs": ()}
@@ -117,8 +118,7 @@ def read_particles(path: Path) -> Particles:
         x[:, part], u[:, part], ids[part] = read_rows(files, part.start, part.stop)
     if not (np.isfinite(x).all() and np.isfinite(u).all()):
         raise FileError(f"snapshot: {path}: values that are not finite")
-    np.mod(x, np.float32(header.box_size), out=x)
-    x[x >= header.box_size] = 0.0
+    into_box(x, header.box_size, out=x)
     return Particles(header, x, u, ids)
 
 

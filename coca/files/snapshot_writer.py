@@ -14,7 +14,7 @@ import numpy as np
 from coca.atomic_files import whole_hdf5
 from coca.cosmology.background import RHO_CRIT, Cosmology, redshift
 from coca.parallel.domain import Domain
-from coca.particles import Snapshot
+from coca.particles import Snapshot, into_box
 
 PARTICLES = {
     "Coordinates": ((3,), np.float32),
@@ -53,9 +53,7 @@ def particle_mass(cosmology: Cosmology, domain: Domain) -> float:
 
 def wrapped_positions(domain: Domain, x: np.ndarray) -> np.ndarray:
     """Positions (N, 3) float32 in [0, box_size), Mpc/h, of positions (3, N) anywhere."""
-    x = np.mod(x.T, np.float32(domain.box_size))
-    x[x >= domain.box_size] = 0.0
-    return x
+    return into_box(x.T, domain.box_size)
 
 
 def peculiar_velocities(cosmology: Cosmology, D: float, vel: np.ndarray) -> np.ndarray:

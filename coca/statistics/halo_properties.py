@@ -14,6 +14,7 @@ from scipy.optimize import brentq
 
 from coca.cosmology.background import RHO_CRIT
 from coca.files.snapshot_reader import Particles
+from coca.particles import into_box
 from coca.statistics.haloes import Columns, Haloes
 
 GRAVITY = 4.30091e-9
@@ -73,9 +74,7 @@ def halo_properties(particles: Particles, haloes: Haloes) -> HaloProperties:
     table = np.full((8, H), np.nan)
     for h, (start, end) in enumerate(zip(ends - haloes.particles, ends, strict=True)):
         table[:, h] = _one(particles, haloes.members[start:end])
-    L = np.float32(particles.header.box_size)
-    peak = np.mod(table[:3].astype(np.float32), L)
-    peak[peak >= L] = 0.0
+    peak = into_box(table[:3].astype(np.float32), particles.header.box_size)
     radius, mass, dispersion, concentration, spin = table[3:]
     return HaloProperties(
         peak,

@@ -11,6 +11,7 @@ from coca.cosmology.background import Background
 from coca.errors import FileError
 from coca.files.snapshot_reader import Header, Particles
 from coca.parallel.domain import Grid
+from coca.particles import into_box
 from coca.statistics.fields import momentum_modes
 from coca.statistics.spectra import Spectra, density_modes, interlaced_modes, spectra
 
@@ -157,11 +158,8 @@ def redshift_space(particles: Particles) -> np.ndarray:
     array (3, N) float32
         Comoving Mpc/h.
     """
-    L = np.float32(particles.header.box_size)
     s = particles.x + np.float32(redshift_distortion(particles.header)) * particles.u
-    np.mod(s, L, out=s)
-    s[s >= L] = 0.0
-    return s
+    return into_box(s, particles.header.box_size, out=s)
 
 
 def redshift_distortion(header: Header) -> float:

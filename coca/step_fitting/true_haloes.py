@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from coca.parallel.domain import Domain
+from coca.particles import into_box
 from coca.statistics.haloes import LINKING_LENGTH, friends
 
 LEAST = (20, 50, 200)
@@ -51,8 +52,7 @@ class TrueHaloes(NamedTuple):
 
 def find_haloes(domain: Domain, x: np.ndarray, v: np.ndarray) -> TrueHaloes | None:
     """The haloes, if there are any, of true particles with positions and velocities (3, N)."""
-    inside = np.mod(x, np.float32(domain.box_size))
-    inside[inside >= domain.box_size] = 0.0
+    inside = into_box(x, domain.box_size)
     group = friends(inside, domain.box_size, LINKING_LENGTH * domain.cell)
     count = np.bincount(group)
     if count.max() < LEAST[0]:
