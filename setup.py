@@ -61,6 +61,7 @@ setup(
             *documentation,
         ],
         "docs": documentation,
-        "peers": ["euclidemu2", "pysco-nbody"],
+        "peers": ["pysco-nbody"],
+        "theory": ["euclidemu2"],  # builds with the GNU Scientific Library
     },
 )

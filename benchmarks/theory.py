@@ -27,7 +27,7 @@ def boost(cosmology: Cosmology, z: float) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     ImportError
-        euclidemu2 (the extra `peers`) or camb is not installed.
+        euclidemu2 (the extra `theory`) or camb is not installed.
     """
     from euclidemu2 import PyEuclidEmulator
 
