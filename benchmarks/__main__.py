@@ -23,6 +23,7 @@ NAMES = (
     "lanes",
     "p3m",
     "nbody",
+    "swift",
     "truth",
     "sizes",
     "scaling",

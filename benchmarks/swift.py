@@ -1,0 +1,199 @@
+"""N-body and its force on the clock, beside SWIFT built from its public source.
+
+    configure --disable-mpi --with-hydro=none; make    of github.com/SWIFTSIM/SWIFT
+    python -m benchmarks swift --executable SWIFT/swift
+
+Both start on the same particles, 2 Mpc/h apart at z = 19, with a softening of 1/40 of that and as
+many threads, and end at z = 0. `seconds` are of all steps, without start and files. A `force` is of
+all particles: the median of SWIFT's first and last steps that update all of them, and calls of
+`coca.gravity.p3m` on our particles at z = 19 and 0. P and r are beside our run of four times as
+many steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from benchmarks.beside import WAVENUMBERS, beside
+from benchmarks.beside import measure as measured
+from benchmarks.nbody import D_START, SOFTENED
+from benchmarks.problem import COSMOLOGY, SPACING, conditions_of
+from benchmarks.timing import machine_record
+from coca.files.snapshot_reader import read_particles
+from coca.files.snapshot_writer import write_snapshot
+from coca.frames import rest_frame
+from coca.gravity.p3m import P3M
+from coca.integration.integrate import initial_state
+from coca.integration.nbody import ETA, LONG_STEPS, NBody, long_steps
+from coca.parallel.domain import Domain
+from coca.parallel.machine import choose_threads
+from coca.particles import Snapshot
+
+ACCURACIES = {"eta 0.1": (0.1, 0.05), "eta 0.025": (0.025, 0.025)}
+"""eta and the longest step in ln a of SWIFT's runs: its own default is the second eta."""
+SECTIONS = {
+    "InternalUnitSystem": {
+        "UnitMass_in_cgs": 1.98841e43,
+        "UnitLength_in_cgs": 3.08567758e24,
+        "UnitVelocity_in_cgs": 1e5,
+        "UnitCurrent_in_cgs": 1,
+        "UnitTemp_in_cgs": 1,
+    },
+    "Gravity": {"MAC": "adaptive", "theta_cr": 0.7, "epsilon_fmm": 0.001},
+    "Snapshots": {"basename": "snap", "delta_time": 1.05, "scale_factor_first": 1.0},
+    "Statistics": {"delta_time": 1.2, "scale_factor_first": 0.05},
+    "Scheduler": {"max_top_level_cells": 8},
+    "InitialConditions": {
+        "file_name": "ics.hdf5",
+        "periodic": 1,
+        "cleanup_h_factors": 1,
+        "cleanup_velocity_factors": 1,
+    },
+}
+"""SWIFT's parameters that are the same in all runs: the opening angle is that of its examples."""
+
+
+class Timed(NamedTuple):
+    """A run to z = 0."""
+
+    snapshot: Snapshot
+    seconds: float
+    forces: tuple[float, float]
+    """Seconds of a force on all particles, at the start and at the end."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of this benchmark."""
+    parser.add_argument("--executable", type=Path, help="SWIFT's; without it all is skipped")
+    parser.add_argument("--particles", type=int, default=64, help="per dimension")
+    parser.add_argument("--threads", type=int, default=None)
+
+
+def measure(options: argparse.Namespace) -> list[dict]:
+    """A row for each run."""
+    threads = choose_threads(options.threads or "auto")
+    if options.executable is None:
+        return [{"name": "SWIFT", "skipped": "no --executable"} | machine_record(threads)]
+    domain = Domain(SPACING * options.particles, options.particles, threads)
+    truth = measured(domain, COSMOLOGY, run_nbody(domain, 4 * LONG_STEPS).snapshot)
+    runs = {"coca, method: nbody": run_nbody(domain, LONG_STEPS)}
+    for name, accuracy in ACCURACIES.items():
+        runs[f"SWIFT, {name}"] = run_swift(options.executable.resolve(), domain, *accuracy)
+    return [
+        {"name": name, "particles": domain.n_side, "seconds": run.seconds, "forces": run.forces}
+        | beside(domain, measured(domain, COSMOLOGY, run.snapshot), truth)
+        | machine_record(threads)
+        for name, run in runs.items()
+    ]
+
+
+def start_of(domain: Domain) -> Snapshot:
+    """The particles that all start on."""
+    lpt = conditions_of(domain, 21).lpt_frame(COSMOLOGY)
+    return Snapshot(D_START, lpt.displacement(D_START), lpt.velocity(D_START))
+
+
+def run_nbody(domain: Domain, count: int) -> Timed:
+    """Ours, with about so many long steps."""
+    force = P3M(domain, 2 * domain.n_side, SOFTENED * domain.cell)
+    lpt = conditions_of(domain, 21).lpt_frame(COSMOLOGY)
+    state = initial_state(lpt, rest_frame(domain.particles), D_START)
+    steps = long_steps(COSMOLOGY, D_START, [1.0], count)
+    first = force_time(force, domain, state.e)
+    start = time.perf_counter()
+    run = NBody(domain, COSMOLOGY, force, ETA * LONG_STEPS / count)
+    (snapshot,) = run.follow(steps, state, [1.0])
+    seconds = time.perf_counter() - start
+    return Timed(snapshot, seconds, (first, force_time(force, domain, snapshot.disp)))
+
+
+def force_time(force: P3M, domain: Domain, disp: np.ndarray) -> float:
+    """Seconds of a force, the median of five; one before is not counted."""
+    x, seconds = domain.add_lattice(disp), []
+    for _ in range(6):
+        start = time.perf_counter()
+        force(x)
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds[1:]))
+
+
+def run_swift(executable: Path, domain: Domain, eta: float, longest: float) -> Timed:
+    """SWIFT's."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        write_snapshot(directory / "ics.hdf5", domain, COSMOLOGY, start_of(domain), {})
+        (directory / "run.yml").write_text(parameters(domain, eta, longest))
+        options = ["--cosmology", "--self-gravity", f"--threads={domain.threads}", "run.yml"]
+        subprocess.run(
+            [executable, *options], cwd=directory, check=True, capture_output=True, text=True
+        )
+        steps = np.loadtxt(directory / "timesteps.txt", usecols=(8, 12))
+        snapshot = read_snapshot(domain, max(directory.glob("snap_*.hdf5")))
+    full = 1e-3 * steps[1:, 1][steps[1:, 0] == domain.particles]
+    forces = float(np.median(full[:5])), float(np.median(full[-5:]))
+    return Timed(snapshot, 1e-3 * float(steps[:, 1].sum()), forces)
+
+
+def parameters(domain: Domain, eta: float, longest: float) -> str:
+    """SWIFT's parameter file."""
+    h, softening = COSMOLOGY.h, SOFTENED * domain.cell / COSMOLOGY.h
+    own = {
+        "Cosmology": {
+            "Omega_cdm": COSMOLOGY.Omega_m - COSMOLOGY.Omega_b,
+            "Omega_b": COSMOLOGY.Omega_b,
+            "Omega_lambda": 1 - COSMOLOGY.Omega_m,
+            "h": h,
+            "a_begin": float(COSMOLOGY.a_of_D(D_START)),
+            "a_end": 1.0,
+        },
+        "TimeIntegration": {"dt_min": 1e-7, "dt_max": longest},
+        "Gravity": SECTIONS["Gravity"]
+        | {
+            "eta": eta,
+            "mesh_side_length": 2 * domain.n_side,
+            "comoving_DM_softening": softening,
+            "max_physical_DM_softening": softening,
+        },
+    }
+    lines = []
+    for section, keys in (SECTIONS | own).items():
+        lines += [f"{section}:", *(f"  {key}: {value}" for key, value in keys.items())]
+    return "\n".join(lines) + "\n"
+
+
+def read_snapshot(domain: Domain, path: Path) -> Snapshot:
+    """SWIFT's particles at z = 0, as displacements from the lattice."""
+    with h5py.File(path) as file:
+        order = np.argsort(file["PartType1/ParticleIDs"][:])
+    particles = read_particles(path)
+    if particles.header.redshift > 1e-6:
+        raise RuntimeError(f"SWIFT's last snapshot is at z = {particles.header.redshift:g}, not 0")
+    x, u = particles.x[:, order], particles.u[:, order]
+    disp = x - domain.add_lattice(np.zeros_like(x))
+    return Snapshot(1.0, disp, u / np.float32(COSMOLOGY.velocity_unit(1.0)))
+
+
+def table(rows: list[dict]) -> str:
+    """One line a run."""
+    titles = ["", "s to z = 0", "s a force, z = 19 / 0", f"P - 1 [%] at k = {WAVENUMBERS}"]
+    lines = [f"| {' | '.join([*titles, '1 - r [%]', 'haloes'])} |", "|" + " --- |" * 6]
+    for row in rows:
+        if "skipped" in row:
+            lines.append(f"| {row['name']} | {row['skipped']} |")
+            continue
+        power = " / ".join(f"{100 * value:+.1f}" for value in row["P"])
+        missing = " / ".join(f"{100 * value:.3f}" for value in row["r_missing"])
+        numbers = ", ".join(f"{a}/{b}" for a, b in row["haloes"])
+        forces = " / ".join(f"{seconds:.2f}" for seconds in row["forces"])
+        lines.append(
+            f"| {row['name']} | {row['seconds']:.1f} | {forces} | {power} | {missing} | {numbers} |"
+        )
+    return "\n".join(lines)
