@@ -74,7 +74,7 @@ def table(rows: list[dict]) -> str:
 
 def strengths(config: Config) -> dict[str, float]:
     """The gains to compare; a constant alpha is gain = alpha / H."""
-    start = config.initial_conditions.redshift
+    start = config.initial_conditions.start
     D_start, outputs = growth_factors(config.build_cosmology(), start, config.output.redshifts)
     H = (outputs[-1] - D_start) / config.force_evaluations
     constant = {f"alpha = {alpha:g}": alpha / H for alpha in ALPHAS}

@@ -347,10 +347,8 @@ def complete(config: Given, values: dict[str, Any]) -> Config:
         raise ConfigError(
             f"coca.simulate: found {short(config)}, wanted a configuration, its file, or a dict"
         )
-    base = config.model_dump() if config is not None else _defaults(values)
-    start = values.get("initial_conditions")
-    if isinstance(start, dict) and start.get("snapshot") is not None:
-        base.get("initial_conditions", {}).pop("redshift", None)  # the snapshot's
+    # what nobody said must not stand against a value that is given now
+    base = _defaults(values) if config is None else config.model_dump(exclude_unset=True)
     base = _merged(base, values)
     made = make_config(base, Config, "coca.simulate")
     if made.ensemble is not None:

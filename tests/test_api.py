@@ -151,7 +151,7 @@ def test_a_configuration_is_given_in_any_way(tmp_path):
     assert complete(None, numbers) == complete(numbers, {}) == wanted
     assert complete(numbers | {"seed": 3}, {"seed": 0}) == wanted
     path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(wanted.model_dump(mode="json")))
+    path.write_text(yaml.safe_dump(wanted.model_dump(mode="json", exclude_unset=True)))
     assert complete(str(path), {}) == complete(path, {}) == complete(wanted, {}) == wanted
     with pytest.raises(coca.ConfigError, match="found 3, wanted a configuration, its file, or a"):
         complete(3, {})
@@ -159,8 +159,18 @@ def test_a_configuration_is_given_in_any_way(tmp_path):
 
 def test_the_start_of_a_snapshot_is_its_own():
     """Whatever the redshift of a configuration that said none."""
-    start = complete(complete(None, SMALL), {"initial_conditions": {"snapshot": "x.hdf5"}})
+    snapshot = {"initial_conditions": {"snapshot": "x.hdf5"}}
+    start = complete(complete(None, SMALL), snapshot)
     assert start.initial_conditions.redshift is None
+    said = complete(None, SMALL | {"initial_conditions": {"redshift": 19.0}})
+    assert complete(said, snapshot).initial_conditions.redshift == 19.0
+
+
+def test_a_configuration_has_what_was_said_and_a_record_what_that_meant():
+    config = complete(None, SMALL)
+    assert config.initial_conditions.redshift is None
+    assert config.model_dump()["initial_conditions"]["redshift"] == config.initial_conditions.start
+    assert "initial_conditions" not in config.model_dump(exclude_unset=True)
 
 
 def test_what_is_to_be_minded_is_a_warning():

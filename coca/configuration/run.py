@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    SerializationInfo,
     SerializerFunctionWrapHandler,
     Strict,
     model_serializer,
@@ -190,7 +191,7 @@ class InitialConditionsConfig(Section):
     silent: ClassVar[tuple[str, ...]] = ("f_NL",)
 
     redshift: Number | None = Field(None, ge=START_RANGE[0], le=START_RANGE[1])
-    """Redshift of the start; none: that of the snapshot, and 19 without one."""
+    """Redshift of the start; none: that of the snapshot, and 19 without one, see `start`."""
     fixed_amplitude: Boolean = False
     paired: Boolean = False
     f_NL: Number = Field(0.0, ge=-1e4, le=1e4)
@@ -201,13 +202,14 @@ class InitialConditionsConfig(Section):
     """Gadget HDF5 snapshot of any code, in one file or many, on whose particles the run starts, see
     `coca.initial_conditions.from_snapshot`."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _without_a_snapshot_the_start_is_known(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        unknown = values.get("snapshot") is None and values.get("redshift") is None
-        return values | {"redshift": START_REDSHIFT} if unknown else values
+    @model_serializer(mode="wrap")
+    def _resolved(
+        self, dump: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        """Records have the redshift of the start; what was set (exclude_unset) has it where it was
+        said."""
+        values = self._without_silent_defaults(dump)
+        return values if info.exclude_unset else values | {"redshift": self.start}
 
     @model_validator(mode="after")
     def _files_have_their_own_modes(self) -> Self:
@@ -223,6 +225,13 @@ class InitialConditionsConfig(Section):
                 f"wanted no fixed_amplitude or paired with {name}: the {name} has its modes"
             )
         return self
+
+    @property
+    def start(self) -> float | None:
+        """Redshift of the start; None where it is the snapshot's and not said."""
+        if self.redshift is None and self.snapshot is None:
+            return START_REDSHIFT
+        return self.redshift
 
     @property
     def given(self) -> Path | None:
@@ -477,7 +486,7 @@ class Config(Section):
     def _consistent(self) -> Self:
         check_mesh(self.particles, self.mesh)
         self.output.pdf.check("output.pdf.radii", self.box_size)
-        start = self.initial_conditions.redshift
+        start = self.initial_conditions.start
         if start is not None and self.output.redshifts[0] > first_output(start):
             raise ValueError(
                 f"output.redshifts: found {self.output.redshifts[0]}, wanted all below "
@@ -530,7 +539,7 @@ class Config(Section):
 
     def _check_light_cone(self) -> None:
         """Raise ValueError for a light cone that is not in the run or its box."""
-        cone, start = self.light_cone, self.initial_conditions.redshift
+        cone, start = self.light_cone, self.initial_conditions.start
         if cone is None:
             return
         if start is not None and cone.z_max > first_output(start):

@@ -349,7 +349,7 @@ def _start_redshift(config: Config) -> float:
     """Redshift of the start, of a snapshot that has been checked where there is one."""
     options = config.initial_conditions
     if options.snapshot is None:
-        return START_REDSHIFT if options.redshift is None else options.redshift
+        return START_REDSHIFT if options.start is None else options.start
     redshift = from_snapshot.check_header(config, options.snapshot).redshift
     if config.output.redshifts[0] > first_output(redshift):
         raise ConfigError(

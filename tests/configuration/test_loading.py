@@ -31,8 +31,10 @@ def test_missing_key_is_named(config_values):
 def test_round_trip_through_yaml(config_values, tmp_path):
     config = make_config(config_values)
     path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_unset=True)))
     assert load_config(path) == config
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))  # with all that it means
+    assert load_config(path).model_dump() == config.model_dump()
 
 
 def test_overrides(config_values, tmp_path):
