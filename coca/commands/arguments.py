@@ -72,6 +72,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_configuration(ics, "configs/quickstart.yaml", "initial_conditions.redshift=49")
+    ics.add_argument(
+        "--swift",
+        action="store_true",
+        help="in SWIFT's conventions: no h in units, Mpc, peculiar velocities, identifiers from 1",
+    )
     _add_overwrite(ics, "an ics.hdf5 that is in output.directory")
     _add_analyse(commands)
     train = commands.add_parser("train", help="train an emulator", description="Train an emulator.")

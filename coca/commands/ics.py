@@ -29,7 +29,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
 
         compile_kernels(config, ranks)
     ranks.once(lambda: remove_initial_conditions(config))
-    written = write_initial_conditions(config, ranks, start)
+    written = write_initial_conditions(config, ranks, start, options.swift)
     if ranks.rank == 0:
         for line in start.warnings:
             print(f"warning: {line}")

@@ -197,7 +197,8 @@ class InitialConditionsConfig(Section):
     f_NL: Number = Field(0.0, ge=-1e4, le=1e4)
     """Local non-Gaussianity of Bardeen's potential, see `coca.initial_conditions.primordial`."""
     file: FilePath | None = None
-    """HDF5 with /white_noise (n, n, n) or /psi1 (3, n, n, n) [Mpc/h at D = 1]."""
+    """HDF5 with /white_noise (n, n, n) or /psi1 (3, n, n, n) [Mpc/h at D = 1], or white noise of
+    monofonIC, MUSIC or GRAFIC, see docs/formats.md; paired turns its sign."""
     snapshot: FilePath | None = None
     """Gadget HDF5 snapshot of any code, in one file or many, on whose particles the run starts, see
     `coca.initial_conditions.from_snapshot`."""
@@ -219,11 +220,12 @@ class InitialConditionsConfig(Section):
             raise ValueError(
                 f"found f_NL = {self.f_NL:g}, wanted none with snapshot, which has its modes"
             )
-        name = "file" if self.file is not None else "snapshot"
-        if self.given is not None and (self.fixed_amplitude or self.paired):
+        if self.snapshot is not None and (self.fixed_amplitude or self.paired):
             raise ValueError(
-                f"wanted no fixed_amplitude or paired with {name}: the {name} has its modes"
+                "wanted no fixed_amplitude or paired with snapshot: the snapshot has its modes"
             )
+        if self.file is not None and self.fixed_amplitude:
+            raise ValueError("wanted no fixed_amplitude with file: the file has its modes")
         return self
 
     @property

@@ -18,7 +18,7 @@ import numpy as np
 
 from coca.cosmology.background import LAMBDA, RHO_CRIT
 from coca.errors import FileError
-from coca.files.snapshot_writer import SWIFT_UNITS, UNITS
+from coca.files.conventions import SWIFT_UNITS, UNITS
 
 TYPE = "PartType1"
 DAMAGE = (OSError, RuntimeError, LookupError, TypeError, ValueError, AttributeError)

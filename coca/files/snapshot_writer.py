@@ -1,18 +1,21 @@
 """Gadget HDF5 snapshots of our own.
 
-Inside coca lengths are in Mpc/h and velocities are dx/dD; conversions happen here only.
+Inside coca lengths are in Mpc/h and velocities are dx/dD; conversions happen here only, into the
+units of `coca.files.conventions`.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from coca.atomic_files import whole_hdf5
-from coca.cosmology.background import RHO_CRIT, Cosmology, redshift
+from coca.cosmology.background import RHO_CRIT, Cosmology
+from coca.files.conventions import Convention, gadget
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot, into_box
 
@@ -28,22 +31,6 @@ BLOCK = 2**20
 
 CHUNK = 2**16
 """Most particles that share a checksum."""
-
-UNITS = {
-    "UnitLength_in_cm": 3.085678e21,
-    "UnitMass_in_g": 1.989e43,
-    "UnitVelocity_in_cm_per_s": 1e5,
-}
-"""kpc/h, 1e10 Msun/h and km/s, each without its factor of h."""
-
-SWIFT_UNITS = {
-    "Unit length in cgs (U_L)": UNITS["UnitLength_in_cm"],
-    "Unit mass in cgs (U_M)": UNITS["UnitMass_in_g"],
-    "Unit time in cgs (U_t)": UNITS["UnitLength_in_cm"] / UNITS["UnitVelocity_in_cm_per_s"],
-    "Unit current in cgs (U_I)": 1.0,
-    "Unit temperature in cgs (U_T)": 1.0,
-}
-"""The same as SWIFT asks for them."""
 
 
 def particle_mass(cosmology: Cosmology, domain: Domain) -> float:
@@ -62,13 +49,18 @@ def peculiar_velocities(cosmology: Cosmology, D: float, vel: np.ndarray) -> np.n
 
 
 def write_snapshot(
-    path: Path, domain: Domain, cosmology: Cosmology, snapshot: Snapshot, record: dict
+    path: Path,
+    domain: Domain,
+    cosmology: Cosmology,
+    snapshot: Snapshot,
+    record: dict,
+    convention: Callable[[Cosmology, float, float], Convention] = gadget,
 ) -> list[str]:
-    """Write a Gadget HDF5 snapshot: yt, pynbody and Pylians read it, Gadget and SWIFT start on it.
+    """Write a snapshot: Gadget's, which yt, pynbody and Pylians read and Gadget and SWIFT start on,
+    or of another convention.
 
-    Coordinates in kpc/h, velocities in Gadget's sense (peculiar, km/s, divided by sqrt(a)),
-    ParticleIDs the Lagrangian index (i n + j) n + l of the particle from q = (i, j, l) box / n.
-    Masses, for SWIFT, are a fill value and take no space in the file. The other data sets have
+    ParticleIDs are, from the convention's first on, the Lagrangian index (i n + j) n + l of the
+    particle from q = (i, j, l) box / n. Masses, for SWIFT, are a fill value and take no space in the file. The other data sets have
     checksums, HDF5's fletcher32, which all readers verify.
     Several ranks write a file each, in Gadget's convention for many files, and the first a file
     of virtual data sets at `path` that joins them.
@@ -81,6 +73,8 @@ def write_snapshot(
     snapshot : Snapshot
     record : dict
         Stored as JSON strings in the attributes of the group /Coca.
+    convention : callable
+        One of `coca.files.conventions`.
 
     Returns
     -------
@@ -91,13 +85,15 @@ def write_snapshot(
     parts = part_names(path, ranks.size) if ranks.size > 1 else []
     if parts:  # it must not join parts of two runs
         domain.once(lambda: path.unlink(missing_ok=True))
-    header = _header(domain, cosmology, snapshot.D)
+    units = convention(cosmology, domain.box_size, float(cosmology.a_of_D(snapshot.D)))
+    header = _header(domain, cosmology, units)
     with domain.together():
         own = path.with_name(parts[ranks.rank]) if parts else path
         with whole_hdf5(own) as file:
-            _write_groups(file, header | _counts(domain, domain.own_particles, ranks.size), record)
-            _write_particles(file, domain, cosmology, snapshot)
-    domain.once(lambda: _finish(path, domain, header, parts, record))
+            counts = _counts(domain, domain.own_particles, ranks.size)
+            _write_groups(file, header | counts, units, record)
+            _write_particles(file, domain, cosmology, snapshot, units)
+    domain.once(lambda: _finish(path, domain, header, units, parts, record))
     return [path.name, *parts]
 
 
@@ -115,20 +111,9 @@ def part_names(path: Path, parts: int) -> list[str]:
     return [f"{path.stem}.{number}{path.suffix}" for number in range(parts)]
 
 
-def _header(domain: Domain, cosmology: Cosmology, D: float) -> dict:
-    a = float(cosmology.a_of_D(D))
-    return {
-        "MassTable": [0.0, particle_mass(cosmology, domain) / 1e10, 0.0, 0.0, 0.0, 0.0],
-        "Time": a,
-        "Redshift": redshift(a),
-        "BoxSize": 1e3 * domain.box_size,
-        "Omega0": cosmology.Omega_m,
-        "OmegaLambda": 1.0 - cosmology.Omega_m,
-        "HubbleParam": cosmology.h,
-        **({} if cosmology.background.is_lambda else {"w0": cosmology.w0, "wa": cosmology.wa}),
-        **dict.fromkeys(("Flag_Sfr", "Flag_Cooling", "Flag_Feedback", "Flag_StellarAge"), 0),
-        **dict.fromkeys(("Flag_Metals", "Flag_DoublePrecision", "Flag_Entropy_ICs"), 0),
-    }
+def _header(domain: Domain, cosmology: Cosmology, convention: Convention) -> dict:
+    mass = particle_mass(cosmology, domain) / convention.mass
+    return {"MassTable": [0.0, mass, 0.0, 0.0, 0.0, 0.0], **convention.header}
 
 
 def _counts(domain: Domain, here: int, files: int) -> dict:
@@ -143,9 +128,9 @@ def _counts(domain: Domain, here: int, files: int) -> dict:
     }
 
 
-def _write_groups(file: h5py.File, header: dict, record: dict) -> None:
-    file.create_group("Header").attrs.update(header)
-    file.create_group("Units").attrs.update(UNITS | SWIFT_UNITS)
+def _write_groups(file: h5py.File, header: dict, units: Convention, record: dict) -> None:
+    for name, attributes in ({"Header": header} | units.groups).items():
+        file.create_group(name).attrs.update(attributes)
     file.create_group("Coca").attrs.update({k: json.dumps(v) for k, v in record.items()})
 
 
@@ -158,11 +143,11 @@ def _particle_group(file: h5py.File, N: int) -> h5py.Group:
 
 
 def _write_particles(
-    file: h5py.File, domain: Domain, cosmology: Cosmology, snapshot: Snapshot
+    file: h5py.File, domain: Domain, cosmology: Cosmology, snapshot: Snapshot, units: Convention
 ) -> None:
     """This rank's particles, a block at a time."""
     x, N = domain.add_lattice(snapshot.disp), domain.own_particles
-    root_a = np.float32(np.sqrt(cosmology.a_of_D(snapshot.D)))
+    first = domain.first_particle + units.first_id
     particles, rows = _particle_group(file, N), -(-N // -(-N // CHUNK))
     coordinates, velocities, ids = (
         particles.create_dataset(name, (N, *shape), kind, chunks=(rows, *shape), fletcher32=True)
@@ -171,16 +156,18 @@ def _write_particles(
     for low in range(0, N, BLOCK):
         part = slice(low, min(N, low + BLOCK))
         u = peculiar_velocities(cosmology, snapshot.D, snapshot.vel[:, part])
-        coordinates[part] = wrapped_positions(domain, x[:, part]) * np.float32(1e3)
-        velocities[part] = u / root_a
-        ids[part] = np.arange(part.start, part.stop, dtype=np.uint64) + domain.first_particle
+        coordinates[part] = wrapped_positions(domain, x[:, part]) * np.float32(units.lengths)
+        velocities[part] = u / np.float32(units.speed)
+        ids[part] = np.arange(part.start, part.stop, dtype=np.uint64) + first
 
 
-def _finish(path: Path, domain: Domain, header: dict, parts: list[str], record: dict) -> None:
+def _finish(
+    path: Path, domain: Domain, header: dict, units: Convention, parts: list[str], record: dict
+) -> None:
     """Join the parts, if any, and remove those of an earlier snapshot with more."""
     if parts:
         with whole_hdf5(path) as file:
-            _write_groups(file, header | _counts(domain, domain.particles, 1), record)
+            _write_groups(file, header | _counts(domain, domain.particles, 1), units, record)
             particles, N = _particle_group(file, domain.particles), domain.own_particles
             for name, (shape, kind) in PARTICLES.items():
                 layout = h5py.VirtualLayout((domain.particles, *shape), kind)

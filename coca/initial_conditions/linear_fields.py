@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from coca.cosmology.background import Cosmology
 from coca.cosmology.linear_power import LinearPower
-from coca.errors import FileError, reason
+from coca.errors import FileError
 from coca.frames import Frame, SnapshotFrame, lpt_frame
 from coca.initial_conditions import gaussian_modes, lpt
+from coca.initial_conditions.field_file import NOISE, PSI1, read_field
 from coca.initial_conditions.primordial import LocalType
 from coca.parallel.domain import Domain
 
 MOST_NOISE = 100.0
 """Beyond this nothing is white noise of unit variance."""
+SAME_DEVIATION = 0.1
+"""How far the standard deviation of white noise may be from 1, beside its scatter."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,13 @@ def from_modes(
 
 
 def from_file(
-    domain: Domain, power: LinearPower, path: Path, local: LocalType | None = None
+    domain: Domain,
+    power: LinearPower,
+    path: Path,
+    local: LocalType | None = None,
+    paired: bool = False,
 ) -> InitialConditions:
-    """Initial conditions from an HDF5 file.
+    """Initial conditions from a file.
 
     Parameters
     ----------
@@ -77,10 +84,12 @@ def from_file(
     power : LinearPower
         Used with white noise only.
     path : Path
-        Holds /white_noise, shape (n, n, n), unit variance; or /psi1, shape (3, n, n, n),
-        displacement in Mpc/h at D = 1. Every rank reads its planes.
+        White noise of unit variance, shape (n, n, n), or displacements in Mpc/h at D = 1, shape
+        (3, n, n, n), see `coca.initial_conditions.field_file`. Every rank reads its planes.
     local : LocalType, optional
         Of the potential that white noise gives.
+    paired : bool
+        With the other sign.
 
     Raises
     ------
@@ -89,9 +98,12 @@ def from_file(
     """
     first = domain.first_plane
     with domain.together():
-        name, data = _read(path, domain.n_side, slice(first, first + domain.lattice[0]))
-        _check_size(path, name, data, {"white_noise": MOST_NOISE, "psi1": domain.box_size}[name])
-    if name == "white_noise":
+        name, data = read_field(path, domain.n_side, slice(first, first + domain.lattice[0]))
+        _check_size(path, name, data, {NOISE: MOST_NOISE, PSI1: domain.box_size}[name])
+    if paired:
+        data = -data
+    if name == NOISE:
+        _check_variance(domain, path, data)
         return from_modes(domain, power, gaussian_modes.modes_of_white_noise(domain, data), local)
     psi1 = domain.empty_particles()
     psi1[:] = data.reshape(3, -1)
@@ -102,36 +114,12 @@ def from_file(
 def check_file(path: Path, n: int, f_NL: float = 0.0) -> None:
     """Raise the errors of `from_file` that its data set's name and shape can tell; and for
     displacements, whose potential is what it is, where f_NL is not 0."""
-    name, _ = _read(path, n, slice(0))
-    if name == "psi1" and f_NL:
+    name, _ = read_field(path, n, slice(0))
+    if name == PSI1 and f_NL:
         raise FileError(
             f"initial_conditions.file: {path}: found /psi1, wanted /white_noise with "
             f"f_NL = {f_NL:g}"
         )
-
-
-def _read(path: Path, n: int, planes: slice) -> tuple[str, np.ndarray]:
-    key = "initial_conditions.file"
-    shapes = {"white_noise": (n, n, n), "psi1": (3, n, n, n)}
-    try:
-        with h5py.File(path, "r") as file:
-            found = [name for name in shapes if name in file]
-            if len(found) != 1:
-                raise FileError(f"{key}: {path}: wanted one of /white_noise and /psi1")
-            data, wanted = file[found[0]], shapes[found[0]]
-            if not isinstance(data, h5py.Dataset) or data.dtype.kind not in "fiu":
-                raise FileError(f"{key}: {path}: /{found[0]}: wanted a data set of numbers")
-            if data.shape != wanted:
-                raise FileError(
-                    f"{key}: {path}: /{found[0]} has shape {data.shape}, wanted {wanted}"
-                )
-            with np.errstate(over="ignore"):
-                data = data[..., planes, :, :].astype(np.float32)
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise FileError(f"{key}: cannot read {path}: {reason(error)}") from None
-    if not np.isfinite(data).all():
-        raise FileError(f"{key}: {path}: /{found[0]} has values that are not finite")
-    return found[0], data
 
 
 def _check_size(path: Path, name: str, data: np.ndarray, most: float) -> None:
@@ -141,4 +129,20 @@ def _check_size(path: Path, name: str, data: np.ndarray, most: float) -> None:
         raise FileError(
             f"initial_conditions.file: {path}: /{name} has values of {found:.3g}, wanted {wanted}, "
             f"at most {most:g}"
+        )
+
+
+def _check_variance(domain: Domain, path: Path, noise: np.ndarray) -> None:
+    """Raise FileError on all ranks if white noise is not of unit variance; without its Nyquist
+    planes, which are not used, it has less."""
+    n, total = (
+        domain.n_side,
+        domain.sum(float(np.einsum("ijl,ijl->", noise, noise, dtype=np.float64))),
+    )
+    found, scatter = math.sqrt(total / n**3), 5.0 / math.sqrt(2.0 * n**3)
+    low, high = (1 - 1 / n) ** 1.5 - SAME_DEVIATION, 1 + SAME_DEVIATION
+    if not low - scatter < found < high + scatter:
+        raise FileError(
+            f"initial_conditions.file: {path}: found white noise with a standard deviation of "
+            f"{found:.4g}, wanted 1"
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 from coca import __version__
 from coca.configuration.run import Config
 from coca.errors import ConfigError, unwritable
-from coca.files import snapshot_writer, tables
+from coca.files import conventions, snapshot_writer, tables
 from coca.files.tables import RUN_RECORD
 from coca.light_cone.shells import shell_files
 from coca.parallel.domain import Domain
@@ -175,7 +175,9 @@ def remove_initial_conditions(config: Config) -> None:
             path.unlink()
 
 
-def write_initial_conditions(config: Config, ranks: Ranks, start: Start) -> list[str]:
+def write_initial_conditions(
+    config: Config, ranks: Ranks, start: Start, for_swift: bool = False
+) -> list[str]:
     """Write the particles that a run starts on as a snapshot; names of the files.
 
     Parameters
@@ -184,6 +186,8 @@ def write_initial_conditions(config: Config, ranks: Ranks, start: Start) -> list
     ranks : Ranks
     start : Start
         From `coca.run.plan.check_start`.
+    for_swift : bool
+        In SWIFT's units rather than Gadget's.
 
     Raises
     ------
@@ -196,7 +200,12 @@ def write_initial_conditions(config: Config, ranks: Ranks, start: Start) -> list
     try:
         domain.once(lambda: directory.mkdir(parents=True, exist_ok=True))
         return snapshot_writer.write_snapshot(
-            directory / INITIAL, domain, cosmology, snapshot, origin(config, ranks, start)
+            directory / INITIAL,
+            domain,
+            cosmology,
+            snapshot,
+            origin(config, ranks, start),
+            conventions.swift if for_swift else conventions.gadget,
         )
     except OSError as error:
         raise unwritable(directory, error) from None

@@ -187,7 +187,7 @@ def make_initial_conditions(
         )
     local = LocalType(options.f_NL, config.build_cosmology()) if options.f_NL else None
     if options.file is not None:
-        return linear_fields.from_file(domain, power, options.file, local)
+        return linear_fields.from_file(domain, power, options.file, local, options.paired)
     return linear_fields.from_seed(
         domain, power, config.seed, options.fixed_amplitude, options.paired, local
     )

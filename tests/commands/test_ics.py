@@ -121,6 +121,31 @@ def test_swift_finds_what_it_asks_for(written):
         assert group["Masses"].id.get_storage_size() == 0
 
 
+def test_in_swifts_conventions_it_is_the_same(values, written, tmp_path, cosmology):
+    """Without h, with peculiar velocities, a box of three sides; and coca starts on it as well."""
+    path, domain, wanted = written
+    config, out = str(tmp_path / "config.yaml"), tmp_path / "swift"
+    assert main(["ics", config, "--swift", "--set", f"output.directory={out}"]) == 0
+    gadget, swift, h = read_particles(path), read_particles(out / "ics.hdf5"), cosmology.h
+    np.testing.assert_allclose(swift.x, gadget.x, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(swift.u, gadget.u, rtol=1e-6)
+    with h5py.File(out / "ics.hdf5") as file:
+        group, header = file["PartType1"], file["Header"].attrs
+        x = wrapped_positions(domain, domain.add_lattice(wanted.disp))
+        np.testing.assert_allclose(group["Coordinates"], x / h, rtol=1e-6)
+        u = peculiar_velocities(cosmology, wanted.D, wanted.vel)
+        np.testing.assert_array_equal(group["Velocities"], u)
+        np.testing.assert_array_equal(group["ParticleIDs"], np.arange(domain.particles) + 1)
+        np.testing.assert_allclose(header["BoxSize"], np.full(3, 64.0 / h))
+        # 10^10 Msun; the critical density is 2.77536627 h^2 10^11 Msun / Mpc^3
+        total = group["Masses"][:].astype(float).sum()
+        assert total == pytest.approx(0.3175 * 27.7536627 * h**2 * (64 / h) ** 3, rel=1e-6)
+    again = values | {"initial_conditions": {"snapshot": str(out / "ics.hdf5")}}
+    start = initial_particles(make_config(again), domain, START)
+    assert domain.rms(start.disp - wanted.disp) < 1e-5
+    assert domain.rms(start.vel - wanted.vel) < 1e-5 * domain.rms(wanted.vel)
+
+
 @pytest.mark.parametrize("code", ["yt", "pynbody"])
 def test_others_read_it(written, code):
     pytest.importorskip(code)

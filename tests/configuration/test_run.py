@@ -71,6 +71,11 @@ def test_a_mesh_must_hold_the_stencil(config_values):
             {"snapshot": "y.hdf5", "paired": True},
             "wanted no fixed_amplitude or paired with snapshot: the snapshot has its modes",
         ),
+        (
+            "initial_conditions",
+            {"file": "x.h5", "fixed_amplitude": True},
+            "initial_conditions: wanted no fixed_amplitude with file: the file has its modes",
+        ),
         ("force.deconvolve", 1, r"force\.deconvolve: found 1"),
         ("threads", 0, "threads: found 0, wanted auto or a number"),
         ("threads", "many", "threads: found 'many', wanted auto or a number"),
