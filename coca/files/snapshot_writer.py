@@ -60,8 +60,8 @@ def write_snapshot(
     or of another convention.
 
     ParticleIDs are, from the convention's first on, the Lagrangian index (i n + j) n + l of the
-    particle from q = (i, j, l) box / n. Masses, for SWIFT, are a fill value and take no space in the file. The other data sets have
-    checksums, HDF5's fletcher32, which all readers verify.
+    particle from q = (i, j, l) box / n. Masses, for SWIFT, are a fill value and take no space in
+    the file. The other data sets have checksums, HDF5's fletcher32, which all readers verify.
     Several ranks write a file each, in Gadget's convention for many files, and the first a file
     of virtual data sets at `path` that joins them.
 

@@ -12,6 +12,8 @@ from coca.integration.kicks import Evaluation
 AMPLITUDE, EXPONENT = 1.25, 0.85
 """Fit of the true rms error to the mean `error_rms` over PM, COLA and COCA runs with 2 to 16 force
 evaluations, 2 Mpc/h apart; within a factor of two of all of them (docs/accuracy.md)."""
+GOOD_TO = 2
+"""Factor to which estimates are good."""
 
 
 class Trust(NamedTuple):
@@ -62,6 +64,6 @@ def estimate_error(
     return Trust(
         error,
         f"estimated remaining error {error:.2g} Mpc/h rms per component against {against}, "
-        "good to a factor of 2 "
+        f"good to a factor of {GOOD_TO} "
         f"(residual acceleration {last.residual_rms:.3g} Mpc/h at D = {last.D:.2f})",
     )

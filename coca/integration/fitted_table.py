@@ -263,6 +263,10 @@ class FittedSteps:
         enough = (n for n in self.counts if self.by_count[n].error(density) <= error)
         return next(enough, self.counts[-1])
 
+    def least_error(self, density: LinearDensity) -> float:
+        """Rms error, in spacings, of the number of steps that left least in the fit."""
+        return min(self.by_count[n].error(density) for n in self.counts)
+
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""
         tensors = {

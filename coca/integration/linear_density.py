@@ -6,10 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from coca.cosmology.linear_power import LinearPower
 from coca.parallel.domain import Domain
 
 MODES_AT_A_TIME = 2**20
 """Whose squares are in memory."""
+CELLS = 64
+"""Of the lattice on which the mean of all boxes is summed."""
 LARGE_SCALES = 8
 """Part of the lattice's wavenumbers, along one axis, whose modes are long."""
 
@@ -48,3 +51,13 @@ def linear_density(domain: Domain, delta_k: np.ndarray, D: float) -> LinearDensi
         return LinearDensity(LEAST, 0.0, D)
     share = 0.5 * float(np.log(max(of_long, 1e-12 * variance) / variance))
     return LinearDensity(0.5 * float(np.log(variance)), share, D)
+
+
+def expected(power: LinearPower, spacing: float, D: float) -> LinearDensity:
+    """That of a lattice of this spacing, Mpc/h, in the mean of boxes that are not small."""
+    m = np.arange(1 - CELLS // 2, CELLS // 2)
+    box_size = CELLS * spacing
+    k = 2.0 * np.pi / box_size * np.sqrt((m**2)[:, None, None] + (m**2)[:, None] + m**2)
+    planes = power(k).sum(axis=(0, 1)) / box_size**3
+    long = planes[np.abs(m) < CELLS // LARGE_SCALES].sum()
+    return LinearDensity(0.5 * np.log(planes.sum()), 0.5 * np.log(long / planes.sum()), D)

@@ -15,7 +15,9 @@ from coca.emulator.loaded import Network, load_network
 from coca.errors import CocaError, ConfigError
 from coca.gravity.p3m import check_lengths
 from coca.initial_conditions import from_snapshot, linear_fields
+from coca.integration.error_estimate import GOOD_TO
 from coca.integration.fitted_table import FittedSteps
+from coca.integration.linear_density import expected
 from coca.integration.nbody import LONG_STEPS
 from coca.parallel.domain import check_ranks
 from coca.parallel.machine import check_memory, choose_threads
@@ -297,6 +299,7 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
         )
     methods, remarks = choose_methods(config, own is not None)
     warnings += remarks
+    _check_tolerance(config, methods[0])
     if methods[0].table is not None and config.force_evaluations != 0:
         warnings += _table_warnings(config, methods[0].table, redshift)
     if threads > max(1, math.ceil(ranks.node.cores)) or ranks.node.cores < 1:
@@ -369,6 +372,28 @@ def _check_knots(config: Config, own: OwnEmulator) -> None:
         raise ConfigError(
             f"emulator: found knots to D = {own.knots[-1]:g}, wanted them to the last output at "
             f"{D_end:.4g}"
+        )
+
+
+def _check_tolerance(config: Config, method: Method) -> None:
+    """Raise ConfigError for a tolerance below what is left with all numbers of forces there are, by
+    more than the factor to which the estimate is good."""
+    table = method.table
+    if config.tolerance is None or table is None or table.truth != "nbody":
+        return  # explicit kicks take any number of forces and converge
+    cosmology, source = config.build_cosmology(), config.linear_power.source
+    if not linear_power.is_at_hand(cosmology, source):
+        source = "eisenstein_hu"
+    power = linear_power.linear_power(cosmology, source, config.linear_power.file)
+    D_end = float(cosmology.D1(scale_factor(config.output.redshifts[-1])))
+    cell = config.box_size / config.particles
+    least = cell * table.least_error(expected(power, cell, D_end)) / GOOD_TO
+    if config.tolerance < least:
+        raise ConfigError(
+            f"tolerance: found {config.tolerance:g} Mpc/h, wanted {least:.2g} or more: for "
+            f"particles {cell:g} Mpc/h apart at z = {config.output.redshifts[-1]:g} no number of "
+            f"forces up to {table.counts[-1]}, the most of method: {config.method}, comes nearer "
+            "to N-body; method: nbody is its truth, and smaller spacings come nearer"
         )
 
 

@@ -1,7 +1,10 @@
+import re
+
 import numpy as np
 import pytest
 
 from coca.configuration.loading import make_config
+from coca.errors import ConfigError
 from coca.integration.fitted_table import shipped
 from coca.run.plan import make_plan
 from coca.run.simulation import more_steps, run_plan
@@ -70,10 +73,21 @@ def test_a_tolerance_out_of_reach_is_warned_of(config_values, monkeypatch):
         "Mpc/h is left after 14 force evaluations, the most that are taken for it, wanted 0.001"
         in simulation.warnings[-1]
     )
-    simulation = run(values)
-    most = simulation.run.method.table.counts[-1]  # explicit kicks would not end as N-body
+
+
+def test_a_tolerance_beyond_fitted_steps_is_refused_before_the_work(config_values):
+    """Explicit kicks would not end as N-body. Within the factor of the estimate it is tried."""
+    values = config_values | {"force_evaluations": "auto", "tolerance": 1e-3}
+    with pytest.raises(
+        ConfigError, match=r"tolerance: found 0\.001 Mpc/h, wanted [\d.]+ or"
+    ) as said:
+        make_plan(make_config(values))
+    least = float(re.search(r"wanted ([\d.]+)", str(said.value))[1])
+    simulation = run(values | {"tolerance": 1.1 * least})
+    most = simulation.run.method.table.counts[-1]
     assert len(simulation.run.steps) == most
     assert f"Mpc/h is left after {most} force evaluations" in simulation.warnings[-1]
+    make_plan(make_config(values | TO_PM))
 
 
 def test_runs_are_reproducible_and_independent(config_values):
