@@ -10,20 +10,65 @@ Light of sources at comoving distance chi_s is deflected along its unperturbed p
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
 from coca.cosmology.background import Cosmology, scale_factor
 from coca.cosmology.distance import HUBBLE_DISTANCE, comoving_distance, scale_factor_at
+from coca.errors import ConfigError
 from coca.light_cone.shells import Shell
+from coca.light_cone.sources import ROUND_OFF, Sources
 
 NODES = 8
 """Of the Gauss-Legendre integral of the kernel over a shell."""
 
 
-def lensing_weight(
-    cosmology: Cosmology, chi: tuple[float, float], z: np.ndarray, share: np.ndarray
-) -> float:
+@dataclass(frozen=True)
+class Convergence:
+    """A map of the convergence."""
+
+    kappa: np.ndarray
+    """Array (12 n_side^2,) float64, in ring order; without meaning outside the footprint."""
+    shot_noise: float
+    """The part of its C_l that is of single particles alone, were they thrown at random: for each
+    shell its weight squared over its particles per steradian."""
+    z: tuple[float, float]
+    """Redshifts between which matter lenses: the cone's edges."""
+    sources: Sources
+    cosmology: Cosmology
+    box_size: float
+    """Mpc/h."""
+    octant: bool
+
+    @property
+    def chi(self) -> tuple[float, float]:
+        """Comoving radii of the cone's edges, Mpc/h."""
+        near, far = (distance(self.cosmology, z) for z in self.z)
+        return near, far
+
+
+def distance(cosmology: Cosmology, z: float) -> float:
+    """Comoving distance of a redshift, Mpc/h, 0 for 0."""
+    return float(comoving_distance(cosmology, scale_factor(z))) if z > 0.0 else 0.0
+
+
+def efficiency(cosmology: Cosmology, chi: np.ndarray, sources: Sources) -> np.ndarray:
+    """What a density contrast adds to the convergence on a Mpc/h of path, at distances `chi` in
+    Mpc/h."""
+    reach = np.zeros_like(chi)
+    for chi_s, part in zip(_distances(cosmology, sources), sources.share, strict=True):
+        if chi_s > 0.0:
+            reach += part * np.maximum(chi_s - chi, 0.0) / chi_s
+    scale = 1.5 * cosmology.Omega_m / HUBBLE_DISTANCE**2
+    return scale * chi * reach / scale_factor_at(cosmology, chi)
+
+
+def _distances(cosmology: Cosmology, sources: Sources) -> list[float]:
+    return [distance(cosmology, z) for z in sources.z]
+
+
+def lensing_weight(cosmology: Cosmology, chi: tuple[float, float], sources: Sources) -> float:
     """What a shell's density contrast adds to the convergence.
 
     Parameters
@@ -31,47 +76,47 @@ def lensing_weight(
     cosmology : Cosmology
     chi : tuple of float
         Radii of the shell's edges, Mpc/h.
-    z, share : array (S,) float64
-        Redshifts of sources and the share of them that is there.
+    sources : Sources
     """
     near, far = chi
+    inside = [chi_s for chi_s in _distances(cosmology, sources) if near < chi_s < far]
+    edges = np.unique([near, *inside, far])  # between them the kernel is smooth
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    total = 0.0
-    for chi_s, part in zip(comoving_distance(cosmology, scale_factor(z)), share, strict=True):
-        end = min(far, float(chi_s))
-        if end > near:
-            half = 0.5 * (end - near)
-            at = near + half * (1.0 + nodes)
-            kernel = at * (chi_s - at) / (chi_s * scale_factor_at(cosmology, at))
-            total += float(part * half * np.dot(weights, kernel))
-    return 1.5 * cosmology.Omega_m / HUBBLE_DISTANCE**2 * total
+    half = 0.5 * np.diff(edges)[:, None]
+    at = edges[:-1, None] + half * (1.0 + nodes)
+    return float(np.sum(half * weights * efficiency(cosmology, at, sources)))
 
 
-def convergence(shells: Iterable[Shell], z: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """The Born convergence of sources at redshifts `z`, a share of them at each; float64 in the
-    shells' pixels, in ring order. Outside the footprint it is without meaning.
+def convergence(shells: Iterable[Shell], sources: Sources) -> Convergence:
+    """The Born convergence.
 
     Parameters
     ----------
     shells : iterable of Shell
-        All those before the farthest source; taken one at a time.
-    z, share : array (S,) float64
+        From the nearest on, to the farthest source or beyond; taken one at a time.
+    sources : Sources
+
+    Raises
+    ------
+    ConfigError
+        Sources lie beyond the shells, or a shell is missing between them.
     """
-    kappa = np.zeros(0)
+    kappa, noise, edges = np.zeros(0), 0.0, []
     for shell in shells:
-        weight = lensing_weight(shell.cosmology, shell.chi, z, share)
-        if not kappa.size:
-            kappa = np.zeros(len(shell.counts))
-        if weight:
-            kappa += weight * (shell.counts / shell.mean - 1.0)
-    return kappa
-
-
-def shot_noise(shells: Iterable[Shell], z: np.ndarray, share: np.ndarray) -> float:
-    """The part of the convergence's C_l that is of single particles alone: for each shell its
-    weight squared over its particles per steradian."""
-    total = 0.0
-    for shell in shells:
-        density = shell.mean * len(shell.counts) / (4.0 * np.pi)
-        total += lensing_weight(shell.cosmology, shell.chi, z, share) ** 2 / density
-    return total
+        if not edges:
+            kappa, edges = np.zeros(len(shell.counts)), [shell.z[0]]
+        elif abs(shell.z[0] - edges[-1]) > ROUND_OFF:
+            raise ConfigError(
+                f"shells: found one from z = {shell.z[0]:.6g} on after one that ends at "
+                f"{edges[-1]:.6g}, wanted all of a light cone from the nearest on"
+            )
+        edges.append(shell.z[1])
+        weight = lensing_weight(shell.cosmology, shell.chi, sources)
+        kappa += weight * (shell.counts / shell.mean - 1.0)
+        noise += weight**2 / (shell.mean * len(shell.counts) / (4.0 * np.pi))
+    if not edges:
+        raise ConfigError("shells: found none, wanted those of a light cone")
+    sources.check(edges[-1])
+    return Convergence(
+        kappa, noise, (edges[0], edges[-1]), sources, shell.cosmology, shell.box_size, shell.octant
+    )
