@@ -45,6 +45,7 @@ setup(
         "analysis": ["colossus>=1.3"],
         "camb": ["camb>=1.5"],
         "mpi": ["mpi4py>=4", "mpich>=4.2"],
+        "sky": ["camb>=1.5", "healpy>=1.16"],
         "test": [
             "abacusutils",
             "colossus",

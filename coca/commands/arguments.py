@@ -37,6 +37,12 @@ Statistics of snapshots, ours and other codes'.
 Each statistic gives a table (text, or HDF5 for haloes) and a figure; several snapshots are also
 correlated with the first. docs/statistics.md has the definitions.
 """
+LENS = """\
+Convergence, shear and C_l of a run's light cone, in the Born approximation.
+
+The shells of output.directory are read. convergence.fits, shear.fits (of the whole sky), all maps
+in lensing.hdf5, C_l.txt beside theory, and lensing.png appear in its lensing/; docs/light_cone.md.
+"""
 STATISTICS = "power,momentum,displacement,multipoles,bispectrum,pdf,haloes"
 
 
@@ -79,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_overwrite(ics, "an ics.hdf5 that is in output.directory")
     _add_analyse(commands)
+    _add_lens(commands)
     train = commands.add_parser("train", help="train an emulator", description="Train an emulator.")
     _add_configuration(train, "configs/train.yaml", "optimiser.iterations=100")
     _add_simulations(train, "train", "on")
@@ -161,3 +168,21 @@ def _add_analyse(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--halo-particles", action="store_true", help="halo catalogues have particles' ids"
     )
+
+
+def _add_lens(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "lens",
+        help="lensing by a run's light cone",
+        description=LENS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("directory", type=Path, metavar="DIRECTORY", help="of a run")
+    parser.add_argument(
+        "--sources",
+        required=True,
+        metavar="Z|FILE",
+        help="redshift of the sources, or text with columns z and n(z)",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: DIRECTORY/lensing")
+    _add_overwrite(parser, "files of lensing that are there")

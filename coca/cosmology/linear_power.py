@@ -11,6 +11,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -23,6 +24,9 @@ from coca.cosmology.background import A_FIRST, Cosmology, redshift
 from coca.cosmology.eisenstein_hu import K_TABLE, eisenstein_hu_shape
 from coca.cosmology.power_table import continued, read_table, stretch
 from coca.errors import ConfigError
+
+if TYPE_CHECKING:
+    import camb
 
 TRIAL_A_S = 2e-9
 """Primordial amplitude that spectra are computed with, before they are normalised."""
@@ -159,33 +163,55 @@ def is_at_hand(cosmology: Cosmology, source: str) -> bool:
     return source != "camb" or _camb_path(cosmology).is_file()
 
 
-def _from_camb(cosmology: Cosmology) -> LinearPower:
+def camb_parameters(cosmology: Cosmology, A_s: float, **options: Any) -> camb.CAMBparams:
+    """CAMB's parameters of a cosmology, neutrinos without mass; errors of `camb.CAMBError`.
+
+    Parameters
+    ----------
+    cosmology : Cosmology
+        Its sigma_8 is not used.
+    A_s : float
+    options
+        Others of `camb.set_params`.
+    """
     import camb
 
     h2 = cosmology.h**2
     lambda_ = cosmology.background.is_lambda
     # that of a fluid cannot cross w = -1
     dark = {} if lambda_ else {"dark_energy_model": "ppf", "w": cosmology.w0, "wa": cosmology.wa}
+    return camb.set_params(
+        H0=100 * cosmology.h,
+        ombh2=cosmology.Omega_b * h2,
+        omch2=(cosmology.Omega_m - cosmology.Omega_b) * h2,
+        mnu=0.0,
+        omk=0.0,
+        ns=cosmology.n_s,
+        As=A_s,
+        WantTransfer=True,
+        DoLensing=False,  # of the microwave background, which takes half of the time
+        **dark,
+        **options,
+    )
+
+
+def not_computed(cosmology: Cosmology, error: Exception) -> ConfigError:
+    """What is said of a cosmology that CAMB does not take."""
+    return ConfigError(
+        f"cosmology: camb cannot compute {cosmology}: {' '.join(str(error).split())}; "
+        "wanted other parameters, or linear_power.source: eisenstein_hu"
+    )
+
+
+def _from_camb(cosmology: Cosmology) -> LinearPower:
+    import camb
+
     try:
-        parameters = camb.set_params(
-            H0=100 * cosmology.h,
-            ombh2=cosmology.Omega_b * h2,
-            omch2=(cosmology.Omega_m - cosmology.Omega_b) * h2,
-            mnu=0.0,
-            omk=0.0,
-            ns=cosmology.n_s,
-            As=TRIAL_A_S,
-            WantTransfer=True,
-            DoLensing=False,  # of the microwave background, which takes half of the time
-            **dark,
-        )
+        parameters = camb_parameters(cosmology, TRIAL_A_S)
         parameters.set_matter_power(redshifts=[0.0], kmax=50.0)
         k, _, P = camb.get_results(parameters).get_matter_power_spectrum(1e-4, 50.0, 600)
     except camb.CAMBError as error:
-        raise ConfigError(
-            f"cosmology: camb cannot compute {cosmology}: {' '.join(str(error).split())}; "
-            "wanted other parameters, or linear_power.source: eisenstein_hu"
-        ) from None
+        raise not_computed(cosmology, error) from None
     return LinearPower(k, P[0])
 
 

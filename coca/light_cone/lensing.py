@@ -101,7 +101,8 @@ def convergence(shells: Iterable[Shell], sources: Sources) -> Convergence:
     ConfigError
         Sources lie beyond the shells, or a shell is missing between them.
     """
-    kappa, noise, edges = np.zeros(0), 0.0, []
+    kappa, noise = np.zeros(0), 0.0
+    edges: list[float] = []
     for shell in shells:
         if not edges:
             kappa, edges = np.zeros(len(shell.counts)), [shell.z[0]]

@@ -1,0 +1,170 @@
+"""Maps and tables of lensing, and their picture, in files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from coca.atomic_files import whole_file, whole_hdf5
+from coca.errors import ConfigError
+from coca.files.tables import write_table
+from coca.light_cone.lensing import Convergence
+from coca.light_cone.lensing_figures import draw_map, draw_power
+from coca.light_cone.sky import (
+    AngularPower,
+    angular_power,
+    check_healpy,
+    footprint,
+    n_side_of,
+    shear,
+)
+
+FOLDER = "lensing"
+"""Where files of lensing are, in a run's directory."""
+FORMAT = "coca-lensing-1"
+TABLE, MAPS = "C_l.txt", "lensing.hdf5"
+NAMES = ("convergence.fits", "shear.fits", MAPS, TABLE, "lensing.png", "lensing.pdf")
+AXES = "x to the south, y to the east, as HEALPix's polarisation"
+
+
+def check_files(directory: Path, overwrite: bool) -> None:
+    """Check that files can be written and replace none unasked.
+
+    Raises
+    ------
+    ConfigError
+        healpy is not installed, or one of the files is there.
+    """
+    check_healpy("coca lens")
+    there = [directory / name for name in NAMES if (directory / name).exists()]
+    if there and not overwrite:
+        raise ConfigError(
+            f"--out: found {there[0]}, wanted --overwrite to replace it, or another directory"
+        )
+
+
+def write_lensing(directory: Path, found: Convergence) -> list[Path]:
+    """Write the convergence, its shear, its C_l beside theory, and their figure.
+
+    An octant has no shear, which depends on what is outside.
+
+    Parameters
+    ----------
+    directory : Path
+        It is made where it is not there; older files of the same names do not stay.
+    found : Convergence
+
+    Raises
+    ------
+    ConfigError
+        camb is not installed, or does not take the cosmology.
+    """
+    power = angular_power(found)
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in NAMES:
+        (directory / name).unlink(missing_ok=True)
+    maps = {
+        "kappa": np.where(footprint(n_side_of(found.kappa), found.octant), found.kappa, _unseen())
+    }
+    if not found.octant:
+        maps["gamma1"], maps["gamma2"] = shear(found.kappa)
+    paths = [*_write_maps(directory, found, maps), directory / TABLE]
+    write_table(paths[-1], _columns(power), _title(found))
+    paths += [directory / name for name in NAMES[-2:]]
+    for path in paths[-2:]:
+        _write_figure(path, found, maps["kappa"], power)
+    return paths
+
+
+def _unseen() -> float:
+    """HEALPix's value of pixels that nothing is known of."""
+    import healpy
+
+    return float(healpy.UNSEEN)
+
+
+def _title(found: Convergence) -> str:
+    return (
+        f"coca C_l of the Born convergence, matter at z = {found.z[0]:.4g} to {found.z[1]:.4g}, "
+        f"{described(found)}, box {found.box_size:g} Mpc/h"
+    )
+
+
+def described(found: Convergence) -> str:
+    """Where its sources are."""
+    z = found.sources.z
+    if len(z) == 1:
+        return f"sources at z = {z[0]:.4g}"
+    return f"sources of mean z = {found.sources.mean_redshift:.4g}"
+
+
+def _columns(power: AngularPower) -> dict[str, tuple[str, np.ndarray]]:
+    names = {
+        "l": power.l,
+        "C_l": power.measured,
+        "shot_noise": power.shot_noise,
+        "pixel_window": power.window,
+        "C_l_without_window": power.signal,
+        "C_l_without_window_and_noise": power.corrected,
+        "theory": power.theory,
+        "theory_without_modes_beyond_box": power.theory_in_box,
+    }
+    return {name: ("1", values) for name, values in names.items()}
+
+
+def _attributes(found: Convergence) -> dict[str, str | float | int]:
+    about: dict[str, str | float | int] = {
+        "format": FORMAT,
+        "n_side": n_side_of(found.kappa),
+        "ordering": "RING",
+        "footprint": "octant" if found.octant else "full",
+        "lower_z": found.z[0],
+        "upper_z": found.z[1],
+        "box_size": found.box_size,
+        "source_mean_z": found.sources.mean_redshift,
+        "shot_noise": found.shot_noise,
+        "shear_axes": AXES,
+    }
+    return about | dict(found.cosmology.known())
+
+
+def _write_maps(directory: Path, found: Convergence, maps: dict[str, np.ndarray]) -> Iterator[Path]:
+    """In HDF5, and as HEALPix does in FITS, float32 there."""
+    import healpy
+
+    about = _attributes(found)
+    with whole_hdf5(directory / MAPS) as file:
+        file.attrs.update(about)
+        file["source_z"], file["source_share"] = found.sources.z, found.sources.share
+        for name, values in maps.items():
+            file.create_dataset(name, data=values, compression="gzip", fletcher32=True)
+    yield directory / MAPS
+    header = [(f"HIERARCH {key}", value) for key, value in about.items() if key not in _HEALPIX]
+    for path, names in ((NAMES[0], ["kappa"]), (NAMES[1], ["gamma1", "gamma2"])):
+        held = [name for name in names if name in maps]
+        if held:
+            with whole_file(directory / path) as temporary:
+                healpy.write_map(
+                    temporary, [maps[name] for name in held], dtype=np.float32, overwrite=True,
+                    column_names=held, extra_header=header,
+                )  # fmt: skip
+            yield directory / path
+
+
+_HEALPIX = ("n_side", "ordering", "format")
+"""What its own keys say."""
+
+
+def _write_figure(path: Path, found: Convergence, kappa: np.ndarray, power: AngularPower) -> None:
+    with matplotlib.rc_context({"font.size": 9}):
+        figure = Figure(figsize=(9.6, 3.3), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(1.25, 1.0))
+        draw_map(figure, left, kappa)
+        draw_power(right, power)
+        figure.suptitle(_title(found), fontsize=9)
+        with whole_file(path) as temporary:
+            figure.savefig(temporary, dpi=200, format=path.suffix[1:])
