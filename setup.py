@@ -57,6 +57,7 @@ setup(
             "pynbody",
             "pytest",
             "pytest-cov",
+            "pytest-xdist",
             "ruff",
             "yt",
             *documentation,

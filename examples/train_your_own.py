@@ -1,7 +1,8 @@
 """Train a small emulator and run in its frame: python examples/train_your_own.py [directory].
 
 Saves train_your_own.png, the weights and the training simulations there, in under a minute on two
-cores with bfloat16 products; a second argument is the number of iterations, 400 otherwise. The
+cores with bfloat16 products; further arguments are the numbers of iterations and of training
+simulations, 400 and 12 otherwise. The
 emulator halves 2LPT's error in phases that it has not seen, and has the power of large scales only:
 a larger network and box, configs/train.yaml, do better, and forces correct what is left.
 """
@@ -25,12 +26,12 @@ RANGES = {
 }  # fmt: skip
 
 
-def train_small(directory: Path, iterations: int) -> Path:
-    """Weights trained on twelve simulations of 32^3 particles."""
+def train_small(directory: Path, iterations: int, simulations: int) -> Path:
+    """Weights trained on so many simulations of 32^3 particles."""
     weights = directory / "small.safetensors"
     config = {
         "simulations": {
-            "directory": directory / "training", "training": 12, "validation": 2,
+            "directory": directory / "training", "training": simulations, "validation": 1,
             "cosmology": RANGES, "box_size": 64.0, "particles": 32, "mesh": 64, "seed": 1000,
             "force_evaluations": 16,
         },
@@ -45,9 +46,9 @@ def train_small(directory: Path, iterations: int) -> Path:
     return weights
 
 
-def main(directory: Path, iterations: int = 400) -> None:
+def main(directory: Path, iterations: int = 400, simulations: int = 12) -> None:
     """Runs without forces, of phases and a cosmology not trained on, beside a converged run."""
-    weights = train_small(directory, iterations)
+    weights = train_small(directory, iterations, simulations)
     box = {"particles": 32, "box_size": 64.0, "seed": 7, "force_evaluations": 0}
     own = coca.simulate(**box, emulator={"weights": weights}, reference={"force_evaluations": 32})
     runs = {
@@ -77,4 +78,4 @@ def main(directory: Path, iterations: int = 400) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "."), *map(int, sys.argv[2:3]))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "."), *map(int, sys.argv[2:4]))

@@ -13,7 +13,7 @@ from tests import ROOT
 pytestmark = pytest.mark.slow
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-ARGUMENTS = {"train_your_own": ["60"]}
+ARGUMENTS = {"train_your_own": ["60", "4"]}
 """After the directory, where the whole example takes most of a minute."""
 PRINTED = {
     "match_another_code": r"64 BullFrog steps: 0\.00\d Mpc/h rms",

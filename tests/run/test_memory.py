@@ -43,13 +43,12 @@ def test_disk_space_is_what_is_written(config_values, tmp_path):
     ("n", "options"),
     [
         (64, {"method": "fitted", "force_evaluations": 2}),  # most of it in the report
-        (176, {"method": "bullfrog"}),
         (176, {"method": "cola", "output.redshifts": [1, 0]}),
         (176, {"method": "fitted", "force_evaluations": 2}),
         (128, {"method": "coca", "reference": {"method": "bullfrog", "force_evaluations": 8}}),
         (128, {"method": "nbody", "output.redshifts": [9]}),
     ],
-    ids=["report", "bullfrog", "cola", "fitted", "coca", "nbody"],
+    ids=["report", "cola", "fitted", "coca", "nbody"],
 )
 def test_memory_estimate_is_within_ten_per_cent(tmp_path, n, options):
     """Of the peak that the run itself measured, in a process of its own; arrays of more than
