@@ -19,9 +19,7 @@ def run(config_values, **options):
 CONVERGED_PM = {"method": "bullfrog", "force_evaluations": 32}
 
 
-@pytest.mark.parametrize(
-    ("Omega_m", "sigma_8", "z"), [(0.15, 0.95, 0.0), (0.45, 0.65, 0.5)]
-)
+@pytest.mark.parametrize(("Omega_m", "sigma_8", "z"), [(0.15, 0.95, 0.0), (0.45, 0.65, 0.5)])
 def test_fitted_steps_end_where_nbody_does(config_values, Omega_m, sigma_8, z):
     """On a realisation that the fit has not seen: with two steps they beat BullFrog's two in what
     is fitted, with more the mesh's own answer in power, at some cost in its correlation."""
