@@ -1,59 +1,126 @@
 """Where particles cross an observer's light cone, and HEALPix maps of them.
 
 Lattice sites of all copies of the box are numbered without end, site (i, j, l) at cell * (i, j, l).
-Pixels are in ring order (Gorski et al. 2005, astro-ph/0409513).
+Pixels are in ring order (Gorski et al. 2005, astro-ph/0409513). What is done for each particle of
+a row of the lattice is without branches and calls, for the compiler to do several at once.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit, prange
 
-NEWTON_STEPS = 4
-"""Particles are so slow that each step of Newton's leaves a thousandth of the error."""
+NEWTON_STEPS = 2
+"""With the place: particles are so slow that each leaves a thousandth of the error."""
+ATAN = (
+    1.0, -0.3333333333332844, 0.1999999999885547, -0.14285714180998318, 0.11111106181167678,
+    -0.09090773088753731, 0.0768995366865338, -0.06640235282400953, 0.056883557460843524,
+    -0.04348069813096508, 0.021135576415468635,
+)  # fmt: skip
+"""Coefficients in x^2 of atan(x) / x up to x = tan(pi / 8), interpolated at Chebyshev's points."""
+EIGHTH = 0.41421356237309503
+"""tan(pi / 8)."""
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _quarters(x, y):
+    """The angle of (x, y) in quarters of a turn, from 0 to less than 4."""
+    across, up = abs(x), abs(y)
+    low, high = (up, across) if across > up else (across, up)
+    steep = low > EIGHTH * high
+    tangent = (low - high if steep else low) / (low + high if steep else high + 1e-300)
+    z = tangent * tangent
+    sum_ = ATAN[10]
+    sum_ = ATAN[9] + z * sum_
+    sum_ = ATAN[8] + z * sum_
+    sum_ = ATAN[7] + z * sum_
+    sum_ = ATAN[6] + z * sum_
+    sum_ = ATAN[5] + z * sum_
+    sum_ = ATAN[4] + z * sum_
+    sum_ = ATAN[3] + z * sum_
+    sum_ = ATAN[2] + z * sum_
+    sum_ = ATAN[1] + z * sum_
+    sum_ = ATAN[0] + z * sum_
+    angle = tangent * sum_ * (2.0 / np.pi) + (0.5 if steep else 0.0)
+    angle = 1.0 - angle if up > across else angle
+    angle = 2.0 - angle if x < 0.0 else angle
+    angle = 4.0 - angle if y < 0.0 else angle
+    return 0.0 if angle >= 4.0 else angle
+
+
+@njit(cache=True, error_model="numpy")
+def ring_pixel(n_side, x, y, z):
+    """The pixel in whose direction (x, y, z) is, int32; one of the equator for no direction."""
+    return np.int32(_ring_pixel(float(n_side), x, y, z))
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _ring_pixel(n, x, y, z):
+    """The pixel as a float, n_side being one too.
+
+    What holds on the belt and on the caps is computed for all and weighed by 0 and 1: the compiler
+    makes branches of choices, and then does one at a time.
+    """
+    square = x * x + y * y
+    all_squares = square + z * z + 1e-300
+    r = math.sqrt(all_squares)
+    height = z / r
+    quarter = _quarters(x, y)
+    steep = abs(height)
+    # the belt
+    up = np.floor(n * (0.5 + quarter - 0.75 * height))
+    down = np.floor(n * (0.5 + quarter + 0.75 * height))
+    ring = n + 1.0 + up - down
+    odd = ring - 2.0 * np.floor(0.5 * ring)
+    turn = np.floor(0.5 * (up + down - n + 2.0 - odd))
+    turn -= 4.0 * n * np.floor(turn * (0.25 / n))  # n_side is a power of two
+    belt = 2.0 * n * (n - 1.0) + (ring - 1.0) * 4.0 * n + turn
+    # the caps
+    part = quarter - np.floor(quarter)
+    radius = n * math.sqrt(3.0 * square / (all_squares + r * abs(z)))
+    ring = np.floor(part * radius) + np.floor((1.0 - part) * radius) + 1.0
+    ring -= (ring > n) * (ring - n)
+    turn = np.floor(quarter * ring)
+    turn -= (turn >= 4.0 * ring) * (4.0 * ring)
+    south = 12.0 * n * n - 2.0 * ring * (ring + 1.0)
+    south += (height > 0.0) * (2.0 * ring * (ring - 1.0) - south)
+    belt += (steep > 2.0 / 3.0) * (south + turn - belt)
+    return belt
 
 
 @njit(cache=True)
-def ring_pixel(n_side, x, y, z):
-    """The pixel in whose direction (x, y, z) is; that of the pole for no direction."""
-    transverse = np.hypot(x, y)
-    r = np.hypot(transverse, z)
-    if r == 0.0:
-        return 0
-    height = z / r
-    quarter = np.arctan2(y, x) * (2.0 / np.pi)
-    if quarter < 0.0:
-        quarter += 4.0
-    if quarter >= 4.0:
-        quarter = 0.0
-    steep = abs(height)
-    if steep <= 2.0 / 3.0:
-        up = int(n_side * (0.5 + quarter - 0.75 * height))
-        down = int(n_side * (0.5 + quarter + 0.75 * height))
-        ring = n_side + 1 + up - down
-        turn = (up + down - n_side + 2 - (ring & 1)) // 2 % (4 * n_side)
-        return 2 * n_side * (n_side - 1) + (ring - 1) * 4 * n_side + turn
-    part = quarter - int(quarter)
-    radius = n_side * transverse / r * np.sqrt(3.0 / (1.0 + steep))
-    ring = min(int(part * radius) + int((1.0 - part) * radius) + 1, n_side)
-    turn = int(quarter * ring) % (4 * ring)
-    if height > 0.0:
-        return 2 * ring * (ring - 1) + turn
-    return 12 * n_side * n_side - 2 * ring * (ring + 1) + turn
+def _weights(t, H):
+    """Those of Hermite's cubic at a part t of an interval H, of positions and velocities at its
+    start and its end; at t of 0 and 1 the ends' positions alone, without round-off."""
+    rise = t * t * (3.0 - 2.0 * t)
+    return 1.0 - rise, H * t * (1.0 - t) ** 2, rise, H * t * t * (t - 1.0)
 
 
 @njit(parallel=True, cache=True)
-def row_reach(disp, lattice):
-    """How far the particles of each row of a lattice (nx, ny, nz) are from their sites at most,
-    array (nx, ny)."""
+def row_reach(before, after, H, lattice):
+    """How far from their sites the particles of each row of a lattice (nx, ny, nz) come at most in
+    an interval: no farther than the four points that span their cubics; array (nx, ny).
+
+    Parameters are as for `crossings`.
+    """
     nx, ny, nz = lattice
+    (disp_a, vel_a), (disp_b, vel_b) = before, after
     reach = np.empty((nx, ny))
+    third = H / 3.0
     for row in prange(nx * ny):
         most = 0.0
         for p in range(row * nz, (row + 1) * nz):
-            square = float(disp[0, p]) ** 2 + float(disp[1, p]) ** 2 + float(disp[2, p]) ** 2
-            most = max(most, square)
-        reach[row // ny, row % ny] = np.sqrt(most)
+            start = end = leaving = coming = 0.0
+            for c in range(3):
+                x, y = float(disp_a[c, p]), float(disp_b[c, p])
+                start += x * x
+                end += y * y
+                leaving += (x + third * vel_a[c, p]) ** 2
+                coming += (y - third * vel_b[c, p]) ** 2
+            most = max(most, max(max(start, end), max(leaving, coming)))
+        reach[row // ny, row % ny] = math.sqrt(most)
     return reach
 
 
@@ -64,88 +131,29 @@ def _row_sites(i, j, cell, observer, near, far):
     square = (i * cell - observer[0]) ** 2 + (j * cell - observer[1]) ** 2
     if far <= 0.0 or square >= far * far:
         return 0, 0, 0, 0
-    outer = np.sqrt(far * far - square)
+    outer = math.sqrt(far * far - square)
     low = int(np.ceil((observer[2] - outer) / cell))
     high = int(np.floor((observer[2] + outer) / cell)) + 1
     if near <= 0.0 or square >= near * near:
         return low, high, high, high
-    inner = np.sqrt(near * near - square)
+    inner = math.sqrt(near * near - square)
     below = int(np.floor((observer[2] - inner) / cell)) + 1
     above = max(int(np.ceil((observer[2] + inner) / cell)), below)
     return low, below, above, high
 
 
 @njit(cache=True)
-def _length(x):
-    return np.sqrt(x[0] * x[0] + x[1] * x[1] + x[2] * x[2])
+def _copies(site, n, cell, at, far):
+    """Sites of a lattice's copies along an axis that are within `far` of `at`, as a range."""
+    first = int(np.ceil(((at - far) / cell - site) / n))
+    last = int(np.floor(((at + far) / cell - site) / n))
+    return range(site + first * n, site + (last + 1) * n, n)
 
 
-@njit(cache=True)
-def _crossing(x, v, y, w, H, path, at, speed):
-    """The part of an interval that has passed when a particle crosses the cone; where it is then,
-    and its velocity, in `at` and `speed`.
-
-    Its path is the cubic through position and velocity, x and v and then y and w, at the ends of
-    an interval H in D; `path` has the cone's radius and dchi/dD at the ends.
-    """
-    chi_a, slope_a, chi_b, slope_b = path
-    gap = chi_a - _length(x)
-    t = gap / (gap + _length(y) - chi_b)
-    for step in range(NEWTON_STEPS + 1):
-        rise, slope = t * t * (3 - 2 * t), 6 * t * (1 - t) / H
-        a, b = H * t * (1 - t) ** 2, H * t * t * (t - 1)
-        da, db = (1 - t) * (1 - 3 * t), t * (3 * t - 2)
-        along = 0.0
-        for c in range(3):
-            at[c] = (1 - rise) * x[c] + rise * y[c] + a * v[c] + b * w[c]
-            speed[c] = slope * (y[c] - x[c]) + da * v[c] + db * w[c]
-            along += at[c] * speed[c]
-        r = _length(at)
-        if step == NEWTON_STEPS or r == 0.0:
-            break
-        chi = (1 - rise) * chi_a + rise * chi_b + a * slope_a + b * slope_b
-        fall = slope * (chi_b - chi_a) + da * slope_a + db * slope_b
-        t = min(max(t - (r - chi) / (H * (along / r - fall)), 0.0), 1.0)
-    return t
-
-
-@njit(cache=True)
-def _cross_row(row, sites, start, ranges, before, after, q, cell, H, path, octant, out):
-    """Try the particles of a row of the lattice, of which the first are at `start`; see
-    `crossings`."""
-    n, n_side = sites
-    (disp_a, vel_a), (disp_b, vel_b) = before, after
-    pixel, at, particle = out
-    low, below, above, high = ranges
-    x, v, y, w = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
-    here, speed = np.empty(3), np.empty(3)
-    for l in range(low, high):
-        if below <= l < above:
-            continue
-        p = start + l % n
-        x[0], x[1], x[2] = q[0], q[1], l * cell + q[2]
-        for c in range(3):
-            y[c] = x[c] + disp_b[c, p]
-            x[c] += disp_a[c, p]
-        if _length(x) < path[0] and _length(y) >= path[2]:
-            for c in range(3):
-                v[c], w[c] = vel_a[c, p], vel_b[c, p]
-            t = _crossing(x, v, y, w, H, path, here, speed)
-            if not octant or min(here[0], here[1], here[2]) >= 0.0:
-                along = 0.0
-                for c in range(3):
-                    at[row, c], at[row, 3 + c] = here[c], speed[c]
-                    along += here[c] * speed[c]
-                at[row, 6], at[row, 7] = along / max(_length(here), 1e-30), t
-                pixel[row] = ring_pixel(n_side, here[0], here[1], here[2])
-                particle[row] = p
-                row += 1
-
-
-@njit(cache=True)
-def candidates(reach, box, planes, observer, chi_a, chi_b):
-    """Where in a list of all particles that may cross between two radii of the cone those of each
-    row of the lattice begin.
+@njit(parallel=True, cache=True)
+def candidates(reach, box, observer, chi_a, chi_b):
+    """Numbers of particles, of all copies, that may cross between two radii of the cone, for each
+    row of the lattice; array (nx * n,) int64.
 
     Parameters
     ----------
@@ -153,73 +161,230 @@ def candidates(reach, box, planes, observer, chi_a, chi_b):
         How far this rank's particles are from their sites at most, see `row_reach`.
     box : tuple of int, int and float
         Lattice planes before this rank's, points per dimension n, and their distance in Mpc/h.
-    planes : array (P,) int64
-        Numbers of the lattice planes to search, all copies of this rank's.
     observer : array (3,) float64
     chi_a, chi_b : float
         From the larger to the smaller.
-
-    Returns
-    -------
-    rows : array (R, 6) int64
-        Of each row that has any: i, j and the two ranges of l.
-    ends : array (R + 1,) int64
     """
     first, n, cell = box
-    widest = chi_a + reach.max() + 1.0
-    j_low = int(np.ceil((observer[1] - widest) / cell))
-    j_high = int(np.floor((observer[1] + widest) / cell)) + 1
-    rows = np.empty((len(planes) * max(j_high - j_low, 0), 6), np.int64)
-    ends = np.zeros(len(rows) + 1, np.int64)
-    k = 0
-    for i in planes:
-        for j in range(j_low, j_high):
-            away = reach[i % n - first, j % n] + 1e-3
-            ranges = _row_sites(i, j, cell, observer, chi_b - away, chi_a + away)
-            low, below, above, high = ranges
-            if below - low + high - above > 0:
-                rows[k, 0], rows[k, 1] = i, j
-                rows[k, 2], rows[k, 3], rows[k, 4], rows[k, 5] = low, below, above, high
-                ends[k + 1] = ends[k] + below - low + high - above
-                k += 1
-    return rows[:k], ends[: k + 1]
+    counts = np.zeros(reach.size, np.int64)
+    for row in prange(reach.size):
+        away = reach[row // n, row % n] + 1e-3
+        near, far = chi_b - away, chi_a + away
+        for i in _copies(first + row // n, n, cell, observer[0], far):
+            for j in _copies(row % n, n, cell, observer[1], far):
+                low, below, above, high = _row_sites(i, j, cell, observer, near, far)
+                counts[row] += below - low + high - above
+    return counts
+
+
+@njit(cache=True)
+def _row_paths(before, after, H, parts, start, paths):
+    """Displacements of a row of particles at two parts of an interval, and how far they are bent
+    in between, into `paths` (9, n)."""
+    (disp_a, vel_a), (disp_b, vel_b) = before, after
+    t_a, t_b = parts
+    a0, a1, a2, a3 = _weights(t_a, H)
+    b0, b1, b2, b3 = _weights(t_b, H)
+    m0, m1, m2, m3 = _weights(0.5 * (t_a + t_b), H)
+    end = start + paths.shape[1]
+    for c in range(3):
+        xs, vs = disp_a[c][start:end], vel_a[c][start:end]
+        ys, ws = disp_b[c][start:end], vel_b[c][start:end]
+        ats_a, ats_b, bends = paths[c], paths[3 + c], paths[6 + c]
+        for k in range(xs.size):
+            x, v, y, w = float(xs[k]), float(vs[k]), float(ys[k]), float(ws[k])
+            at_a = a0 * x + a1 * v + a2 * y + a3 * w
+            at_b = b0 * x + b1 * v + b2 * y + b3 * w
+            middle = m0 * x + m1 * v + m2 * y + m3 * w
+            ats_a[k], ats_b[k] = at_a, at_b
+            bends[k] = 2.0 * (at_a + at_b - 2.0 * middle)
+
+
+@njit(cache=True)
+def _place(low, own, x, y, cell, z, ramp, paths, tried, begin, end):
+    """Put particles of sites l in a row, from `low` on, which is number `own` of the row, among
+    those to be tried, (9, M) for what `paths` has: from the observer, who is at z along the row; x
+    and y are the row's."""
+    m, first = end - begin, float(low)
+    for c in range(9):
+        to, of = tried[c][begin:end], paths[c][own : own + m]
+        if c >= 6:
+            for k in range(to.size):
+                to[k] = of[k]
+        elif c % 3 == 2:
+            for k in range(to.size):
+                to[k] = ((first + ramp[k]) * cell - z) + of[k]
+        else:
+            site = y if c % 3 else x
+            for k in range(to.size):
+                to[k] = site + of[k]
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _newton(s, start, rise, chi_a, k1, k2, k3):
+    """A step of Newton's to where start + rise s is the cone's radius."""
+    ahead = start + s * rise - (chi_a + s * (k1 + s * (k2 + s * k3)))
+    return s - ahead / (rise - (k1 + s * (2.0 * k2 + s * (3.0 * k3))))
+
+
+@njit(cache=True, error_model="numpy")
+def _try(tried, path, octant, n_side, pixel, passed):
+    """Pixels of particles, or -1, and the part of the piece of path that has passed.
+
+    `path` has the cone's radius at the ends, and the coefficients of the cubic that says when it is
+    smaller by so much than at the start. The part is found in two steps, as if distances changed
+    evenly: particles move so little in a piece that where they are is not changed by 1e-4 Mpc/h.
+    """
+    chi_a, chi_b, k1, k2, k3 = path
+    n = float(n_side)
+    at0, at1, at2, to0, to1, to2 = tried[0], tried[1], tried[2], tried[3], tried[4], tried[5]
+    bend0, bend1, bend2 = tried[6], tried[7], tried[8]
+    for k in range(pixel.size):
+        a0, a1, a2, b0, b1, b2 = at0[k], at1[k], at2[k], to0[k], to1[k], to2[k]
+        r_a = math.sqrt(a0 * a0 + a1 * a1 + a2 * a2)
+        r_b = math.sqrt(b0 * b0 + b1 * b1 + b2 * b2)
+        gap = chi_a - r_a
+        s = gap * (k1 + gap * (k2 + gap * k3))
+        gap -= s * (r_b - r_a)
+        s = gap * (k1 + gap * (k2 + gap * k3))
+        bend = s * (s - 1.0)
+        h0 = a0 + s * (b0 - a0) + bend * bend0[k]
+        h1 = a1 + s * (b1 - a1) + bend * bend1[k]
+        h2 = a2 + s * (b2 - a2) + bend * bend2[k]
+        seen = (h0 >= octant) & (h1 >= octant) & (h2 >= octant)
+        seen &= (r_a < chi_a) & (r_b >= chi_b)
+        pixel[k] = np.int32(seen * (_ring_pixel(n, h0, h1, h2) + 1.0) - 1.0)
+        passed[k] = s
+
+
+@njit(cache=True)
+def _details(tried, paths, start, before, after, H, parts, path, pixel, passed, at, particle):
+    """Where particles cross, and how fast; see `crossings`. Newton's method with the place goes on
+    from the part of the piece that is known nearly."""
+    (disp_a, vel_a), (disp_b, vel_b) = before, after
+    chi_a, _, k1, k2, k3 = path
+    piece = parts[1] - parts[0]
+    for k in range(pixel.size):
+        if pixel[k] < 0:
+            continue
+        p, s = particle[k], passed[k]
+        for step in range(NEWTON_STEPS + 1):
+            t = parts[0] + s * piece
+            w0, w1, w2, w3 = _weights(t, H)
+            slope = 6.0 * t * (1.0 - t) / H
+            da, db = (1.0 - t) * (1.0 - 3.0 * t), t * (3.0 * t - 2.0)
+            square = along = 0.0
+            for c in range(3):
+                here = tried[c, k] - paths[c, p - start] + w0 * disp_a[c, p] + w1 * vel_a[c, p]
+                here += w2 * disp_b[c, p] + w3 * vel_b[c, p]
+                speed = slope * (disp_b[c, p] - disp_a[c, p]) + da * vel_a[c, p] + db * vel_b[c, p]
+                at[k, c], at[k, 3 + c] = here, speed
+                square += here * here
+                along += here * speed
+            r = max(math.sqrt(square), 1e-30)
+            if step < NEWTON_STEPS:
+                rise = along / r * piece * H
+                s = min(max(_newton(s, r - s * rise, rise, chi_a, k1, k2, k3), 0.0), 1.0)
+        at[k, 6], at[k, 7] = along / r, t
+
+
+@njit(cache=True)
+def _piece(path):
+    """The cubic of the cone's radius between two radii, of slopes over the piece: radii, and
+    coefficients."""
+    chi_a, slope_a, chi_b, slope_b = path
+    fall = chi_b - chi_a
+    return (
+        chi_a,
+        chi_b,
+        slope_a,
+        3.0 * fall - 2.0 * slope_a - slope_b,
+        slope_a + slope_b - 2.0 * fall,
+    )
+
+
+@njit(cache=True)
+def _inverse(path):
+    """The cubic of the part of the piece when the cone's radius has fallen by so much: radii, and
+    coefficients."""
+    chi_a, slope_a, chi_b, slope_b = path
+    fall = chi_a - chi_b
+    start, end = -fall / slope_a, -fall / slope_b
+    return (
+        chi_a, chi_b, start / fall, (3.0 - 2.0 * start - end) / fall**2,
+        (start + end - 2.0) / fall**3,
+    )  # fmt: skip
 
 
 @njit(parallel=True, cache=True)
-def crossings(rows, ends, before, after, box, observer, H, path, octant, n_side, out):
-    """Find particles that cross the cone in an interval.
+def crossings(rows, ends, reach, before, after, box, observer, H, parts, path, octant, n_side, out):
+    """Find particles that cross the cone in a piece of an interval.
 
-    One crosses that is inside the cone at the interval's start and not at its end.
+    One crosses that is inside the cone at the piece's start and not at its end. Within the piece,
+    between which and the cone's depth there is hardly a motion, the path is the parabola through
+    the cubic's ends and middle.
 
     Parameters
     ----------
-    rows, ends : arrays
-        From `candidates`.
-    before, after : tuple of two arrays (3, N) float32
-        Displacement and velocity dx/dD at the ends, Mpc/h.
-    box, observer
+    rows : tuple of int
+        Of this rank's lattice, from and to.
+    ends : array (rows + 1,) int64
+        Places in `out` of the rows' candidates, sums over those of `candidates`.
+    reach, box, observer
         See `candidates`.
+    before, after : tuple of two arrays (3, N) float32
+        Displacement and velocity dx/dD at the ends of the interval, Mpc/h.
     H : float
         The interval in D.
+    parts : tuple of float
+        Where in the interval the piece begins and ends, from 0 to 1.
     path : tuple of float
-        Radius of the cone and its derivative in D at the start, and at the end.
+        Radius of the cone and its derivative in the part of the piece, at its start and its end.
     octant : bool
         Only particles that are in the positive octant from the observer.
     n_side : int
     out : tuple of arrays
-        Pixels (M,) int64, -1 before; (M, 8) float32 for position from the observer in Mpc/h,
-        velocity dx/dD, its radial part, and the part of the interval that has passed; and numbers
-        of particles among this rank's, (M,) int64. Each has a place for each candidate.
+        Pixels (M,) int32, -1 where none crosses. Where not of length 0: (M, 8) float32 for position
+        from the observer in Mpc/h, velocity dx/dD, its radial part, and the part of the interval
+        that has passed; and numbers of particles among this rank's, (M,) int64. Each has a place
+        for each candidate.
     """
     first, n, cell = box
-    for r in prange(len(rows)):
-        i, j = rows[r, 0], rows[r, 1]
-        start = ((i % n - first) * n + j % n) * n
-        q = (i * cell - observer[0], j * cell - observer[1], -observer[2])
-        ranges = (rows[r, 2], rows[r, 3], rows[r, 4], rows[r, 5])
-        _cross_row(
-            ends[r], (n, n_side), start, ranges, before, after, q, cell, H, path, octant, out
-        )
+    pixel, at, particle = out
+    piece, inverse = _piece(path), _inverse(path)
+    ramp = np.arange(n).astype(np.float64)
+    octant_from = 0.0 if octant else -np.inf
+    for r in prange(rows[1] - rows[0]):
+        row, count = rows[0] + r, ends[r + 1] - ends[r]
+        if count:
+            paths, tried, passed = np.empty((9, n)), np.empty((9, count)), np.empty(count)
+            _row_paths(before, after, H, parts, row * n, paths)
+            away = reach[row // n, row % n] + 1e-3
+            near, far = path[2] - away, path[0] + away
+            k = 0
+            for i in _copies(first + row // n, n, cell, observer[0], far):
+                for j in _copies(row % n, n, cell, observer[1], far):
+                    low, below, above, high = _row_sites(i, j, cell, observer, near, far)
+                    x, y = i * cell - observer[0], j * cell - observer[1]
+                    for begin, end in ((low, below), (above, high)):
+                        l = begin
+                        while l < end:
+                            own = l % n
+                            m = min(end - l, n - own)
+                            where = k, k + m
+                            _place(l, own, x, y, cell, observer[2], ramp, paths, tried, *where)
+                            if particle.size:
+                                for q in range(m):
+                                    particle[ends[r] + k + q] = row * n + own + q
+                            k += m
+                            l += m
+            mine = slice(ends[r], ends[r + 1])
+            _try(tried, inverse, octant_from, n_side, pixel[mine], passed)
+            if particle.size:
+                _details(
+                    tried, paths, row * n, before, after, H, parts, piece, pixel[mine], passed,
+                    at[mine], particle[mine],
+                )  # fmt: skip
 
 
 @njit(parallel=True, cache=True)
@@ -231,7 +396,8 @@ def paint(pixel, values, parts, counts, sums):
 
     Parameters
     ----------
-    pixel : array (M,) int64
+    pixel : array (M,) int32
+        Of none where it is -1.
     values : array (M,) float64
     parts : int
         Of the map, each painted by one thread.

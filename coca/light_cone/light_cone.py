@@ -1,14 +1,17 @@
 """Particles where they cross the light cone of an observer, painted while a run goes on.
 
 A particle is followed along its own trajectory: between two times that the cone asks for, on the
-cubic through its positions and velocities. It crosses where its distance from the observer is that
-from which light arrives today, chi(D) = |x(D) - x_o|. The universe beyond the box is its periodic
-copies. A particle whose distance is just chi at the end of one interval crosses in that one and in
-no other: nothing is counted twice or left out where intervals, shells and copies meet.
+cubic through its positions and velocities, which within a step is the trajectory itself. It crosses
+where its distance from the observer is that from which light arrives today, chi(D) = |x(D) - x_o|.
+The cone is passed in pieces, of a shell or of 100 Mpc/h. The universe beyond the box is its
+periodic copies. A particle whose distance is just chi at the end of one piece crosses in that one
+and in no other: nothing is counted twice or left out where pieces, shells and copies meet.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +44,20 @@ class LightCone:
     def __init__(self, cone: Cone, domain: Domain, directory: Path, momentum: bool = False):
         self.cone, self.domain, self.directory = cone, domain, directory
         self.times = cone.times()
-        self._edges = cone.edges()
+        """Ends of the pieces, growth factors; particles are asked for at them."""
+        self._pieces, self._edges = cone.times(), cone.edges()
         self._before: Snapshot | None = None
-        self._reach = np.zeros(0)
         self.counts = np.zeros(cone.pixels, np.int32)
         self.momentum = np.zeros(cone.pixels if momentum else 0)
+
+    def ask_at(self, boundaries: Sequence[float]) -> None:
+        """Ask for particles at the boundaries of steps alone, growth factors, where trajectories
+        within steps are cubics. Not where velocities are wanted too: what is seen in haloes of
+        those is not the cubic's derivative."""
+        if not self.momentum.size:
+            first = max(D for D in boundaries if self.times[0] + NEARBY >= D)
+            last = min(D for D in boundaries if self.times[-1] - NEARBY <= D)
+            self.times = [D for D in boundaries if first <= D <= last]
 
     @property
     def pending(self) -> list[float]:
@@ -76,7 +88,6 @@ class LightCone:
         names = ("D", "disp", "vel", "counts", "momentum")
         D, disp, vel, counts, momentum = (memory.pop(f"light_cone/{name}") for name in names)
         self._before = Snapshot(float(D[0]), disp, vel)
-        self._reach = self._row_reach(self._before)
         self.counts, self.momentum = counts, momentum
         self.domain.once(self.check_files)
 
@@ -96,45 +107,47 @@ class LightCone:
         if not self.pending or abs(snapshot.D - self.pending[0]) > NEARBY:
             return
         before, self._before = self._before, snapshot
-        reach, self._reach = self._reach, self._row_reach(snapshot)
         if before is None:
             return
-        self._paint(before, snapshot, np.maximum(reach, self._reach))
-        edges = [i for i, D in enumerate(self._edges) if abs(D - snapshot.D) <= NEARBY]
-        if edges:
-            self._finish(self.cone.shells - edges[0])
+        reach = kernels.light_cone.row_reach(
+            before[1:], snapshot[1:], snapshot.D - before.D, self.domain.lattice
+        )
+        within = [D for D in self._pieces if before.D + NEARBY < D < snapshot.D - NEARBY]
+        ends = [before.D, *within, snapshot.D]
+        first, last = self._pieces[0] - NEARBY, self._pieces[-1] + NEARBY
+        for piece in itertools.pairwise(D for D in ends if first <= D <= last):
+            self._paint(before, snapshot, piece, reach)
+            edges = [i for i, D in enumerate(self._edges) if abs(D - piece[1]) <= NEARBY]
+            if edges:
+                self._finish(self.cone.shells - edges[0])
 
-    def _row_reach(self, snapshot: Snapshot) -> np.ndarray:
-        return kernels.light_cone.row_reach(snapshot.disp, self.domain.lattice)
-
-    def _paint(self, before: Snapshot, after: Snapshot, reach: np.ndarray) -> None:
-        """Add those that cross between two times to the maps."""
-        path, unit = [], []
-        for D in (before.D, after.D):
-            chi = float(comoving_distance(self.cone.cosmology, self.cone.cosmology.a_of_D(D)))
-            path += [max(chi, 0.0) if D < 1.0 - NEARBY else 0.0]
-            path += [float(distance_slope(self.cone.cosmology, D))]
-            unit.append(float(self.cone.cosmology.velocity_unit(D)))
-        domain, H = self.domain, after.D - before.D
+    def _paint(
+        self, before: Snapshot, after: Snapshot, piece: tuple[float, float], reach: np.ndarray
+    ) -> None:
+        """Add those that cross in a piece of the time between two snapshots to the maps."""
+        cosmology, H = self.cone.cosmology, after.D - before.D
+        path, parts = self._path(piece), tuple((D - before.D) / H for D in piece)
+        unit = [float(cosmology.velocity_unit(D)) for D in (before.D, after.D)]
+        domain = self.domain
         box = (domain.first_plane, domain.n_side, domain.cell)
-        for planes in self._planes(path[0] + float(np.max(reach))):
+        wanted = bool(self.momentum.size)
+        counts = kernels.light_cone.candidates(reach, box, self.cone.observer, path[0], path[2])
+        for rows in batches(counts, CANDIDATES):
             pixel, at, _ = find_crossings(
-                tuple(before[1:]), tuple(after[1:]), reach, box, planes, self.cone.observer, H,
-                tuple(path), self.cone.octant, self.cone.n_side,
+                tuple(before[1:]), tuple(after[1:]), reach, counts, box, rows, self.cone.observer,
+                H, parts, path, self.cone.octant, self.cone.n_side, wanted,
             )  # fmt: skip
             speed = at[:, 6] * (unit[0] + (unit[1] - unit[0]) * at[:, 7].astype(np.float64))
             kernels.light_cone.paint(pixel, speed, domain.threads, self.counts, self.momentum)
 
-    def _planes(self, widest: float) -> list[np.ndarray]:
-        """Copies of this rank's lattice planes within a distance of the observer, in batches."""
-        domain = self.domain
-        cell, x = domain.cell, float(self.cone.observer[0])
-        planes = np.arange(np.ceil((x - widest) / cell), np.floor((x + widest) / cell) + 1)
-        own = planes.astype(np.int64) % domain.n_side - domain.first_plane
-        planes = planes[(own >= 0) & (own < domain.lattice[0])].astype(np.int64)
-        sites = np.pi * (widest / cell) ** 2
-        batches = int(np.ceil(len(planes) * sites / max(CANDIDATES, sites)))
-        return np.array_split(planes, batches) if batches else []
+    def _path(self, piece: tuple[float, float]) -> tuple[float, ...]:
+        """Radius of the cone and its derivative in the part of a piece, at both ends."""
+        cosmology, path = self.cone.cosmology, []
+        for D in piece:
+            chi = float(comoving_distance(cosmology, cosmology.a_of_D(D)))
+            path += [max(chi, 0.0) if D < 1.0 - NEARBY else 0.0]
+            path += [float(distance_slope(cosmology, D)) * (piece[1] - piece[0])]
+        return tuple(path)
 
     def _finish(self, number: int) -> None:
         """Write the shell that is complete, and begin the next."""
@@ -154,28 +167,42 @@ class LightCone:
         )  # fmt: skip
 
 
+def batches(counts: np.ndarray, most: int) -> list[tuple[int, int]]:
+    """Ranges of rows that together have at most so many candidates, or are single, of all rows that
+    have any."""
+    found, begin, total = [], 0, 0
+    ends = np.cumsum(counts)
+    while begin < len(counts) and ends[-1] > total:
+        end = max(int(np.searchsorted(ends, total + most, "right")), begin + 1)
+        found.append((begin, end))
+        begin, total = end, int(ends[end - 1])
+    return found
+
+
 def find_crossings(
     before: tuple[np.ndarray, ...],
     after: tuple[np.ndarray, ...],
     reach: np.ndarray,
+    counts: np.ndarray,
     box: tuple[int, int, float],
-    planes: np.ndarray,
+    rows: tuple[int, int],
     observer: np.ndarray,
     H: float,
+    parts: tuple[float, ...],
     path: tuple[float, ...],
     octant: bool,
     n_side: int,
+    details: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixels, places and numbers of particles that cross; see `coca.kernels.light_cone`, its
-    `candidates` and `crossings`."""
-    planes = np.ascontiguousarray(planes)
-    rows, ends = kernels.light_cone.candidates(reach, box, planes, observer, path[0], path[2])
+    """Pixels of particles that may cross, -1 of those that do not, and where asked for places and
+    numbers of all; see `coca.kernels.light_cone`, its `candidates` and `crossings`."""
+    ends = np.concatenate([[0], np.cumsum(counts[slice(*rows)])])
     found = int(ends[-1])
-    pixel, particle = np.full(found, -1), np.empty(found, np.int64)
-    at = np.empty((found, 8), np.float32)
-    out = (pixel, at, particle)
+    known = found if details else 0
+    out = (
+        np.empty(found, np.int32), np.zeros((known, 8), np.float32), np.empty(known, np.int64)
+    )  # fmt: skip
     kernels.light_cone.crossings(
-        rows, ends, before, after, box, observer, H, path, octant, n_side, out
+        rows, ends, reach, before, after, box, observer, H, parts, path, octant, n_side, out
     )
-    kept = pixel >= 0
-    return pixel[kept], at[kept], particle[kept]
+    return out

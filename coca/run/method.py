@@ -99,6 +99,12 @@ class Method:
         """The method's name in figures."""
         return LABELS[self.name]
 
+    @property
+    def cubic(self) -> bool:
+        """Whether trajectories within a step are cubics in D, as the residual's and, but for a
+        trace, 2LPT's are."""
+        return self.name != "nbody" and self.frame != "emulator"
+
     def sub_steps(self, count: int | Literal["auto"]) -> bool:
         """Whether this number of force evaluations has sub-steps, see
         `coca.integration.substeps`; for auto, whether some have."""

@@ -277,6 +277,8 @@ def follow_steps(problem: Problem, method: Method, frame: Frame, count: int) -> 
     with problem.clock("integration"):
         times = merged(problem.outputs, cone.times) if cone else problem.outputs
         steps = method.steps(cosmology, problem.D_start, times, count)
+        if cone is not None and steps and method.cubic:
+            cone.ask_at([steps[0].D0, *(step.D1 for step in steps)])
         integrator = method.integrator(
             domain,
             cosmology,

@@ -12,6 +12,7 @@ from coca.light_cone.light_cone import LightCone
 from coca.light_cone.shells import read_shell, shell_path
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
+from tests.problem import D_START, uniform_edges
 
 OBSERVER = (3.0, 60.1, 33.3)
 
@@ -163,3 +164,21 @@ def test_through_the_integrator(nonlinear, domain, cosmology, tmp_path):
             light_cone.see(snapshot)
         totals.append(np.array([s.counts.sum() for s in shells_of(light_cone)]))
     np.testing.assert_allclose(totals[0], totals[1], rtol=0.01)
+
+
+def test_boundaries_of_steps_are_enough(nonlinear, domain, cosmology, tmp_path):
+    """Within a step trajectories are cubics: particles at its ends give the maps that particles at
+    all times give, but for the few that round-off puts into the next pixel."""
+    often = cone_of(domain, cosmology, tmp_path / "often", shells=8, z_max=0.1)
+    seldom = cone_of(domain, cosmology, tmp_path / "seldom", shells=8, z_max=0.1)
+    seldom.ask_at(uniform_edges(D_START, 1.0, 6).tolist())
+    assert len(seldom.times) == 2 < len(often.times) and seldom.times[-1] == 1.0
+    for light_cone in (often, seldom):
+        for snapshot in nonlinear.bullfrog(6, outputs=(*light_cone.times,)):
+            light_cone.see(snapshot)
+    for a, b in zip(shells_of(often), shells_of(seldom), strict=True):
+        assert np.abs(a.counts - b.counts).sum() <= 2e-3 * a.counts.sum()
+        assert abs(int(a.counts.sum()) - int(b.counts.sum())) <= 1e-5 * a.counts.sum()
+    asked = cone_of(domain, cosmology, tmp_path / "momentum", momentum=True)
+    asked.ask_at([0.1, 1.0])
+    assert len(asked.times) > 2
