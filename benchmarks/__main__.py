@@ -35,6 +35,7 @@ NAMES = (
     "statistics",
     "accuracy",
     "outputs",
+    "light_cone",
     "gain",
     "trust",
     "robustness",

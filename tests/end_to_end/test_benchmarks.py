@@ -105,3 +105,21 @@ def variance(domain, delta_k, radius):
 
 def test_few_particles_of_a_halo_weigh_less():
     assert corrected(np.array([1.0, 32.0])) == pytest.approx([0.0, 32 * (1 - 1 / 8)])
+
+
+def test_light_cone_benchmark(tmp_path):
+    """A small one: particles are counted, and more snapshots are nearer to the cone."""
+    pytest.importorskip("healpy")
+    pytest.importorskip("camb")
+    command = [
+        sys.executable, "-m", "benchmarks", "light_cone", "--particles", "32", "--box-size", "128",
+        "--z-max", "0.15", "--n-side", "512", "--seeds", "1", "--snapshots", "2,4", "--threads",
+        "1", "--out", str(tmp_path),
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert "C_l / theory" in done.stdout
+    rows = read_rows(tmp_path / "light_cone.json")
+    (counts,) = (row for row in rows if row["part"] == "counts")
+    np.testing.assert_allclose(counts["whole"][4:], 1.0, atol=0.1)
+    few, more = (row for row in rows if row["part"] == "snapshots")
+    assert few["moved"] > more["moved"] > 0.0 and few["r_missing"][-1] > more["r_missing"][-1]
