@@ -19,7 +19,7 @@ from coca.errors import ConfigError
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-WRITTEN = "snapshot|ics|spectra|checkpoint|report|run|density|residual|time|shell|lensing"
+WRITTEN = "snapshot|ics|spectra|checkpoint|report|run|density|residual|time|sky|shell|lensing"
 LEFTOVER = re.compile(rf"\.({WRITTEN})[^/]*-[a-z0-9_]{{8}}\.\w+")
 """Temporary files of `whole_file` for what a run writes."""
 

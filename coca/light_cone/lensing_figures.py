@@ -64,4 +64,4 @@ def draw_power(axes: Axes, power: AngularPower) -> None:
         xscale="log", yscale="log", xlabel="l", ylabel="l(l + 1) C$_l$ / 2π",
         ylim=(0.2 * np.min(full * power.theory), None),
     )  # fmt: skip
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="upper left")

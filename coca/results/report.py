@@ -23,6 +23,7 @@ from coca.gravity.mesh import Mesh
 from coca.results import report_figures
 from coca.results.report_figures import SpectrumCurve
 from coca.results.report_page import Drawing, OutputSection, Row, render
+from coca.results.report_sky import draw_sky
 
 if TYPE_CHECKING:
     from coca.particles import Snapshot
@@ -169,10 +170,14 @@ def _write(directory: Path, simulation: Simulation, scenes: list[Scene], record:
         whole_run["residual"] = report_figures.residual(
             simulation.run.evaluations, lambda z: growth(scale_factor(z))
         )
+    section, cone = None, simulation.config.light_cone
+    if cone is not None:
+        section, drawn_sky = draw_sky(directory, cone.z_max)
+        whole_run |= drawn_sky
     saved = _save(directory, whole_run)
     drawings = [d for o in outputs for d in o.drawings.values()] + list(saved.values())
     written = [PAGE, OVERVIEW, *(drawing.file for drawing in drawings)]
-    page = render(record, outputs, saved, [*record["files"], *written, RUN_RECORD])
+    page = render(record, outputs, saved, section, [*record["files"], *written, RUN_RECORD])
     _write_bytes(directory / PAGE, page.encode("utf-8", "backslashreplace"))
     return written
 

@@ -74,7 +74,7 @@ def picture(draw: Callable[[Figure], None], height: float) -> np.ndarray:
     return pixels[max(0, drawn[0] - MARGIN) : drawn[-1] + MARGIN].copy()
 
 
-def _place(
+def place(
     figure: Figure, left: float, top: float, width: float, height: float, **options: Any
 ) -> Axes:
     """A panel so many inches from the figure's left and top."""
@@ -169,7 +169,7 @@ def _image(
     colours: str,
 ) -> AxesImage:
     """A panel, labelled at the left and where there is none below."""
-    panel = _place(figure, *panels.corner(number), panels.side, panels.side)
+    panel = place(figure, *panels.corner(number), panels.side, panels.side)
     panel.set_title(name, fontsize=9)
     left, low = number % panels.columns == 0, number + panels.columns >= panels.count
     panel.tick_params(labelleft=left, labelbottom=low)
@@ -194,7 +194,7 @@ def _bar(figure: Figure, panels: Panels, number: int, image: AxesImage, label: s
     row, columns = number // panels.columns, panels.columns
     beyond = panels.corner(columns - 1)[0] + panels.side + 0.1
     left = beyond + (BAR if number and panels.bars == 2 else 0.0)
-    bar = _place(figure, left, panels.corner(row * columns)[1], 0.08, panels.side)
+    bar = place(figure, left, panels.corner(row * columns)[1], 0.08, panels.side)
     figure.colorbar(image, cax=bar, label=label, extend="both")
     if not isinstance(image.norm, LogNorm):
         bar.ticklabel_format(scilimits=(-2, 3))
@@ -252,7 +252,7 @@ def _stack(figure: Figure, heights: Sequence[float]) -> list[Axes]:
     panels: list[Axes] = []
     width, top = WIDTH - 0.8 - EDGE, EDGE
     for height in heights:
-        panel = _place(figure, 0.8, top, width, height, sharex=panels[0] if panels else None)
+        panel = place(figure, 0.8, top, width, height, sharex=panels[0] if panels else None)
         panel.tick_params(labelbottom=False)
         panel.yaxis.set_label_coords(-0.45 / width, 0.5)
         panels.append(panel)
@@ -295,7 +295,7 @@ def residual(
     }
 
     def draw(figure: Figure) -> None:
-        panel = _place(figure, 0.6, LABELS, WIDTH - 0.6 - EDGE, 2.6)
+        panel = place(figure, 0.6, LABELS, WIDTH - 0.6 - EDGE, 2.6)
         for name, (values, style, marker) in styles.items():
             panel.errorbar(D, values, xerr=half, lw=0, elinewidth=1, color=style["color"])
             panel.plot(D, values, **style, marker=marker, ms=4, label=name)
@@ -331,7 +331,7 @@ def time(seconds: dict[str, float], compiled: dict[str, float]) -> np.ndarray:
     work, rows = np.maximum(values - late, 0.0), np.flatnonzero(late > 0.005 * values)
 
     def draw(figure: Figure) -> None:
-        panel = _place(figure, 1.15, EDGE, WIDTH - 1.15 - EDGE, 0.28 * len(stages) + 0.2)
+        panel = place(figure, 1.15, EDGE, WIDTH - 1.15 - EDGE, 0.28 * len(stages) + 0.2)
         panel.barh(range(len(stages)), work, tick_label=stages, color=RUN["color"], label="work")
         how: dict[str, Any] = {"color": "white", "edgecolor": FRAME["color"], "hatch": "////"}
         if late.sum() > 0.005 * total:

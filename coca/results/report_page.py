@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jinja2
+
+if TYPE_CHECKING:
+    from coca.results.report_sky import SkySection
 
 
 class Drawing(NamedTuple):
@@ -45,7 +48,11 @@ class OutputSection(NamedTuple):
 
 
 def render(
-    record: dict, outputs: list[OutputSection], drawings: dict[str, Drawing], files: list[str]
+    record: dict,
+    outputs: list[OutputSection],
+    drawings: dict[str, Drawing],
+    sky: SkySection | None,
+    files: list[str],
 ) -> str:
     """The page, well-formed as XML as well.
 
@@ -56,7 +63,9 @@ def render(
     outputs : list of OutputSection
         From early to late.
     drawings : dict
-        time, and residual where forces measured one.
+        time, residual where forces measured one, and sky of a light cone.
+    sky : SkySection or None
+        Of a run with a light cone.
     files : list of str
         Names of all files of the run, relative to the page.
     """
@@ -75,6 +84,7 @@ def render(
         sections=sections(record["config"]),
         outputs=outputs,
         drawings=drawings,
+        sky=sky,
         files=files,
         total=sum(record["timings"].values()),
     )

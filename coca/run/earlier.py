@@ -31,7 +31,7 @@ STATISTICS = (
 RESULTS = re.compile(
     r"snapshot_\d{3}(\.\d+)?\.hdf5|spectra_\d{3}\.(txt|csv)|report\.(html|png|pdf)"
     rf"|snapshot_\d{{3}}_({STATISTICS})\.(txt|csv|png|pdf|hdf5)"
-    r"|report/(density|spectra|residual|time)(_\d{3})?\.(png|pdf)"
+    r"|report/(density|spectra|residual|time|sky)(_\d{3})?\.(png|pdf)"
 )
 """Names that coca gives to results of a run, seen from its directory."""
 CHECKPOINT = re.compile(r"checkpoint-[01]\.\d+\.hdf5")
