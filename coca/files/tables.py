@@ -23,6 +23,14 @@ def write_table(path: Path, columns: dict[str, tuple[str, np.ndarray]], title: s
         np.savetxt(temporary, table, fmt="%.8e", header=header)
 
 
+def write_csv(path: Path, columns: dict[str, tuple[str, np.ndarray]]) -> None:
+    """Write the columns of `write_table` with commas, their names and units in the first line."""
+    names = ",".join(f"{name} [{unit}]" for name, (unit, _) in columns.items())
+    table = np.column_stack([values for _, values in columns.values()])
+    with whole_file(path) as temporary:
+        np.savetxt(temporary, table, fmt="%.8e", delimiter=",", header=names, comments="")
+
+
 def write_columns(path: Path, columns: dict[str, tuple[str, np.ndarray]], attributes: dict) -> None:
     """Write columns as data sets of an HDF5 file, each with its unit as an attribute."""
     with whole_file(path) as temporary, h5py.File(temporary, "w") as file:

@@ -161,7 +161,8 @@ def _write(directory: Path, simulation: Simulation, scenes: list[Scene], record:
         _output(simulation, scene, _save(directory, pictures, f"_{i:03d}"))
         for i, (scene, pictures) in enumerate(zip(scenes, drawn, strict=True))
     ]
-    heading = report_figures.heading([_title(simulation, scenes[-1]), *wrap(record["trust"], 125)])
+    lines = [_title(simulation, scenes[-1]), _box(simulation), *wrap(record["trust"], 125)]
+    heading = report_figures.heading(lines)
     overview = np.concatenate([heading, *drawn[-1].values()])
     _write_bytes(directory / OVERVIEW, _png(overview))
     whole_run = {"time": report_figures.time(record["timings"], record["compilation_by_stage"])}
@@ -177,7 +178,8 @@ def _write(directory: Path, simulation: Simulation, scenes: list[Scene], record:
     saved = _save(directory, whole_run)
     drawings = [d for o in outputs for d in o.drawings.values()] + list(saved.values())
     written = [PAGE, OVERVIEW, *(drawing.file for drawing in drawings)]
-    page = render(record, outputs, saved, section, [*record["files"], *written, RUN_RECORD])
+    files = [*record["files"], *written, RUN_RECORD]
+    page = render(record, outputs, saved, section, files, _box(simulation))
     _write_bytes(directory / PAGE, page.encode("utf-8", "backslashreplace"))
     return written
 
@@ -201,6 +203,17 @@ def _title(simulation: Simulation, scene: Scene) -> str:
     forces = len(simulation.run.steps)
     z = scene.measurement.redshift
     return f"{run_name(simulation)}, z = {z:.3g}, {forces} force evaluations"
+
+
+def _box(simulation: Simulation) -> str:
+    """Box, particles, seed and cosmology in a line."""
+    config, c = simulation.config, simulation.cosmology
+    dark = "" if c.background.is_lambda else f", w0 {c.w0:g}, wa {c.wa:g}"
+    return (
+        f"{config.box_size:g} Mpc/h, {config.particles}³ particles, seed {config.seed}; "
+        f"Omega_m {c.Omega_m:g}, Omega_b {c.Omega_b:g}, h {c.h:g}, n_s {c.n_s:g}, "
+        f"sigma_8 {c.sigma_8:.4g}{dark}"
+    )
 
 
 def _output(simulation: Simulation, scene: Scene, drawings: dict[str, Drawing]) -> OutputSection:

@@ -20,6 +20,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from coca.integration.kicks import Evaluation
+from coca.statistics.plots import STYLE
 from coca.statistics.spectra import Spectra
 
 WIDTH = 7.5
@@ -30,18 +31,9 @@ MARGIN = 12
 EDGE, TITLE, LABELS = 0.06, 0.25, 0.45
 """Inches beyond a panel without labels, for a title above it, and for an axis' labels below it.
 Panels are placed so, since matplotlib's layouts take longer to find than figures to draw."""
-STYLE = matplotlib.RcParams(
-    {
-        "font.size": 9,
-        "axes.linewidth": 0.7,
-        "lines.linewidth": 1.5,
-        "legend.frameon": False,
-        "legend.fontsize": 8,
-        "xtick.direction": "in",
-        "ytick.direction": "in",
-        "hatch.linewidth": 0.6,
-    }
-)
+BAND, SEEN = 0.01, 0.06
+"""Half of the band about a ratio of one, and the least share of a panel's height in which it is
+drawn."""
 RUN: dict[str, Any] = {"color": "#0072B2", "ls": "-"}
 FRAME: dict[str, Any] = {"color": "#D55E00", "ls": "--"}
 LINEAR: dict[str, Any] = {"color": "#666666", "ls": ":"}
@@ -85,7 +77,8 @@ def place(
 
 @dataclass(frozen=True)
 class Panels:
-    """Where square panels stand in rows, with bars of colours at the right; inches."""
+    """Where square panels stand in rows, the last of which is full, with bars of colours at the
+    right; inches."""
 
     count: int
     columns: int
@@ -105,8 +98,13 @@ class Panels:
 
     @property
     def pitch(self) -> float:
-        """Distance from row to row; where the last is not full there are labels in between."""
-        return self.side + TITLE + (LABELS if self.count % self.columns else EDGE)
+        """Distance from row to row."""
+        return self.side + TITLE + EDGE
+
+    def place(self, number: int) -> tuple[int, int]:
+        """Row and column of a panel; what there is room for is left empty in the first row."""
+        first = self.count % self.columns
+        return divmod(number + (self.columns - first if 0 < first <= number else 0), self.columns)
 
     @property
     def height(self) -> float:
@@ -114,9 +112,8 @@ class Panels:
         return TITLE + self.pitch * (self.rows - 1) + self.side + LABELS
 
     def corner(self, number: int) -> tuple[float, float]:
-        """Distances from the left and the top of the figure to a panel, or to where one would
-        be."""
-        row, column = divmod(number, self.columns)
+        """Distances from the left and the top of the figure to a panel."""
+        row, column = self.place(number)
         left = PANELS_LEFT + (self.side + PANELS_APART) * column
         return left, TITLE + self.pitch * row
 
@@ -133,6 +130,8 @@ def density(
 ) -> np.ndarray:
     """Pictures of 1 + delta (pixels, pixels) over y and z by name, and a difference of two.
 
+    A reference stands in one row with what is before it, the run, and their difference.
+
     Parameters
     ----------
     slices : dict
@@ -141,7 +140,7 @@ def density(
         Mpc/h.
     """
     count = len(slices) + (difference is not None)
-    columns = 2 if count in (2, 4) else 3
+    columns = 2 if count == 2 or (count == 4 and "reference" not in slices) else 3
     panels = Panels(count, columns, 2 if difference is not None and count <= columns else 1)
 
     def draw(figure: Figure) -> None:
@@ -171,7 +170,8 @@ def _image(
     """A panel, labelled at the left and where there is none below."""
     panel = place(figure, *panels.corner(number), panels.side, panels.side)
     panel.set_title(name, fontsize=9)
-    left, low = number % panels.columns == 0, number + panels.columns >= panels.count
+    row, column = panels.place(number)
+    left, low = column == 0, row == panels.rows - 1
     panel.tick_params(labelleft=left, labelbottom=low)
     panel.set(xlabel="$y$ [Mpc/$h$]" if low else None, ylabel="$z$ [Mpc/$h$]" if left else None)
     extent = (0, box_size, 0, box_size)
@@ -191,10 +191,9 @@ def _few_ticks() -> MaxNLocator:
 def _bar(figure: Figure, panels: Panels, number: int, image: AxesImage, label: str) -> None:
     """The bar of an image's colours right of the row of a panel; right of the first one where both
     are in one row."""
-    row, columns = number // panels.columns, panels.columns
-    beyond = panels.corner(columns - 1)[0] + panels.side + 0.1
+    beyond = PANELS_LEFT + (panels.side + PANELS_APART) * panels.columns - PANELS_APART + 0.1
     left = beyond + (BAR if number and panels.bars == 2 else 0.0)
-    bar = place(figure, left, panels.corner(row * columns)[1], 0.08, panels.side)
+    bar = place(figure, left, panels.corner(number)[1], 0.08, panels.side)
     figure.colorbar(image, cax=bar, label=label, extend="both")
     if not isinstance(image.norm, LogNorm):
         bar.ticklabel_format(scilimits=(-2, 3))
@@ -225,7 +224,6 @@ def spectra(
         power.loglog(k, linear, **LINEAR, label="linear theory")
         if reference:
             power.loglog(k, base, **REFERENCE, label="reference")
-        ratio.axhspan(0.99, 1.01, color="0.85", zorder=0)
         for curve in reversed(curves):
             power.loglog(k, curve.spectra.P_a, **curve.style, label=curve.name)
             ratio.plot(k, curve.spectra.P_a / base, **curve.style)
@@ -239,12 +237,28 @@ def spectra(
             panels[2].set(ylabel="$r$ with\nreference", ylim=_limits(panels[2], k < nyquist, 1e-3))
         else:
             _choose_scale(ratio)
+        _add_band(ratio)
         panels[-1].set_xlabel("$k$ [$h$/Mpc]")
         for panel in panels:
             panel.axvline(nyquist, color="0.6", lw=0.8, zorder=0)
 
     with np.errstate(divide="ignore", invalid="ignore"):
         return picture(draw, 6.4 if reference else 4.9)
+
+
+def _add_band(panel: Axes) -> None:
+    """One per cent about one, with its name, where that can be seen; else a line at one."""
+    low, high = panel.get_ylim()
+    if SEEN * (high - low) > 2 * BAND or panel.get_yscale() == "log":
+        panel.axhline(1.0, color="0.7", lw=0.8, zorder=0)
+        return
+    panel.axhspan(1 - BAND, 1 + BAND, color="0.88", zorder=0)
+    panel.set_ylim(low, high)
+    where = (0.995, 1.0)
+    panel.annotate(
+        f"±{BAND:.0%}".replace("%", " %"), where, xycoords=("axes fraction", "data"),
+        ha="right", va="center", fontsize=7, color="0.35",
+    )  # fmt: skip
 
 
 def _stack(figure: Figure, heights: Sequence[float]) -> list[Axes]:

@@ -53,6 +53,7 @@ def render(
     drawings: dict[str, Drawing],
     sky: SkySection | None,
     files: list[str],
+    box: str,
 ) -> str:
     """The page, well-formed as XML as well.
 
@@ -68,6 +69,8 @@ def render(
         Of a run with a light cone.
     files : list of str
         Names of all files of the run, relative to the page.
+    box : str
+        Box, particles, seed and cosmology, in a line.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("coca.results"),
@@ -86,6 +89,7 @@ def render(
         drawings=drawings,
         sky=sky,
         files=files,
+        box=box,
         total=sum(record["timings"].values()),
     )
 

@@ -17,9 +17,10 @@ import numpy as np
 from coca.configuration.loading import make_config
 from coca.configuration.run import CosmologyConfig, OutputConfig, Statistic
 from coca.cosmology.background import Cosmology
-from coca.errors import FileError
+from coca.cosmology.linear_power import linear_power
+from coca.errors import CocaError, FileError
 from coca.files.snapshot_reader import Particles, read_particles
-from coca.files.tables import write_columns, write_table
+from coca.files.tables import write_columns, write_csv, write_table
 from coca.parallel.domain import Grid
 from coca.statistics import bispectrum, density_pdf, haloes
 from coca.statistics.fields import density_field
@@ -145,8 +146,26 @@ class OneSnapshot:
         s = power(self._grid, self._particles)
         columns = _spectrum_columns(s, POWER)
         shot = self._grid.box_size**3 / self._particles.header.particles
-        curves = [Curve("P(k)", s.k, s.P_a), Curve("1 / n", s.k, np.full(len(s.k), shot))]
+        # P_a of a Gaussian field scatters by this over boxes, its modes being half of those counted
+        error = s.P_a * np.sqrt(2.0 / s.modes)
+        columns["error"] = (POWER, error)
+        curves = [Curve("P(k), scatter of boxes", s.k, s.P_a, error, points=False)]
+        try:
+            linear = self._linear_power(s.k)
+            columns["P_linear"] = (POWER, linear)
+            curves.append(Curve("linear theory", s.k, linear))
+        except CocaError as reason:
+            self._remarks.append(f"{self._name}: left out linear theory: {reason}")
+        curves.append(Curve("1 / n", s.k, np.full(len(s.k), shot)))
         return self._files("power", columns, [Panel(curves, WAVENUMBER, "P(k) [(Mpc/h)³]")])
+
+    def _linear_power(self, k: np.ndarray) -> np.ndarray:
+        """Linear theory at the snapshot's redshift, (Mpc/h)^3."""
+        config = _run_config(self._path)
+        cosmology, source = _cosmology_of(self._path, config), config["linear_power"]
+        file = Path(source["file"]) if source.get("file") else None
+        D = cosmology.D1(self._particles.header.a)
+        return D**2 * linear_power(cosmology, source["source"], file)(k)
 
     def _momentum(self) -> list[Path]:
         s = momentum_power(self._grid, self._particles)
@@ -179,7 +198,7 @@ class OneSnapshot:
         for name, b in found.items():
             columns = {"k1": ("h/Mpc", b.k1), "k2": ("h/Mpc", b.k), "k3": ("h/Mpc", b.k)}
             columns |= {"triangles": ("count", b.triangles), "B": ("(Mpc/h)^6", b.B)}
-            paths.append(self._table(f"bispectrum_{name}", columns | {"Q": ("1", b.Q)}))
+            paths += self._table(f"bispectrum_{name}", columns | {"Q": ("1", b.Q)})
         soft = found["squeezed"].k1[0]
         names = ["equilateral, k₁ = k₂ = k₃ = k", f"squeezed, k₁ = {soft:.3f} h/Mpc, k₂ = k₃ = k"]
         pairs = list(zip(names, found.values(), strict=True))
@@ -187,7 +206,7 @@ class OneSnapshot:
             Panel([Curve(n, b.k, b.B) for n, b in pairs], WAVENUMBER, "B [(Mpc/h)⁶]", "symlog"),
             Panel([Curve(n, b.k, b.Q) for n, b in pairs], WAVENUMBER, "Q", "linear"),
         ]
-        return [*paths, self._figure("bispectrum", panels)]
+        return [*paths, *self._figure("bispectrum", panels)]
 
     def _pdf(self) -> list[Path]:
         found = density_pdf.density_pdf(self._grid, self._particles, self._wanted.pdf)
@@ -254,18 +273,26 @@ class OneSnapshot:
     def _files(
         self, statistic: str, columns: dict, panels: list[Panel], notes: str = ""
     ) -> list[Path]:
-        return [self._table(statistic, columns, notes), self._figure(statistic, panels)]
+        return [*self._table(statistic, columns, notes), *self._figure(statistic, panels)]
 
-    def _table(self, statistic: str, columns: dict, notes: str = "") -> Path:
-        path = self._out / f"{self._name}_{statistic}.txt"
+    def _table(self, statistic: str, columns: dict, notes: str = "") -> list[Path]:
         title = f"coca {statistic} of {self._title}" + (f"\n{notes}" if notes else "")
-        write_table(path, columns, title)
-        return path
+        return _write_table(self._out / f"{self._name}_{statistic}.txt", columns, title)
 
-    def _figure(self, statistic: str, panels: list[Panel]) -> Path:
-        path = self._out / f"{self._name}_{statistic}.png"
-        write_figure(path, panels, self._title)
-        return path
+    def _figure(self, statistic: str, panels: list[Panel]) -> list[Path]:
+        return _write_figure(self._out / f"{self._name}_{statistic}.png", panels, self._title)
+
+
+def _write_table(path: Path, columns: dict, title: str) -> list[Path]:
+    """As text and with commas."""
+    write_table(path, columns, title)
+    write_csv(path.with_suffix(".csv"), columns)
+    return [path, path.with_suffix(".csv")]
+
+
+def _write_figure(path: Path, panels: list[Panel], title: str) -> list[Path]:
+    write_figure(path, panels, title)
+    return [path, path.with_suffix(".pdf")]
 
 
 def _spectrum_columns(s: Spectra, unit: str) -> dict:
@@ -280,13 +307,21 @@ def run_cosmology(path: Path) -> Cosmology:
     FileError
         The snapshot has no record of a run.
     """
+    return _cosmology_of(path, _run_config(path))
+
+
+def _run_config(path: Path) -> dict:
+    """The configuration of the run that wrote a snapshot, as plain values."""
     with h5py.File(path) as file:
         config = file["Coca"].attrs.get("config") if "Coca" in file else None
     if config is None:
         raise FileError(f"snapshot: {path}: no record of sigma_8, Omega_b and n_s")
-    values = json.loads(config)
-    parameters = make_config(values["cosmology"], CosmologyConfig, str(path))
-    return parameters.build(values["linear_power"]["source"])
+    return json.loads(config)
+
+
+def _cosmology_of(path: Path, config: dict) -> Cosmology:
+    parameters = make_config(config["cosmology"], CosmologyConfig, str(path))
+    return parameters.build(config["linear_power"]["source"])
 
 
 def write_correlation(
@@ -298,13 +333,11 @@ def write_correlation(
     columns = {"k": ("h/Mpc", s.k), "modes": ("count", s.modes), "P": (POWER, s.P_a)}
     columns |= {"P_first": (POWER, s.P_b), "P_cross": (POWER, s.P_ab)}
     columns |= {"r": ("1", s.r), "ratio": ("1", s.ratio)}
-    path = out / f"{name}_with_{first}"
+    path = out / f"{name}_with_{first}.txt"
     title = f"{name} with {first}: box {grid.box_size:g} Mpc/h, mesh {grid.cells}"
-    table, figure = (path.with_name(f"{path.name}{suffix}") for suffix in (".txt", ".png"))
-    write_table(table, columns, f"coca correlation of {title}")
+    paths = _write_table(path, columns, f"coca correlation of {title}")
     panels = [
         Panel([Curve("r", s.k, s.r)], WAVENUMBER, f"r with {first}", "linear"),
         Panel([Curve("ratio", s.k, s.ratio)], WAVENUMBER, f"P / P of {first}", "linear"),
     ]
-    write_figure(figure, panels, title)
-    return [table, figure]
+    return [*paths, *_write_figure(path.with_suffix(".png"), panels, title)]

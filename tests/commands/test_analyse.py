@@ -18,8 +18,9 @@ def test_command_line(tmp_path, domain, cosmology, conditions, capsys):
     assert main(["analyse", *map(str, paths), "--out", str(tmp_path / "out"), "--mesh", "32"]) == 0
     names = {path.name for path in (tmp_path / "out").iterdir()}
     for name in ("power", "momentum", "displacement", "multipoles", "pdf"):
-        assert {f"late_{name}.txt", f"late_{name}.png"} <= names
+        assert {f"late_{name}.{kind}" for kind in ("txt", "csv", "png", "pdf")} <= names
     assert {"late_haloes.hdf5", "early_bispectrum.png", "early_with_late.txt"} <= names
+    assert "left out linear theory: snapshot: " in capsys.readouterr().out
     k, _, _, _, _, r, _ = np.loadtxt(tmp_path / "out" / "early_with_late.txt").T
     assert np.all(r[k < 0.3] > 0.9)
     how = ["--statistics", "pdf,haloes", "--pdf-window", "gaussian", "--pdf-radii", "4,6"]

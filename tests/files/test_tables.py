@@ -1,9 +1,10 @@
+import csv
 import json
 
 import h5py
 import numpy as np
 
-from coca.files.tables import write_columns, write_json, write_table
+from coca.files.tables import write_columns, write_csv, write_json, write_table
 
 
 def test_a_table_is_read_by_numpy(tmp_path):
@@ -12,6 +13,15 @@ def test_a_table_is_read_by_numpy(tmp_path):
     title, columns, *_ = path.read_text().splitlines()
     assert (title, columns) == ("# Power", "# columns: k [h/Mpc], P [(Mpc/h)^3]")
     np.testing.assert_allclose(np.loadtxt(path), np.column_stack([k, k**-1.5]), rtol=1e-8)
+
+
+def test_a_table_with_commas_has_a_line_of_names(tmp_path):
+    path, k = tmp_path / "table.csv", np.geomspace(1e-3, 10, 7)
+    write_csv(path, {"k": ("h/Mpc", k), "P": ("(Mpc/h)^3", k**-1.5)})
+    with path.open(newline="") as file:
+        names, *rows = csv.reader(file)
+    assert names == ["k [h/Mpc]", "P [(Mpc/h)^3]"]
+    np.testing.assert_allclose(np.array(rows, float), np.column_stack([k, k**-1.5]), rtol=1e-8)
 
 
 def test_columns_have_units(tmp_path):

@@ -80,7 +80,7 @@ def section(root, name):
 def test_every_section_is_there(case):
     name, root, _, record, _ = case
     outputs = len(record["config"]["output"]["redshifts"])
-    wanted = ["trust", *(f"output-{i}" for i in reversed(range(outputs))), *ALWAYS[1:]]
+    wanted = ["trust", *(f"output-{i}" for i in range(outputs)), *ALWAYS[1:]]
     assert ids(root) == (["warnings"] if record["warnings"] else []) + wanted
     assert len(section(root, "output-0").findall("figure")) == 2
     measured = bool(record["evaluations"])
@@ -120,6 +120,8 @@ def test_numbers_are_those_of_the_record(case):
     _, root, _, record, _ = case
     text = words(root)
     assert record["trust"] in text and record["method"] in text
+    box = "64 Mpc/h, 32³ particles, seed 3; Omega_m "
+    assert box in words(root.find("body/header")) and box in root.find("head/title").text
     for warning in record["warnings"]:
         assert warning in words(section(root, "warnings"))
     rows = {

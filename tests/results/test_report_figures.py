@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from coca.results import report_figures
+from coca.statistics.spectra import Spectra
 
 
 def test_one_colour_scale():
@@ -39,3 +40,29 @@ def test_panels_and_their_bars_fit_the_page(count):
     images = {str(i): np.ones((8, 8)) + i for i in range(count - 1)}
     pixels = report_figures.density(images, ("a", np.eye(8)), 1000.0, 16.0) if images else None
     assert pixels is None or (pixels[:, [*range(-3, 3)]] == 255).all()
+
+
+@pytest.mark.parametrize(
+    "names", [["initial", "run", "reference"], ["initial", "2LPT", "run", "reference"]]
+)
+def test_the_run_stands_beside_its_reference(names, monkeypatch):
+    """In one row with their difference, with nothing between."""
+    seen = []
+    draw = report_figures._image
+    monkeypatch.setattr(report_figures, "_image", lambda *a: seen.append(a[1:4]) or draw(*a))
+    report_figures.density({name: np.ones((8, 8)) for name in names}, ("d", np.eye(8)), 64.0, 16.0)
+    places = {name: panels.place(number) for panels, number, name in seen}
+    assert [places[name] for name in ("run", "reference", "d")] == [(1, 0), (1, 1), (1, 2)]
+    assert places["initial"] == (0, 0)
+
+
+@pytest.mark.parametrize(("off", "drawn"), [(0.05, True), (2.0, False)])
+def test_the_band_is_drawn_and_named_where_it_is_seen(off, drawn):
+    k = np.geomspace(0.1, 1.0, 20)
+    modes = np.full(20, 100)
+    run = Spectra(k, modes, (1 + off * k) / k, 1 / k, 1 / k)
+    curves = [report_figures.SpectrumCurve("run", run, report_figures.RUN)]
+    pixels = report_figures.spectra(curves, 1 / k, True, 2.0)
+    grey = np.round(255 * 0.88)
+    share = np.mean((np.abs(pixels - grey) < 2).all(axis=-1))
+    assert (share > 0.005) == drawn

@@ -22,11 +22,16 @@ def test_statistics_of_a_run(config_values, tmp_path):
     plan = make_plan(make_config(config_values))
     write_results(plan, run_plan(plan), Progress(quiet=True))
     record = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert {"snapshot_000_power.txt", "snapshot_000_haloes.hdf5"} <= set(record["files"])
-    _, _, P = np.loadtxt(tmp_path / "run" / "snapshot_000_power.txt").T
+    kinds = {f"snapshot_000_power.{kind}" for kind in ("txt", "csv", "png", "pdf")}
+    assert kinds | {"snapshot_000_haloes.hdf5"} <= set(record["files"])
+    _, modes, P, error, linear = np.loadtxt(tmp_path / "run" / "snapshot_000_power.txt").T
     of_run = np.loadtxt(tmp_path / "run" / "spectra_000.txt")
     # positions of the snapshot are float32 kpc/h, wrapped
     np.testing.assert_allclose(P, of_run[:, 2], rtol=1e-4)
+    np.testing.assert_allclose(linear, of_run[:, 3], rtol=1e-6)
+    np.testing.assert_allclose(error, P / np.sqrt(modes / 2), rtol=1e-6)
+    table = np.loadtxt(tmp_path / "run" / "snapshot_000_power.csv", delimiter=",", skiprows=1)
+    np.testing.assert_array_equal(table[:, 2], P)
     with h5py.File(tmp_path / "run" / "snapshot_000_density.hdf5") as file:
         assert file["Density"].shape == (64, 64, 64) and file.attrs["Mesh"] == 64
     with h5py.File(tmp_path / "run" / "snapshot_000_haloes.hdf5") as file:
