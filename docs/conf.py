@@ -12,7 +12,7 @@ project, author, copyright = "coca", "The coca developers", "The coca developers
 release = version = __version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
@@ -26,6 +26,7 @@ suppress_warnings = ["ref.python"]  # two classes are called Simulation
 nitpicky = False  # numpydoc's words for types (array, sequence of Step) are no references
 
 myst_heading_anchors = 3
+nb_execution_mode = "off"  # the tutorial keeps what it shows; a test runs it again
 napoleon_google_docstring = False
 napoleon_use_ivar = True
 autodoc_typehints = "none"  # shapes and units stand in the docstrings

@@ -50,6 +50,16 @@ def test_files_that_are_named_exist(page):
     assert not [name for name in named if "NAME" not in name and not (ROOT / name).exists()]
 
 
+def test_tests_that_reports_name_exist():
+    names = set(
+        re.findall(r"\b(?:[a-z0-9]+_){2,}[a-z0-9]+\b", (ROOT / "docs/reports.md").read_text())
+    )
+    code = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    known = set(re.findall(r"def test_(\w+)\(", code))
+    files = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    assert len(names) > 30 and not names - known - files
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_exist(page):
     for program, command, file in commands(page.read_text()):
