@@ -88,16 +88,12 @@ class Section(BaseModel):
 
 
 NO_SUCH_COSMOLOGY = {
-    "m_nu": "massive neutrinos, whose free streaming makes growth depend on scale, are left out",
+    "Omega_nu": "it is m_nu / 93.14 eV / h^2, and part of Omega_m",
     "Omega_k": "space is flat",
     "Omega_Lambda": "it is 1 - Omega_m",
 }
 """Keys that other codes have and a run cannot honour, with the reason."""
 OTHER_NAMES = {
-    "mnu": "m_nu",
-    "M_nu": "m_nu",
-    "sum_mnu": "m_nu",
-    "Omega_nu": "m_nu",
     "omk": "Omega_k",
 }
 
@@ -105,7 +101,7 @@ OTHER_NAMES = {
 class CosmologyConfig(Section):
     """Flat cosmology, as in `coca.cosmology.background.Cosmology`; one of sigma_8 and A_s."""
 
-    silent: ClassVar[tuple[str, ...]] = ("sigma_8", "A_s", "w0", "wa")
+    silent: ClassVar[tuple[str, ...]] = ("sigma_8", "A_s", "w0", "wa", "m_nu")
 
     Omega_m: Number = Field(gt=0, le=1)
     Omega_b: Number = Field(ge=1e-6, le=1)
@@ -118,6 +114,9 @@ class CosmologyConfig(Section):
     w0: Number = Field(-1.0, ge=-3, le=-1 / 3)
     """Dark energy has the equation of state w0 + wa (1 - a), and does not cluster."""
     wa: Number = Field(0.0, ge=-4, le=2)
+    m_nu: Number = Field(0.0, ge=0, le=0.5)
+    """Sum of the masses of three equal neutrinos in eV, which Omega_m and sigma_8 include. They are
+    in the linear power at z = 0, of camb, and not in growth; docs/equations.md has the error."""
 
     @model_validator(mode="before")
     @classmethod
@@ -156,7 +155,7 @@ class CosmologyConfig(Section):
         power turns A_s into sigma_8 with."""
         sigma_8 = 1.0 if self.sigma_8 is None else self.sigma_8
         cosmology = Cosmology(
-            self.Omega_m, self.Omega_b, self.h, self.n_s, sigma_8, self.w0, self.wa
+            self.Omega_m, self.Omega_b, self.h, self.n_s, sigma_8, self.w0, self.wa, self.m_nu
         )
         if self.A_s is None:
             return cosmology
@@ -481,6 +480,15 @@ class Config(Section):
             raise ValueError(
                 f"cosmology.A_s: found {self.cosmology.A_s:g}, wanted sigma_8 with "
                 "linear_power.source: table, whose amplitude is not used"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _neutrinos_are_in_the_power(self) -> Self:
+        if self.cosmology.m_nu and self.linear_power.source != "camb":
+            raise ValueError(
+                f"cosmology.m_nu: found {self.cosmology.m_nu:g}, wanted linear_power.source: camb, "
+                f"as {self.linear_power.source} does not know them"
             )
         return self
 

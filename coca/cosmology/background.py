@@ -93,6 +93,8 @@ class Cosmology:
         Linear rms density contrast in spheres of 8 Mpc/h at z = 0.
     w0, wa : float
         Dark energy's equation of state p / rho is w0 + wa (1 - a); by default Lambda's.
+    m_nu : float
+        Sum of neutrino masses in eV, of which linear power alone knows; Omega_m has them in it.
     """
 
     Omega_m: float
@@ -102,6 +104,7 @@ class Cosmology:
     sigma_8: float
     w0: float = -1.0
     wa: float = 0.0
+    m_nu: float = 0.0
 
     @property
     def background(self) -> Background:
@@ -109,11 +112,11 @@ class Cosmology:
         return Background(self.Omega_m, self.w0, self.wa)
 
     def known(self) -> dict[str, float]:
-        """The parameters by name, w0 and wa only where they are not Lambda's: the same names and
-        values as ever for what is kept on disk under them."""
-        names = [field.name for field in fields(self)]
+        """The parameters by name, w0 and wa only where they are not Lambda's and m_nu where it is
+        not 0: the same names and values as ever for what is kept on disk under them."""
+        names, usual = [field.name for field in fields(self)], LAMBDA | {"m_nu": 0.0}
         values = {name: getattr(self, name) for name in names}
-        return {k: v for k, v in values.items() if k not in LAMBDA or v != LAMBDA[k]}
+        return {k: v for k, v in values.items() if k not in usual or v != usual[k]}
 
     def E(self, a: Real) -> Real:
         """Hubble rate H(a) / H0."""

@@ -31,7 +31,7 @@ from coca.run.earlier import (
 )
 from coca.run.progress import Progress
 
-COSMOLOGY = ("Omega_m", "Omega_b", "h", "n_s", "sigma_8", "A_s", "w0", "wa")
+COSMOLOGY = ("Omega_m", "Omega_b", "h", "n_s", "sigma_8", "A_s", "w0", "wa", "m_nu")
 
 
 class Member(NamedTuple):

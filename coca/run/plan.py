@@ -110,7 +110,8 @@ class Plan:
         c = self.config.build_cosmology()
         dark = "" if c.background.is_lambda else f", w0 = {c.w0:g}, wa = {c.wa:g}"
         amplitude = self.amplitude.describe() if self.amplitude else f"sigma_8 = {c.sigma_8:g}"
-        return f"Omega_m = {c.Omega_m:g}, {amplitude}{dark}"
+        neutrinos = f", m_nu = {c.m_nu:g} eV" if c.m_nu else ""
+        return f"Omega_m = {c.Omega_m:g}, {amplitude}{dark}{neutrinos}"
 
     def _source(self) -> str:
         path = self.config.initial_conditions.given
@@ -213,6 +214,8 @@ def _amplitude(config: Config) -> Amplitude:
     linear_power.check_source(source, config.linear_power.file)
     cosmology = config.build_cosmology()
     known = linear_power.is_at_hand(cosmology, source)
+    if cosmology.m_nu and not known:
+        return Amplitude(cosmology.sigma_8, None, source)  # Eisenstein and Hu know none
     return amplitude(cosmology, source if known else "eisenstein_hu")
 
 
@@ -268,7 +271,7 @@ def check_start(config: Config, ranks: Ranks) -> Start:
         linear_fields.check_file(
             config.initial_conditions.file, config.particles, config.initial_conditions.f_NL
         )
-    warnings = []
+    warnings = linear_power.neutrino_warnings(config.build_cosmology())
     if config.linear_power.file is not None:
         cosmology, file = config.build_cosmology(), config.linear_power.file
         warnings += linear_power.table_warnings(cosmology, file)

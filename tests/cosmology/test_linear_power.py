@@ -8,7 +8,7 @@ import yaml
 import run_sim
 from coca.cosmology import linear_power as linear_power_module
 from coca.cosmology.background import Cosmology
-from coca.cosmology.linear_power import A_s_of, linear_power, sigma_8_of
+from coca.cosmology.linear_power import A_s_of, linear_power, neutrino_warnings, sigma_8_of
 from coca.errors import FileError
 
 K = np.geomspace(2e-3, 5.0, 60)
@@ -115,3 +115,20 @@ def test_amplitudes_are_cambs():
     # radiation and the fit's shape
     assert sigma_8_of(2.1e-9, c, "eisenstein_hu") == pytest.approx(theirs, rel=0.03)
     assert A_s_of(replace(c, sigma_8=theirs), "camb") == pytest.approx(2.1e-9, rel=2e-3)
+
+
+def test_neutrinos_take_power_of_short_waves():
+    """By 8 of their share in matter (Hu, Eisenstein and Tegmark 1998), to a part in ten, with as
+    much power at large scales."""
+    pytest.importorskip("camb")
+    without = Cosmology(0.3175, 0.049, 0.6711, 0.9624, 0.834)
+    some = replace(without, m_nu=0.15)
+    share = 0.15 / 93.14 / 0.6711**2 / 0.3175
+    A_s, k = 2e-9, np.array([1e-3, 5.0])
+    powers = [linear_power(replace(c, sigma_8=sigma_8_of(A_s, c, "camb")), "camb")(k)
+              for c in (without, some)]  # fmt: skip
+    large, small = powers[1] / powers[0] - 1
+    assert abs(large) < 0.01 and small == pytest.approx(-8 * share, rel=0.1)
+    assert neutrino_warnings(without) == []
+    assert "m_nu = 0.15 eV: " in neutrino_warnings(some)[0] and "3 %" in neutrino_warnings(some)[0]
+    assert "m_nu" not in without.known()

@@ -45,6 +45,14 @@ def test_dark_energy_that_no_fit_has_seen_is_warned_of(config_values, method):
     assert any("w0, wa = -0.9, 0: the" in line for line in make_plan(make_config(values)).warnings)
 
 
+def test_what_is_neglected_of_neutrinos_is_warned_of(config_values):
+    config_values["linear_power"] = {"source": "camb"}
+    set_(config_values, "cosmology.m_nu", 0.1)
+    plan = make_plan(make_config(config_values))
+    assert any("m_nu = 0.1 eV: " in line for line in plan.warnings)
+    assert ", m_nu = 0.1 eV" in plan.describe() and plan.config.build_cosmology().m_nu == 0.1
+
+
 def test_a_plan_says_both_amplitudes(config_values):
     plan = make_plan(make_config(config_values))
     assert plan.amplitude.A_s == A_s_of(plan.config.build_cosmology(), "eisenstein_hu")
