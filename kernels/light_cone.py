@@ -14,80 +14,78 @@ from numba import njit, prange
 
 NEWTON_STEPS = 2
 """With the place: particles are so slow that each leaves a thousandth of the error."""
-ATAN = (
-    1.0, -0.3333333333332844, 0.1999999999885547, -0.14285714180998318, 0.11111106181167678,
-    -0.09090773088753731, 0.0768995366865338, -0.06640235282400953, 0.056883557460843524,
-    -0.04348069813096508, 0.021135576415468635,
-)  # fmt: skip
-"""Coefficients in x^2 of atan(x) / x up to x = tan(pi / 8), interpolated at Chebyshev's points."""
-EIGHTH = 0.41421356237309503
+_ATAN = tuple(
+    np.float32(c)
+    for c in (
+        0.6366197719672928,
+        -0.21220642246511276,
+        0.12731238735379616,
+        -0.09065168046772668,
+        0.06728962008703954,
+        -0.03836465062249857,
+    )
+)
+"""Coefficients in x^2 of 2 atan(x) / (pi x) up to x = tan(pi / 8), from Chebyshev's points."""
+_EIGHTH = np.float32(0.41421356237309503)
 """tan(pi / 8)."""
+_QUARTER, _HALF, _BELT, _THREE_QUARTERS = (np.float32(x) for x in (0.25, 0.5, 2.0 / 3.0, 0.75))
+_ONE, _TWO, _THREE, _FOUR = (np.float32(x) for x in (1.0, 2.0, 3.0, 4.0))
+_ZERO, _TINY = np.float32(0.0), np.float32(1e-30)
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
 def _quarters(x, y):
-    """The angle of (x, y) in quarters of a turn, from 0 to less than 4."""
+    """The angle of (x, y) in quarters of a turn, from 0 to less than 4; float32 all."""
     across, up = abs(x), abs(y)
     low, high = (up, across) if across > up else (across, up)
-    steep = low > EIGHTH * high
-    tangent = (low - high if steep else low) / (low + high if steep else high + 1e-300)
+    steep = low > _EIGHTH * high
+    tangent = (low - high if steep else low) / (low + high if steep else high + _TINY)
     z = tangent * tangent
-    sum_ = ATAN[10]
-    sum_ = ATAN[9] + z * sum_
-    sum_ = ATAN[8] + z * sum_
-    sum_ = ATAN[7] + z * sum_
-    sum_ = ATAN[6] + z * sum_
-    sum_ = ATAN[5] + z * sum_
-    sum_ = ATAN[4] + z * sum_
-    sum_ = ATAN[3] + z * sum_
-    sum_ = ATAN[2] + z * sum_
-    sum_ = ATAN[1] + z * sum_
-    sum_ = ATAN[0] + z * sum_
-    angle = tangent * sum_ * (2.0 / np.pi) + (0.5 if steep else 0.0)
-    angle = 1.0 - angle if up > across else angle
-    angle = 2.0 - angle if x < 0.0 else angle
-    angle = 4.0 - angle if y < 0.0 else angle
-    return 0.0 if angle >= 4.0 else angle
-
-
-@njit(cache=True, error_model="numpy")
-def ring_pixel(n_side, x, y, z):
-    """The pixel in whose direction (x, y, z) is, int32; one of the equator for no direction."""
-    return np.int32(_ring_pixel(float(n_side), x, y, z))
+    series = _ATAN[4] + z * _ATAN[5]
+    series = _ATAN[2] + z * (_ATAN[3] + z * series)
+    series = _ATAN[0] + z * (_ATAN[1] + z * series)
+    angle = tangent * series + (_HALF if steep else _ZERO)
+    angle = _ONE - angle if up > across else angle
+    angle = _TWO - angle if x < _ZERO else angle
+    angle = _FOUR - angle if y < _ZERO else angle
+    return _ZERO if angle >= _FOUR else angle
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
-def _ring_pixel(n, x, y, z):
-    """The pixel as a float, n_side being one too.
+def ring_pixel(n, x, y, z):
+    """The pixel in whose direction (x, y, z) is, int32; one of the equator for no direction.
 
-    What holds on the belt and on the caps is computed for all and weighed by 0 and 1: the compiler
-    makes branches of choices, and then does one at a time.
+    In float32, as n, which is n_side: directions are good to 2e-7, a thousandth of the smallest
+    pixels there are. What holds on the belt and on the caps is computed for all, for the compiler
+    makes branches of choices between much, and then does one at a time.
     """
     square = x * x + y * y
-    all_squares = square + z * z + 1e-300
+    all_squares = square + z * z + _TINY
     r = math.sqrt(all_squares)
     height = z / r
     quarter = _quarters(x, y)
     steep = abs(height)
     # the belt
-    up = np.floor(n * (0.5 + quarter - 0.75 * height))
-    down = np.floor(n * (0.5 + quarter + 0.75 * height))
-    ring = n + 1.0 + up - down
-    odd = ring - 2.0 * np.floor(0.5 * ring)
-    turn = np.floor(0.5 * (up + down - n + 2.0 - odd))
-    turn -= 4.0 * n * np.floor(turn * (0.25 / n))  # n_side is a power of two
-    belt = 2.0 * n * (n - 1.0) + (ring - 1.0) * 4.0 * n + turn
+    up = np.floor(n * (_HALF + quarter - _THREE_QUARTERS * height))
+    down = np.floor(n * (_HALF + quarter + _THREE_QUARTERS * height))
+    belt_ring = n + _ONE + up - down
+    odd = belt_ring - _TWO * np.floor(_HALF * belt_ring)
+    belt_turn = np.floor(_HALF * (up + down - n + _TWO - odd))
+    belt_turn -= _FOUR * n * np.floor(belt_turn * (_QUARTER / n))  # n is a power of two
     # the caps
     part = quarter - np.floor(quarter)
-    radius = n * math.sqrt(3.0 * square / (all_squares + r * abs(z)))
-    ring = np.floor(part * radius) + np.floor((1.0 - part) * radius) + 1.0
-    ring -= (ring > n) * (ring - n)
+    radius = n * math.sqrt(_THREE * square / (all_squares + r * abs(z)))
+    ring = np.floor(part * radius) + np.floor((_ONE - part) * radius) + _ONE
+    ring = n if ring > n else ring
     turn = np.floor(quarter * ring)
-    turn -= (turn >= 4.0 * ring) * (4.0 * ring)
-    south = 12.0 * n * n - 2.0 * ring * (ring + 1.0)
-    south += (height > 0.0) * (2.0 * ring * (ring - 1.0) - south)
-    belt += (steep > 2.0 / 3.0) * (south + turn - belt)
-    return belt
+    turn = turn - _FOUR * ring if turn >= _FOUR * ring else turn
+    # numbers of pixels, beyond what float32 knows
+    side, i, j = np.int32(n), np.int32(ring), np.int32(belt_ring)
+    belt = 2 * side * (side - 1) + (j - 1) * 4 * side + np.int32(belt_turn)
+    north = 2 * i * (i - 1) + np.int32(turn)
+    south = 12 * side * side - 2 * i * (i + 1) + np.int32(turn)
+    cap = np.int32(south) + np.int32(height > _ZERO) * np.int32(north - south)
+    return np.int32(belt + np.int32(steep > _BELT) * np.int32(cap - belt))
 
 
 @njit(cache=True)
@@ -235,8 +233,11 @@ def _try(tried, path, octant, n_side, pixel, passed):
     smaller by so much than at the start. The part is found in two steps, as if distances changed
     evenly: particles move so little in a piece that where they are is not changed by 1e-4 Mpc/h.
     """
-    chi_a, chi_b, k1, k2, k3 = path
-    n = float(n_side)
+    chi_a, chi_b, k1, k2, k3 = (
+        np.float32(path[0]), np.float32(path[1]), np.float32(path[2]), np.float32(path[3]),
+        np.float32(path[4]),
+    )  # fmt: skip
+    n, octant = np.float32(n_side), np.float32(octant)
     at0, at1, at2, to0, to1, to2 = tried[0], tried[1], tried[2], tried[3], tried[4], tried[5]
     bend0, bend1, bend2 = tried[6], tried[7], tried[8]
     for k in range(pixel.size):
@@ -247,13 +248,13 @@ def _try(tried, path, octant, n_side, pixel, passed):
         s = gap * (k1 + gap * (k2 + gap * k3))
         gap -= s * (r_b - r_a)
         s = gap * (k1 + gap * (k2 + gap * k3))
-        bend = s * (s - 1.0)
+        bend = s * (s - _ONE)
         h0 = a0 + s * (b0 - a0) + bend * bend0[k]
         h1 = a1 + s * (b1 - a1) + bend * bend1[k]
         h2 = a2 + s * (b2 - a2) + bend * bend2[k]
         seen = (h0 >= octant) & (h1 >= octant) & (h2 >= octant)
         seen &= (r_a < chi_a) & (r_b >= chi_b)
-        pixel[k] = np.int32(seen * (_ring_pixel(n, h0, h1, h2) + 1.0) - 1.0)
+        pixel[k] = np.int32(np.int32(seen) * (ring_pixel(n, h0, h1, h2) + 1) - 1)
         passed[k] = s
 
 
@@ -267,7 +268,7 @@ def _details(tried, paths, start, before, after, H, parts, path, pixel, passed, 
     for k in range(pixel.size):
         if pixel[k] < 0:
             continue
-        p, s = particle[k], passed[k]
+        p, s = particle[k], float(passed[k])
         for step in range(NEWTON_STEPS + 1):
             t = parts[0] + s * piece
             w0, w1, w2, w3 = _weights(t, H)
@@ -275,7 +276,9 @@ def _details(tried, paths, start, before, after, H, parts, path, pixel, passed, 
             da, db = (1.0 - t) * (1.0 - 3.0 * t), t * (3.0 * t - 2.0)
             square = along = 0.0
             for c in range(3):
-                here = tried[c, k] - paths[c, p - start] + w0 * disp_a[c, p] + w1 * vel_a[c, p]
+                here = (
+                    float(tried[c, k]) - paths[c, p - start] + w0 * disp_a[c, p] + w1 * vel_a[c, p]
+                )
                 here += w2 * disp_b[c, p] + w3 * vel_b[c, p]
                 speed = slope * (disp_b[c, p] - disp_a[c, p]) + da * vel_a[c, p] + db * vel_b[c, p]
                 at[k, c], at[k, 3 + c] = here, speed
@@ -357,7 +360,8 @@ def crossings(rows, ends, reach, before, after, box, observer, H, parts, path, o
     for r in prange(rows[1] - rows[0]):
         row, count = rows[0] + r, ends[r + 1] - ends[r]
         if count:
-            paths, tried, passed = np.empty((9, n)), np.empty((9, count)), np.empty(count)
+            paths, tried = np.empty((9, n), np.float32), np.empty((9, count), np.float32)
+            passed = np.empty(count, np.float32)
             _row_paths(before, after, H, parts, row * n, paths)
             away = reach[row // n, row % n] + 1e-3
             near, far = path[2] - away, path[0] + away

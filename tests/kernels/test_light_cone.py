@@ -12,7 +12,8 @@ from coca.light_cone.light_cone import batches, find_crossings
 
 @numba.njit
 def ring_pixels(n_side, vectors):
-    return np.array([ring_pixel(n_side, v[0], v[1], v[2]) for v in vectors])
+    n = np.float32(n_side)
+    return np.array([ring_pixel(n, v[0], v[1], v[2]) for v in vectors])
 
 
 @pytest.mark.parametrize("n_side", [1, 2, 64, 8192])
@@ -23,13 +24,15 @@ def test_pixels_are_those_of_healpy(n_side):
     vectors[5000:10_000, :2] *= 1e-4  # towards the poles
     axes = np.array(list(itertools.product((-1.0, 0.0, 1.0), repeat=3)))
     vectors = np.concatenate([vectors, axes[np.any(axes != 0, axis=1)]])
-    wanted = healpy.vec2pix(n_side, *vectors.T)
+    vectors = vectors.astype(np.float32)
+    wanted = healpy.vec2pix(n_side, *vectors.T.astype(float))
     found = ring_pixels(n_side, vectors)
-    different = found != wanted
-    assert not different[:20_000].any()
-    # on the borders of pixels round-off decides
-    vectors *= 1.0 + 1e-12
-    assert np.all(found[different] < 12 * n_side**2) and np.all(found >= 0)
+    assert np.all(found < 12 * n_side**2) and np.all(found >= 0)
+    # on the borders of pixels round-off of 2e-7 decides, which are 1.2e-4 wide at n_side 8192
+    assert np.sum((found != wanted)[:20_000]) <= 3 + 20_000 * 1.6e-6 * n_side
+    centres = np.array(healpy.pix2vec(n_side, found)).T
+    away = np.linalg.norm(np.cross(vectors, centres), axis=1) / np.linalg.norm(vectors, axis=1)
+    assert np.all(np.arcsin(np.minimum(away, 1.0)) < healpy.max_pixrad(n_side) + 3e-7)
 
 
 N, BOX = 8, 32.0
@@ -91,7 +94,7 @@ def test_crossings_are_those_of_a_plain_search():
     # cubic against straight: H |w - v| / 8 is about 0.02
     np.testing.assert_allclose(at[order, :3], wanted[:, 4:], atol=0.05)
     # within 1e-3 of the piece, where a parabola takes the place of the cubic
-    assert np.mean(pixel == ring_pixels(16, at[:, :3].astype(float))) > 0.99
+    assert np.mean(pixel == ring_pixels(16, at[:, :3])) > 0.99
 
 
 def test_particles_are_on_the_cone_where_they_cross():
