@@ -351,6 +351,8 @@ class LightConeConfig(Section):
     """octant: directions of positive x, y and z alone."""
     momentum: Boolean = False
     """Maps of the sum of radial velocities too."""
+    fits: Boolean = False
+    """Each shell as a HEALPix map in FITS too; needs healpy."""
 
     @model_validator(mode="after")
     def _maps_and_edges_can_be(self) -> Self:

@@ -20,7 +20,7 @@ from coca import kernels
 from coca.cosmology.distance import comoving_distance, distance_slope
 from coca.errors import FileError
 from coca.light_cone.geometry import NEARBY, Cone
-from coca.light_cone.shells import Shell, shell_path, write_shell
+from coca.light_cone.shells import Shell, shell_path, write_fits, write_shell
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
 
@@ -39,10 +39,19 @@ class LightCone:
         The run's.
     momentum : bool
         Sum radial velocities too.
+    fits : bool
+        Write shells as FITS too, which healpy does.
     """
 
-    def __init__(self, cone: Cone, domain: Domain, directory: Path, momentum: bool = False):
-        self.cone, self.domain, self.directory = cone, domain, directory
+    def __init__(
+        self,
+        cone: Cone,
+        domain: Domain,
+        directory: Path,
+        momentum: bool = False,
+        fits: bool = False,
+    ):
+        self.cone, self.domain, self.directory, self.fits = cone, domain, directory, fits
         self.times = cone.times()
         """Ends of the pieces, growth factors; particles are asked for at them."""
         self._pieces, self._edges = cone.times(), cone.edges()
@@ -154,6 +163,8 @@ class LightCone:
         counts = self.domain.sum(self.counts)
         momentum = self.domain.sum(self.momentum) if self.momentum.size else None
         shell = self.shell(number, counts, momentum)
+        if self.fits:
+            self.domain.once(lambda: write_fits(self.directory, shell))
         self.domain.once(lambda: write_shell(self.directory, shell))
         self.counts, self.momentum = np.zeros_like(self.counts), np.zeros_like(self.momentum)
 

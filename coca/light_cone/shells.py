@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from coca.atomic_files import whole_hdf5
+from coca.atomic_files import whole_file, whole_hdf5
 from coca.cosmology.background import RHO_CRIT, Cosmology
 from coca.errors import FileError
 from coca.files.snapshot_header import DAMAGE
@@ -79,6 +79,30 @@ def write_shell(directory: Path, shell: Shell) -> None:
                     shuffle=True, fletcher32=True,
                 )  # fmt: skip
                 data.attrs["units"] = unit
+
+
+def fits_path(path: Path) -> Path:
+    """File of a shell's FITS map, beside that of the shell."""
+    return path.with_suffix(".fits")
+
+
+def write_fits(directory: Path, shell: Shell) -> None:
+    """Write a shell as HEALPix does, counts and where they are momentum, with the attributes of the
+    HDF5 file in the header; whole or not at all."""
+    import healpy
+
+    maps = {"counts": shell.counts}
+    if shell.momentum is not None:
+        maps["momentum"] = shell.momentum
+    header = {k: v for k, v in _attributes(shell).items() if k not in ("n_side", "ordering")}
+    path = fits_path(shell_path(directory, shell.number))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as temporary:
+        healpy.write_map(
+            temporary, list(maps.values()), dtype=[array.dtype for array in maps.values()],
+            column_names=list(maps), overwrite=True,
+            extra_header=[(f"HIERARCH {key}", value) for key, value in header.items()],
+        )  # fmt: skip
 
 
 def _attributes(shell: Shell) -> dict[str, object]:

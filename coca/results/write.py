@@ -15,7 +15,7 @@ from coca.configuration.run import Config
 from coca.errors import ConfigError, unwritable
 from coca.files import conventions, snapshot_writer, tables
 from coca.files.tables import RUN_RECORD
-from coca.light_cone.shells import shell_files
+from coca.light_cone.shells import fits_path, shell_files
 from coca.parallel.domain import Domain
 from coca.parallel.machine import peak_memory, processor
 from coca.parallel.ranks import Ranks
@@ -261,7 +261,8 @@ def _write_report(
 
 
 def _shells(directory: Path) -> list[str]:
-    return [str(path.relative_to(directory)) for path in shell_files(directory)]
+    paths = [path for shell in shell_files(directory) for path in (shell, fits_path(shell))]
+    return [str(path.relative_to(directory)) for path in paths if path.is_file()]
 
 
 def _write_statistics(directory: Path, plan: Plan) -> list[str]:

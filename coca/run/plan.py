@@ -19,6 +19,7 @@ from coca.integration.error_estimate import GOOD_TO
 from coca.integration.fitted_table import FittedSteps
 from coca.integration.linear_density import expected
 from coca.integration.nbody import LONG_STEPS
+from coca.light_cone.sky import check_healpy
 from coca.parallel.domain import check_ranks
 from coca.parallel.machine import check_memory, choose_threads
 from coca.parallel.ranks import OneRank, Ranks
@@ -336,9 +337,11 @@ def _check_light_cone(config: Config, start: float, ranks: Ranks) -> None:
             f"light_cone.z_max: found {cone.z_max:g}, wanted it below {start:.6g}, where the run "
             "starts"
         )
+    if cone.fits:
+        check_healpy("light_cone.fits")
     directory = config.output.needed_directory()
     shells = cone.shells if cone.redshifts is None else len(cone.redshifts) - 1
-    needed = shells * 12 * cone.n_side**2 * (12 if cone.momentum else 4)
+    needed = shells * 12 * cone.n_side**2 * (12 if cone.momentum else 4) * (1 + cone.fits)
     if ranks.rank == 0:
         check_disk("light_cone.n_side, shells", directory, needed, "a lower n_side or fewer shells")
 

@@ -101,7 +101,7 @@ class Problem:
             return None
         cone = build_cone(options, self.cosmology, config.box_size)
         directory = config.output.needed_directory()
-        return LightCone(cone, self.domain, directory, options.momentum)
+        return LightCone(cone, self.domain, directory, options.momentum, options.fits)
 
     @cached_property
     def reference_force(self) -> ParticleMesh | P3M:

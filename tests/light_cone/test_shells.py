@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from coca.errors import FileError
-from coca.light_cone.shells import Shell, read_shell, shell_files, shell_path, write_shell
+from coca.light_cone.shells import (
+    Shell,
+    fits_path,
+    read_shell,
+    shell_files,
+    shell_path,
+    write_fits,
+    write_shell,
+)
 
 
 @pytest.fixture
@@ -40,3 +48,17 @@ def test_shells_that_are_missing_or_damaged(shell, tmp_path):
     shell_path(tmp_path, 1).write_bytes(b"no shell")
     with pytest.raises(FileError, match=r"cannot use .*shell_001.hdf5"):
         read_shell(shell_path(tmp_path, 1))
+
+
+def test_fits_is_healpys(shell, tmp_path):
+    """Maps and header as healpy reads them."""
+    healpy = pytest.importorskip("healpy")
+    write_fits(tmp_path, shell)
+    path = fits_path(shell_path(tmp_path, 1))
+    counts, header = healpy.read_map(path, h=True, dtype=None)
+    np.testing.assert_array_equal(counts, shell.counts)
+    header = dict(header)
+    assert (header["ORDERING"], header["NSIDE"], header["upper_chi"]) == ("RING", 2, 570.0)
+    assert counts.dtype.kind == "i" and header["particle_mass"] == shell.particle_mass
+    write_fits(tmp_path, replace(shell, momentum=np.linspace(0, 1, 48)))
+    np.testing.assert_array_equal(healpy.read_map(path, field=1, dtype=None), np.linspace(0, 1, 48))
