@@ -62,6 +62,6 @@ def draw_power(axes: Axes, power: AngularPower) -> None:
     axes.plot(at, noise, color="#666666", ls=":", label="Poisson noise of the particles")
     axes.set(
         xscale="log", yscale="log", xlabel="l", ylabel="l(l + 1) C$_l$ / 2π",
-        ylim=(0.2 * np.min(full * power.theory), None),
+        ylim=(0.2 * np.min(full * power.theory), 50.0 * np.max(full * power.theory)),
     )  # fmt: skip
     axes.legend(frameon=False, fontsize=8, loc="upper left")
