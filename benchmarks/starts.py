@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks import theory
 from benchmarks.problem import COSMOLOGY
 from benchmarks.rows import heading
-from coca.configuration.run import PDFConfig
+from coca.configuration.sections import PDFConfig
 from coca.cosmology.linear_power import LinearPower, linear_power
 from coca.files.snapshot_reader import Header, Particles
 from coca.gravity.p3m import P3M

@@ -18,7 +18,7 @@ import h5py
 
 from benchmarks import runs
 from benchmarks.timing import machine_record
-from coca.configuration.run import Statistic
+from coca.configuration.sections import Statistic
 from coca.parallel.machine import choose_threads
 
 PROGRAM = """

@@ -17,7 +17,8 @@ import numpy as np
 
 from coca import __version__
 from coca.configuration.loading import load_config, make_config
-from coca.configuration.run import Config, replaced
+from coca.configuration.run import Config
+from coca.configuration.sections import replaced
 from coca.cosmology.background import Cosmology
 from coca.cosmology.linear_power import linear_power
 from coca.emulator.user_emulator import OwnEmulator

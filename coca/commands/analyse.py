@@ -8,7 +8,7 @@ from typing import get_args
 
 from coca.atomic_files import check_directory
 from coca.configuration.loading import make_config
-from coca.configuration.run import OutputConfig, PDFConfig, Statistic
+from coca.configuration.sections import OutputConfig, PDFConfig, Statistic
 from coca.errors import ConfigError, FileError
 from coca.files.snapshot_reader import read_header
 from coca.parallel.machine import check_memory, choose_threads

@@ -12,7 +12,8 @@ from contextlib import suppress
 import numpy as np
 
 from coca import kernels
-from coca.configuration.run import START_REDSHIFT, Config, InitialConditionsConfig
+from coca.configuration.run import Config
+from coca.configuration.sections import START_REDSHIFT, InitialConditionsConfig
 from coca.errors import CocaError
 from coca.initial_conditions import lpt
 from coca.kernels.constants import CIC

@@ -8,16 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from coca.configuration.run import (
-    Count,
-    EmulatorConfig,
-    FilePath,
-    Integer,
-    Number,
-    Section,
-    check_mesh,
-)
+from coca.configuration.run import check_mesh
+from coca.configuration.sections import EmulatorConfig
 from coca.configuration.training import CosmologyRange, Range
+from coca.configuration.values import Count, FilePath, Integer, Number, Section
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -8,16 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from coca.configuration.messages import describe
-from coca.configuration.run import (
-    BoxSize,
-    CosmologyConfig,
-    Count,
-    FilePath,
-    Integer,
-    Number,
-    Section,
-    check_mesh,
-)
+from coca.configuration.run import check_mesh
+from coca.configuration.sections import CosmologyConfig
+from coca.configuration.values import BoxSize, Count, FilePath, Integer, Number, Section
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from coca.configuration.run import EmulatorConfig
+from coca.configuration.sections import EmulatorConfig
 from coca.cosmology.background import Cosmology
 from coca.emulator.device import (
     bytes_per_particle,

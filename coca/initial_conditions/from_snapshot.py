@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coca.configuration.run import START_RANGE, Config
+from coca.configuration.run import Config
+from coca.configuration.sections import START_RANGE
 from coca.cosmology.background import LAMBDA, RHO_CRIT, Cosmology
 from coca.errors import ConfigError, FileError
 from coca.files.snapshot_reader import Files, Header, find_files, read_header, read_ids, read_rows

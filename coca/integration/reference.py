@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from coca.configuration.run import SPACINGS_A_SOFTENING
+from coca.configuration.sections import SPACINGS_A_SOFTENING
 from coca.cosmology.background import Cosmology
 from coca.frames import Frame, rest_frame
 from coca.gravity.p3m import P3M

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from coca.configuration.run import LightConeConfig
+from coca.configuration.sections import LightConeConfig
 from coca.cosmology.background import Cosmology, redshift, scale_factor
 from coca.cosmology.distance import comoving_distance, scale_factor_at
 

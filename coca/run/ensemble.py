@@ -18,7 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from coca.configuration.loading import make_config
-from coca.configuration.run import Config, EnsembleConfig, replaced
+from coca.configuration.run import Config
+from coca.configuration.sections import EnsembleConfig, replaced
 from coca.errors import CocaError, ConfigError, FileError, Terminated, reason, short
 from coca.files.tables import RUN_RECORD, write_json
 from coca.parallel.machine import keep_freed_memory

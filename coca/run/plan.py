@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from coca.atomic_files import check_directory, check_disk
-from coca.configuration.run import MOST_FOR_TOLERANCE, START_REDSHIFT, Config, first_output
+from coca.configuration.run import Config, first_output
+from coca.configuration.sections import START_REDSHIFT
+from coca.configuration.values import MOST_FOR_TOLERANCE
 from coca.cosmology import linear_power
 from coca.cosmology.background import Cosmology, scale_factor
 from coca.cosmology.distance import comoving_distance

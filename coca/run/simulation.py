@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coca.configuration.run import MOST_FOR_TOLERANCE, Config, ReferenceConfig
+from coca.configuration.run import Config
+from coca.configuration.sections import ReferenceConfig
+from coca.configuration.values import MOST_FOR_TOLERANCE
 from coca.cosmology.background import Cosmology, scale_factor
 from coca.cosmology.linear_power import LinearPower, linear_power
 from coca.frames import Frame, rest_frame

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coca.configuration.run import PDFConfig
+from coca.configuration.sections import PDFConfig
 from coca.files.snapshot_reader import Particles
 from coca.parallel.domain import Grid
 from coca.statistics.fields import wavenumbers, window

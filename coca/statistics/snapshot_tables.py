@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from coca.configuration.loading import make_config
-from coca.configuration.run import CosmologyConfig, OutputConfig, Statistic
+from coca.configuration.sections import CosmologyConfig, OutputConfig, Statistic
 from coca.cosmology.background import Cosmology
 from coca.cosmology.linear_power import linear_power
 from coca.errors import CocaError, FileError

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from coca.configuration.run import EmulatorConfig
+from coca.configuration.sections import EmulatorConfig
 from coca.emulator.loaded import load_network
 from coca.initial_conditions import linear_fields
 from coca.parallel.domain import Domain

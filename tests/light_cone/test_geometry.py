@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from coca.configuration.run import LightConeConfig
+from coca.configuration.sections import LightConeConfig
 from coca.cosmology.background import scale_factor
 from coca.cosmology.distance import comoving_distance
 from coca.light_cone.geometry import MOST_DEPTH, build_cone, merged

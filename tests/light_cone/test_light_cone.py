@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from coca.configuration.run import LightConeConfig
+from coca.configuration.sections import LightConeConfig
 from coca.cosmology.background import scale_factor
 from coca.errors import FileError
 from coca.frames import SeparableFrame, Term, lpt_frame, rest_frame

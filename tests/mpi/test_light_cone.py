@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from coca.configuration.run import LightConeConfig
+from coca.configuration.sections import LightConeConfig
 from coca.frames import lpt_frame
 from coca.initial_conditions.linear_fields import from_seed
 from coca.light_cone.geometry import build_cone

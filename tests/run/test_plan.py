@@ -9,7 +9,7 @@ import yaml
 
 import run_sim
 from coca.configuration.loading import make_config
-from coca.configuration.run import MOST_FOR_TOLERANCE
+from coca.configuration.values import MOST_FOR_TOLERANCE
 from coca.cosmology import linear_power
 from coca.cosmology.linear_power import A_s_of
 from coca.errors import ConfigError

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from coca.configuration.run import PDFConfig
+from coca.configuration.sections import PDFConfig
 from coca.parallel.domain import Grid
 from coca.statistics import density_pdf
 from tests.statistics.made import L, made
