@@ -7,7 +7,14 @@ from setuptools import find_packages, setup
 
 root = Path(__file__).parent
 version = re.search(r'__version__ = "(.+)"', (root / "coca" / "__init__.py").read_text())[1]
-documentation = ["furo", "ipykernel", "myst-nb>=1.2", "myst-parser>=4", "sphinx>=8"]
+documentation = [
+    "furo",
+    "ipykernel",
+    "myst-nb>=1.2",
+    "myst-parser>=4",
+    "sphinx-mathjax-offline",  # pages fetch nothing
+    "sphinx>=8",
+]
 
 setup(
     name="coca-nbody",
