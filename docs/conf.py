@@ -34,5 +34,6 @@ autodoc_typehints = "none"  # shapes and units stand in the docstrings
 autodoc_default_options = {"members": True, "show-inheritance": True, "member-order": "bysource"}
 autodoc_preserve_defaults = True
 
+toc_object_entries = False  # three thousand of them on every page
 html_theme = "furo"
 html_title = f"coca {release}"
