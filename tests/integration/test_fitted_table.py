@@ -17,7 +17,7 @@ def test_table_survives_its_file(table, tmp_path):
     table.save(path)
     again = FittedSteps.load(path)
     assert again.counts == table.counts and again.fitted == table.fitted
-    assert again.with_substeps == table.with_substeps == [1, 2, 3, 4, 6]
+    assert again.with_substeps == table.with_substeps == [1, 2, 3, 4, 5, 6]
     assert again.frame == table.frame == "lpt" and again.truth == table.truth == "nbody"
     for count in table.counts:
         found, wanted = (t.by_count[count].tensors() for t in (again, table))
