@@ -128,9 +128,7 @@ def test_a_run_that_is_told_to_end_saves(
 
 def test_told_twice_a_run_ends_at_once(often_saved, directory):
     files = checkpoint.CheckpointFiles(make_config(often_saved))
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # background ones ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background ones ignore it
     with pytest.raises(KeyboardInterrupt), files.watching():
         os.kill(os.getpid(), signal.SIGINT)
         while not files._signal:  # two that wait are one
