@@ -63,6 +63,13 @@ def beside(domain: Domain, one: Measured, other: Measured) -> dict:
     }
 
 
+def cells(row: dict) -> list[str]:
+    """P, r and haloes of `beside` as cells of a table."""
+    power = " / ".join(f"{100 * value:+.1f}" for value in row["P"])
+    missing = " / ".join(f"{100 * value:.3f}" for value in row["r_missing"])
+    return [power, missing, ", ".join(f"{a}/{b}" for a, b in row["haloes"])]
+
+
 def haloes(domain: Domain, x: np.ndarray, u: np.ndarray) -> Haloes:
     """Haloes of particles at x (3, N) in Mpc/h with velocities u in km/s."""
     x = into_box(x, domain.box_size)

@@ -30,6 +30,7 @@ from coca.configuration.loading import make_config
 from coca.configuration.run import Config
 from coca.cosmology.background import redshift, scale_factor
 from coca.cosmology.distance import comoving_distance, scale_factor_at
+from coca.light_cone import lensing_figures
 from coca.light_cone.geometry import Cone, build_cone
 from coca.light_cone.lensing import Convergence, convergence
 from coca.light_cone.light_cone import LightCone
@@ -199,8 +200,8 @@ def beside(cone: Sky, other: Sky) -> dict:
 
 def banded(power: AngularPower, values: np.ndarray) -> np.ndarray:
     """Means over BANDS, by modes."""
-    inside = [(power.l >= low) & (power.l < high) for low, high in BANDS]
-    return np.array([np.average(values[s], weights=2 * power.l[s] + 1) for s in inside])
+    parts = [slice(*np.searchsorted(power.l, band)) for band in BANDS]
+    return lensing_figures.banded(power.l, values, parts)
 
 
 def table(rows: list[dict]) -> str:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.beside import beside
+from benchmarks.beside import beside, cells
 from benchmarks.beside import measure as measured
 from benchmarks.problem import COSMOLOGY
 from benchmarks.timing import machine_record
@@ -32,7 +32,7 @@ from coca.integration.integrate import initial_state
 from coca.integration.nbody import NBody, long_steps
 from coca.parallel.domain import Domain
 from coca.parallel.machine import choose_threads
-from coca.particles import Snapshot
+from coca.particles import Snapshot, State
 
 SHARED = Path(__file__).parents[2] / "shared" / "nbody"
 D_START = float(COSMOLOGY.D1(scale_factor(19.0)))
@@ -74,14 +74,19 @@ def measure(options: argparse.Namespace) -> list[dict]:
     return [row | machine_record(threads) for row in rows]
 
 
+def begin(domain: Domain, conditions: InitialConditions) -> tuple[P3M, State]:
+    """The force, and particles at rest at z = 19."""
+    force = P3M(domain, 2 * domain.n_side, SOFTENED * domain.cell)
+    rest = rest_frame(domain.particles)
+    return force, initial_state(conditions.lpt_frame(COSMOLOGY), rest, D_START)
+
+
 def run(
     domain: Domain, conditions: InitialConditions, outputs: list[float]
 ) -> tuple[list[Snapshot], float]:
     """Snapshots of an N-body run from z = 19, and its seconds."""
     start = time.perf_counter()
-    force = P3M(domain, 2 * domain.n_side, SOFTENED * domain.cell)
-    rest = rest_frame(domain.particles)
-    state = initial_state(conditions.lpt_frame(COSMOLOGY), rest, D_START)
+    force, state = begin(domain, conditions)
     steps = long_steps(COSMOLOGY, D_START, outputs)
     snapshots = list(NBody(domain, COSMOLOGY, force).follow(steps, state, outputs))
     return snapshots, time.perf_counter() - start
@@ -134,9 +139,7 @@ def table(rows: list[dict]) -> str:
         if "skipped" in row:
             lines.append(f"| {row['name']} | {row['skipped']} |")
             continue
-        power = " / ".join(f"{100 * value:+.1f}" for value in row["P"])
-        missing = " / ".join(f"{100 * value:.3f}" for value in row["r_missing"])
-        numbers = ", ".join(f"{a}/{b}" for a, b in row["haloes"])
+        power, missing, numbers = cells(row)
         lines.append(
             f"| {row['name']} | {power} | {missing} | {row['distance']:.2f} | {numbers} "
             f"| {row['dispersion']:.2f} | {row['seconds']:.1f} |"

@@ -22,23 +22,21 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
-from benchmarks.beside import WAVENUMBERS, beside
+from benchmarks.beside import WAVENUMBERS, beside, cells
 from benchmarks.beside import measure as measured
-from benchmarks.nbody import D_START, SOFTENED
+from benchmarks.nbody import D_START, SOFTENED, begin
 from benchmarks.problem import COSMOLOGY, SPACING, conditions_of
-from benchmarks.timing import machine_record
+from benchmarks.timing import in_turns, machine_record
 from coca.files.snapshot_reader import read_particles
 from coca.files.snapshot_writer import write_snapshot
-from coca.frames import rest_frame
 from coca.gravity.p3m import P3M
-from coca.integration.integrate import initial_state
 from coca.integration.nbody import ETA, LONG_STEPS, NBody, long_steps
 from coca.parallel.domain import Domain
 from coca.parallel.machine import choose_threads
 from coca.particles import Snapshot
 
 ACCURACIES = {"eta 0.1": (0.1, 0.05), "eta 0.025": (0.025, 0.025)}
-"""eta and the longest step in ln a of SWIFT's runs: its own default is the second eta."""
+"""eta and the longest step in ln a of SWIFT's runs: the second eta is that of its examples."""
 SECTIONS = {
     "InternalUnitSystem": {
         "UnitMass_in_cgs": 1.98841e43,
@@ -103,9 +101,7 @@ def start_of(domain: Domain) -> Snapshot:
 
 def run_nbody(domain: Domain, count: int) -> Timed:
     """Ours, with about so many long steps."""
-    force = P3M(domain, 2 * domain.n_side, SOFTENED * domain.cell)
-    lpt = conditions_of(domain, 21).lpt_frame(COSMOLOGY)
-    state = initial_state(lpt, rest_frame(domain.particles), D_START)
+    force, state = begin(domain, conditions_of(domain, 21))
     steps = long_steps(COSMOLOGY, D_START, [1.0], count)
     first = force_time(force, domain, state.e)
     start = time.perf_counter()
@@ -117,12 +113,8 @@ def run_nbody(domain: Domain, count: int) -> Timed:
 
 def force_time(force: P3M, domain: Domain, disp: np.ndarray) -> float:
     """Seconds of a force, the median of five; one before is not counted."""
-    x, seconds = domain.add_lattice(disp), []
-    for _ in range(6):
-        start = time.perf_counter()
-        force(x)
-        seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds[1:]))
+    x = domain.add_lattice(disp)
+    return float(np.median(in_turns({"force": lambda: force(x)}, 5)["force"]))
 
 
 def run_swift(executable: Path, domain: Domain, eta: float, longest: float) -> Timed:
@@ -189,9 +181,7 @@ def table(rows: list[dict]) -> str:
         if "skipped" in row:
             lines.append(f"| {row['name']} | {row['skipped']} |")
             continue
-        power = " / ".join(f"{100 * value:+.1f}" for value in row["P"])
-        missing = " / ".join(f"{100 * value:.3f}" for value in row["r_missing"])
-        numbers = ", ".join(f"{a}/{b}" for a, b in row["haloes"])
+        power, missing, numbers = cells(row)
         forces = " / ".join(f"{seconds:.2f}" for seconds in row["forces"])
         lines.append(
             f"| {row['name']} | {row['seconds']:.1f} | {forces} | {power} | {missing} | {numbers} |"

@@ -5,14 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from coca.configuration.sections import (
-    LEAST_MESH,
-    LEAST_STEP,
     SPACINGS_A_SOFTENING,
     CosmologyConfig,
     EmulatorConfig,
@@ -43,6 +38,11 @@ FRAMES = {"coca": "emulator", "fitted": "lpt", "cola": "lpt"}
 """Frames of reference of methods; the others have none."""
 WITHOUT_ESTIMATE = "bullfrog", "fastpm", "nbody"
 """Methods that do not measure how wrong a frame is."""
+
+LEAST_STEP = 1e-6
+"""Relative difference in 1 + z of a run's start and end."""
+LEAST_MESH = 5
+"""Cells per dimension, as many as the central differences of the potential span."""
 
 
 def first_output(start: float) -> float:

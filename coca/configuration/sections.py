@@ -26,14 +26,10 @@ if TYPE_CHECKING:
 
 START_REDSHIFT = 19.0
 START_RANGE = 0.01, 1000.0
-LEAST_STEP = 1e-6
-"""Relative difference in 1 + z of a run's start and end."""
 SPACINGS_A_SOFTENING = 40.0
 """Softening lengths in a particle spacing, by default."""
 MOST_EARLY_W = -0.2
 """Most of w0 + wa, the equation of state of dark energy at early times."""
-LEAST_MESH = 5
-"""Cells per dimension, as many as the central differences of the potential span."""
 
 
 NO_SUCH_COSMOLOGY = {

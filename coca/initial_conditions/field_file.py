@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import h5py
 import numpy as np
-from scipy.io import FortranFile
 
 from coca.errors import FileError, reason
 
@@ -41,6 +40,8 @@ class Binary(NamedTuple):
             _check_sizes(np.fromfile(path, np.uint32, 3), n)
             numbers = np.memmap(path, self.number, "r", 12, (n, n, n))
             return np.array(numbers[planes], np.float32)
+        from scipy.io import FortranFile  # takes time that runs without such a file need not spend
+
         with FortranFile(path, "r", self.mark) as file:
             _check_sizes(file.read_record(np.uint32)[:3], n)
             noise = np.empty((len(range(*planes.indices(n))), n, n), np.float32)

@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from coca.atomic_files import whole_file, whole_hdf5
 from coca.errors import ConfigError
 from coca.files.tables import write_table
+from coca.light_cone.healpix import check_healpy, write_maps
 from coca.light_cone.lensing import Convergence
 from coca.light_cone.lensing_figures import draw_map, draw_power
 from coca.light_cone.sky import (
     AngularPower,
     angular_power,
-    check_healpy,
     footprint,
     n_side_of,
     shear,
@@ -74,10 +74,9 @@ def write_lensing(directory: Path, found: Convergence) -> list[Path]:
         maps["gamma1"], maps["gamma2"] = shear(found.kappa)
     paths = [*_write_maps(directory, found, maps), directory / TABLE]
     write_table(paths[-1], _columns(power), _title(found))
-    paths += [directory / name for name in NAMES[-2:]]
-    for path in paths[-2:]:
-        _write_figure(path, found, maps["kappa"], power)
-    return paths
+    figures = [directory / name for name in NAMES[-2:]]
+    _write_figure(figures, found, maps["kappa"], power)
+    return [*paths, *figures]
 
 
 def _unseen() -> float:
@@ -134,8 +133,6 @@ def _attributes(found: Convergence) -> dict[str, str | float | int]:
 
 def _write_maps(directory: Path, found: Convergence, maps: dict[str, np.ndarray]) -> Iterator[Path]:
     """In HDF5, and as HEALPix does in FITS, float32 there."""
-    import healpy
-
     about = _attributes(found)
     with whole_hdf5(directory / MAPS) as file:
         file.attrs.update(about)
@@ -143,28 +140,25 @@ def _write_maps(directory: Path, found: Convergence, maps: dict[str, np.ndarray]
         for name, values in maps.items():
             file.create_dataset(name, data=values, compression="gzip", fletcher32=True)
     yield directory / MAPS
-    header = [(f"HIERARCH {key}", value) for key, value in about.items() if key not in _HEALPIX]
+    del about["format"]  # that of the HDF5 file
     for path, names in ((NAMES[0], ["kappa"]), (NAMES[1], ["gamma1", "gamma2"])):
         held = [name for name in names if name in maps]
         if held:
-            with whole_file(directory / path) as temporary:
-                healpy.write_map(
-                    temporary, [maps[name] for name in held], dtype=np.float32, overwrite=True,
-                    column_names=held, extra_header=header,
-                )  # fmt: skip
+            single = {name: maps[name].astype(np.float32) for name in held}
+            write_maps(directory / path, single, about)
             yield directory / path
 
 
-_HEALPIX = ("n_side", "ordering", "format")
-"""What its own keys say."""
-
-
-def _write_figure(path: Path, found: Convergence, kappa: np.ndarray, power: AngularPower) -> None:
+def _write_figure(
+    paths: list[Path], found: Convergence, kappa: np.ndarray, power: AngularPower
+) -> None:
+    """Draw once, and write in the format of each path."""
     with matplotlib.rc_context({"font.size": 9}):
         figure = Figure(figsize=(9.6, 3.3), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1.25, 1.0))
         draw_map(figure, left, kappa)
         draw_power(right, power)
         figure.suptitle(_title(found), fontsize=9)
-        with whole_file(path) as temporary:
-            figure.savefig(temporary, dpi=200, format=path.suffix[1:])
+        for path in paths:
+            with whole_file(path) as temporary:
+                figure.savefig(temporary, dpi=200, format=path.suffix[1:])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from coca.atomic_files import whole_file, whole_hdf5
+from coca.atomic_files import whole_hdf5
 from coca.cosmology.background import RHO_CRIT, Cosmology
 from coca.errors import FileError
 from coca.files.snapshot_header import DAMAGE
+from coca.light_cone.healpix import write_maps
 
 FOLDER = "light_cone"
 """Where shells are, in a run's directory."""
@@ -89,20 +90,12 @@ def fits_path(path: Path) -> Path:
 def write_fits(directory: Path, shell: Shell) -> None:
     """Write a shell as HEALPix does, counts and where they are momentum, with the attributes of the
     HDF5 file in the header; whole or not at all."""
-    import healpy
-
     maps = {"counts": shell.counts}
     if shell.momentum is not None:
         maps["momentum"] = shell.momentum
-    header = {k: v for k, v in _attributes(shell).items() if k not in ("n_side", "ordering")}
     path = fits_path(shell_path(directory, shell.number))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as temporary:
-        healpy.write_map(
-            temporary, list(maps.values()), dtype=[array.dtype for array in maps.values()],
-            column_names=list(maps), overwrite=True,
-            extra_header=[(f"HIERARCH {key}", value) for key, value in header.items()],
-        )  # fmt: skip
+    write_maps(path, maps, _attributes(shell))
 
 
 def _attributes(shell: Shell) -> dict[str, object]:
@@ -140,7 +133,7 @@ def read_shell(path: Path) -> Shell:
             about = dict(file.attrs)
             if about.get("format") != FORMAT:
                 raise FileError(f"{path}: found format {about.get('format')!r}, wanted {FORMAT!r}")
-            names = ("Omega_m", "Omega_b", "h", "n_s", "sigma_8", "w0", "wa")
+            names = [field.name for field in fields(Cosmology)]
             cosmology = Cosmology(**{k: float(about[k]) for k in names if k in about})
             return Shell(
                 int(about["shell"]), int(about["shells"]),

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import j0
 
-from coca.errors import ConfigError
 from coca.light_cone.lensing import Convergence
 from coca.light_cone.theory import fundamental, limber
 
@@ -18,15 +16,6 @@ SHOWN = 128
 """Most n_side of pictures."""
 SAMPLE, SPLIT, BINS = 200, 8, 500
 """Pixels, points along the side of each, and bins of their distances, for the pixel window."""
-
-
-def check_healpy(what: str) -> None:
-    """Raise ConfigError, which begins with what is asked for, if healpy is not installed."""
-    if find_spec("healpy") is None:
-        raise ConfigError(
-            f"{what}: wanted healpy, which is not installed: pip install healpy, or "
-            "coca's extra sky"
-        )
 
 
 class AngularPower(NamedTuple):

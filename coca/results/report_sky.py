@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 
 from coca.cosmology.linear_power import check_source
 from coca.errors import ConfigError
+from coca.light_cone.healpix import check_healpy
 from coca.light_cone.lensing import convergence
 from coca.light_cone.lensing_figures import draw_map, draw_power
 from coca.light_cone.shells import read_shell, shell_files
-from coca.light_cone.sky import angular_power, check_healpy
+from coca.light_cone.sky import angular_power
 from coca.light_cone.sources import Sources
 from coca.results.report_figures import WIDTH, picture, place
 

@@ -21,7 +21,7 @@ from coca.integration.error_estimate import GOOD_TO
 from coca.integration.fitted_table import FittedSteps
 from coca.integration.linear_density import expected
 from coca.integration.nbody import LONG_STEPS
-from coca.light_cone.sky import check_healpy
+from coca.light_cone.healpix import check_healpy
 from coca.parallel.domain import check_ranks
 from coca.parallel.machine import check_memory, choose_threads
 from coca.parallel.ranks import OneRank, Ranks

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from coca.errors import ConfigError
-from coca.light_cone import lensing_files, sky
+from coca.light_cone import healpix, lensing_files, sky
 from coca.light_cone.lensing import Convergence
 from coca.light_cone.lensing_files import NAMES, check_files, write_lensing
 from coca.light_cone.sources import Sources
@@ -60,6 +60,6 @@ def test_nothing_is_replaced_unasked(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"--out: found .*C_l.txt, wanted --overwrite"):
         check_files(tmp_path, overwrite=False)
     check_files(tmp_path, overwrite=True)
-    monkeypatch.setattr(sky, "find_spec", lambda name: None)
+    monkeypatch.setattr(healpix, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="coca lens: wanted healpy"):
         lensing_files.check_files(tmp_path, overwrite=True)

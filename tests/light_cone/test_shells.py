@@ -34,6 +34,12 @@ def test_shells_come_back(shell, cosmology, tmp_path):
         assert file.attrs["ordering"] == "RING" and file.attrs["upper_chi"] == 570.0
 
 
+def test_the_cosmology_comes_back_whole(shell, tmp_path):
+    whole = replace(shell.cosmology, w0=-0.9, wa=0.1, m_nu=0.1)
+    write_shell(tmp_path, replace(shell, cosmology=whole))
+    assert read_shell(shell_path(tmp_path, 1)).cosmology == whole
+
+
 def test_the_mean_is_the_density_times_the_volume(shell):
     volume = 4 / 3 * np.pi * (570.0**3 - 290.0**3)
     assert 48 * shell.mean == pytest.approx(volume * 0.64**3, rel=1e-12)

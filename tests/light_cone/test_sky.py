@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from coca.errors import ConfigError
 from coca.light_cone import sky
 from coca.light_cone.lensing import Convergence
 from coca.light_cone.sources import Sources
@@ -85,9 +84,3 @@ def test_a_picture_has_north_above_and_east_to_the_left():
     assert north[10, 100] > 0.8 and north[-10, 100] < -0.8
     assert east[50, 50] > 0.9 and east[50, 150] < -0.9
     assert np.isnan(north[0, 0]) and np.isfinite(north[50]).sum() > 195
-
-
-def test_healpy_is_asked_for_by_name(monkeypatch):
-    monkeypatch.setattr(sky, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"coca lens: wanted healpy, .* coca's extra sky"):
-        sky.check_healpy("coca lens")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from coca.light_cone import sky
+from coca.light_cone import healpix
 from coca.light_cone.lensing import distance
 from coca.light_cone.shells import Shell, write_shell
 from coca.results.report_sky import draw_sky
@@ -30,6 +30,6 @@ def test_a_figure(directory):
 
 
 def test_without_healpy(directory, monkeypatch):
-    monkeypatch.setattr(sky, "find_spec", lambda name: None)
+    monkeypatch.setattr(healpix, "find_spec", lambda name: None)
     section, drawn = draw_sky(directory, 0.3)
     assert not drawn and "the convergence: wanted healpy, which is not installed" in section.lacking

@@ -176,7 +176,7 @@ def test_the_plan_says_what_the_light_cone_will_hold(config_values):
 
 
 def test_fits_needs_healpy(config_values, monkeypatch):
-    monkeypatch.setattr("coca.light_cone.sky.find_spec", lambda name: None)
+    monkeypatch.setattr("coca.light_cone.healpix.find_spec", lambda name: None)
     cone = {"z_max": 0.1, "n_side": 16, "fits": True}
     with pytest.raises(ConfigError, match=r"light_cone\.fits: wanted healpy, which"):
         make_plan(make_config(config_values | {"light_cone": cone}))
