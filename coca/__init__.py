@@ -12,8 +12,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "simulate": "coca.api",
     "make_initial_conditions": "coca.api",
-    "Output": "coca.api",
-    "Result": "coca.api",
+    "Output": "coca.results.result",
+    "Result": "coca.results.result",
     "OwnEmulator": "coca.emulator.user_emulator",
     "load_config": "coca.configuration.loading",
     "make_config": "coca.configuration.loading",

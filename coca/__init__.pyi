@@ -1,7 +1,5 @@
 from typing import Any
 
-from coca.api import Output as Output
-from coca.api import Result as Result
 from coca.api import make_initial_conditions as make_initial_conditions
 from coca.api import simulate as simulate
 from coca.configuration.loading import load_config as load_config
@@ -12,6 +10,8 @@ from coca.errors import CocaError as CocaError
 from coca.errors import CocaWarning as CocaWarning
 from coca.errors import ConfigError as ConfigError
 from coca.errors import FileError as FileError
+from coca.results.result import Output as Output
+from coca.results.result import Result as Result
 
 kernels: Any
 __version__: str

@@ -4,48 +4,24 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
-from html import escape
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-import numba
 import numpy as np
 
-from coca import __version__
 from coca.configuration.loading import load_config, make_config
 from coca.configuration.run import Config
 from coca.configuration.sections import replaced
-from coca.cosmology.background import Cosmology
 from coca.cosmology.linear_power import linear_power
 from coca.emulator.user_emulator import OwnEmulator
-from coca.errors import CocaWarning, ConfigError, FileError, reason, short
-from coca.files.snapshot_header import Header
-from coca.files.snapshot_reader import Particles
-from coca.files.snapshot_writer import (
-    particle_mass,
-    peculiar_velocities,
-    wrapped_positions,
-    write_snapshot,
-)
-from coca.gravity.mesh import Mesh
+from coca.errors import CocaWarning, ConfigError, short
 from coca.initial_conditions.linear_fields import InitialConditions
-from coca.integration.error_estimate import Trust
-from coca.integration.kicks import Evaluation
-from coca.parallel.domain import Domain, Grid
-from coca.particles import Snapshot
-from coca.results.run_spectra import Measurement, measure
+from coca.parallel.domain import Domain, own_threads
+from coca.results.result import Result, result_of
 from coca.run import simulation
 from coca.run.plan import make_plan
 from coca.run.progress import Progress
-from coca.statistics import haloes, particle_spectra
-from coca.statistics.spectra import Spectra
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Given: TypeAlias = Config | Mapping[str, Any] | Path | str | None
 """What a configuration may be given as."""
@@ -54,231 +30,6 @@ QUIJOTE = {"Omega_m": 0.3175, "Omega_b": 0.049, "h": 0.6711, "n_s": 0.9624, "sig
 """The fiducial cosmology of the Quijote simulations."""
 SPACING = 2.0
 """Mpc/h between particles where no box size is given: that of the shipped emulator."""
-
-
-@dataclass(frozen=True, repr=False)
-class Output:
-    """All particles at one redshift, in Lagrangian order: i n^2 + j n + l started from
-    q = (i, j, l) box_size / n."""
-
-    redshift: float
-    D: float
-    """Growth factor, 1 today."""
-    displacement: np.ndarray
-    """x - q, array (3, N) float32, Mpc/h."""
-    positions: np.ndarray
-    """Array (3, N) float32 in [0, box_size), Mpc/h."""
-    velocities: np.ndarray
-    """Peculiar velocities, array (3, N) float32, km/s."""
-    spectra: Spectra
-    """Power of the density, with the reference as b where there is one."""
-    frame_spectra: Spectra | None
-    """The same for particles that follow the frame alone; None for a frame at rest."""
-    linear_power: np.ndarray
-    """Linear theory at spectra.k, (Mpc/h)^3."""
-    reference: np.ndarray | None
-    """Displacement x - q of the reference run, array (3, N) float32, Mpc/h, or None."""
-
-    config: Config
-    """Of the run."""
-    cosmology: Cosmology
-    domain: Domain
-    snapshot: Snapshot
-    """The particles as they are inside."""
-
-    @cached_property
-    def ids(self) -> np.ndarray:
-        """Lagrangian indices (N,) uint64, as ParticleIDs in snapshots."""
-        return np.arange(self.displacement.shape[1], dtype=np.uint64)
-
-    def power(self, mesh: int | None = None) -> Spectra:
-        """Power spectrum of the density on a mesh of so many cells per dimension, by default that
-        of the force."""
-        return particle_spectra.power(self._grid(mesh), self._particles)
-
-    def density(self, mesh: int | None = None) -> np.ndarray:
-        """Density contrast delta on a mesh, by clouds in cells.
-
-        Parameters
-        ----------
-        mesh : int, optional
-            Cells per dimension; by default those of the force.
-
-        Returns
-        -------
-        array (mesh, mesh, mesh) float32
-            Cell (i, j, l) has its middle at (i, j, l) box_size / mesh.
-        """
-        grid = self._grid(mesh)
-        with own_threads():
-            field = Mesh(grid, grid.cells)
-            field.paint(self.positions, ordered=False)
-        mean = self.positions.shape[1] / grid.cells**3
-        return np.ascontiguousarray(field.field[..., : grid.cells]) / np.float32(mean) - 1
-
-    def haloes(self, linking_length: float = haloes.LINKING_LENGTH) -> haloes.Haloes:
-        """Friends-of-friends haloes, the heaviest first; the linking length is in units of the mean
-        distance between particles."""
-        return haloes.find_haloes(self._particles, linking_length)
-
-    def redshift_space(self, axis: int = 2) -> np.ndarray:
-        """Positions in redshift space, array (3, N) float32 in [0, box_size), Mpc/h.
-
-        Parameters
-        ----------
-        axis : int
-            Along which a distant observer looks: 0, 1 or 2.
-        """
-        if axis not in (0, 1, 2):
-            raise ConfigError(f"axis: found {short(axis)}, wanted 0, 1 or 2")
-        x = self.positions.copy()
-        x[axis] = particle_spectra.redshift_space(self._particles)[axis]
-        return x
-
-    def save(self, path: Path | str, overwrite: bool = False) -> Path:
-        """Write a Gadget HDF5 snapshot, as `coca run` does, and say where.
-
-        Raises
-        ------
-        FileError
-            The file is there and is not to be overwritten, or cannot be written.
-        """
-        path = Path(path)
-        if path.exists() and not overwrite:
-            raise FileError(f"{path}: found a file, wanted overwrite=True to replace it")
-        record = {"config": self.config.model_dump(mode="json"), "versions": {}}
-        record["versions"]["coca"] = __version__
-        try:
-            write_snapshot(path, self.domain, self.cosmology, self.snapshot, record)
-        except OSError as error:
-            raise FileError(f"{path}: cannot write: {reason(error)}") from None
-        return path
-
-    def plot(self) -> Figure:
-        """A figure of the density, projected through a slab, and of the power spectrum."""
-        from coca.statistics.plots import overview
-
-        config, s = self.config, self.spectra
-        title = f"z = {self.redshift:.3g}, {config.box_size:g} Mpc/h, {config.particles}³ particles"
-        return overview(self.density(), config.box_size, s.k, s.P_a, self.linear_power, title)
-
-    def _grid(self, mesh: int | None) -> Grid:
-        config = self.config
-        cells = config.mesh if mesh is None else mesh
-        if not isinstance(cells, (int, np.integer)) or cells < 4 or cells % 2:
-            raise ConfigError(f"mesh: found {short(mesh)}, wanted an even number from 4 on")
-        return Grid(config.box_size, int(cells), self.domain.threads)
-
-    @cached_property
-    def _particles(self) -> Particles:
-        """As read from a snapshot."""
-        config, cosmology, domain = self.config, self.cosmology, self.domain
-        header = Header(
-            config.box_size, 1.0 / (1.0 + self.redshift), cosmology.Omega_m, cosmology.h,
-            len(self.ids), particle_mass(cosmology, domain), cosmology.w0, cosmology.wa,
-        )  # fmt: skip
-        return Particles(header, self.positions, self.velocities, self.ids)
-
-    def __repr__(self) -> str:
-        return f"<coca.Output: {len(self.ids)} particles at z = {self.redshift:.3g}>"
-
-
-@dataclass(frozen=True, repr=False)
-class Result:
-    """A finished simulation. Its methods are those of the last output."""
-
-    config: Config
-    outputs: tuple[Output, ...]
-    """One for each of config.output.redshifts."""
-    evaluations: list[Evaluation]
-    """What each force evaluation showed of the frame; none for BullFrog and FastPM."""
-    trust: Trust
-    """The error that is left, estimated, Mpc/h, and a sentence."""
-    method: str
-    """Frame and kicks of the run, in words."""
-    warnings: tuple[str, ...]
-    seconds: dict[str, float]
-    """Wall time by stage."""
-
-    @property
-    def last(self) -> Output:
-        """The output at the lowest redshift."""
-        return self.outputs[-1]
-
-    @property
-    def redshift(self) -> float:
-        """Redshift of the last output."""
-        return self.last.redshift
-
-    @property
-    def displacement(self) -> np.ndarray:
-        """x - q of the last output, array (3, N) float32, Mpc/h."""
-        return self.last.displacement
-
-    @property
-    def positions(self) -> np.ndarray:
-        """Positions at the last output, array (3, N) float32 in [0, box_size), Mpc/h."""
-        return self.last.positions
-
-    @property
-    def velocities(self) -> np.ndarray:
-        """Peculiar velocities of the last output, array (3, N) float32, km/s."""
-        return self.last.velocities
-
-    @property
-    def ids(self) -> np.ndarray:
-        """Lagrangian indices (N,) uint64."""
-        return self.last.ids
-
-    @property
-    def spectra(self) -> Spectra:
-        """Power of the density at the last output, with the reference as b where there is one."""
-        return self.last.spectra
-
-    def power(self, mesh: int | None = None) -> Spectra:
-        """Power spectrum, see `Output.power`."""
-        return self.last.power(mesh)
-
-    def density(self, mesh: int | None = None) -> np.ndarray:
-        """Density contrast on a mesh, see `Output.density`."""
-        return self.last.density(mesh)
-
-    def haloes(self, linking_length: float = haloes.LINKING_LENGTH) -> haloes.Haloes:
-        """Friends-of-friends haloes, see `Output.haloes`."""
-        return self.last.haloes(linking_length)
-
-    def redshift_space(self, axis: int = 2) -> np.ndarray:
-        """Positions in redshift space, see `Output.redshift_space`."""
-        return self.last.redshift_space(axis)
-
-    def save(self, path: Path | str, overwrite: bool = False) -> Path:
-        """Write a snapshot, see `Output.save`."""
-        return self.last.save(path, overwrite)
-
-    def plot(self) -> Figure:
-        """A figure, see `Output.plot`."""
-        return self.last.plot()
-
-    def __repr__(self) -> str:
-        return f"<coca.Result: {'; '.join(f'{k} {v}' for k, v in self._summary().items())}>"
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{escape(k)}</th>"
-            f"<td style='text-align:left'>{escape(v)}</td></tr>"
-            for k, v in (self._summary() | {"trust": self.trust.statement}).items()
-        )
-        notes = "".join(f"<p>{escape(line)}</p>" for line in self.warnings)
-        return f"<table>{rows}</table>{notes}"
-
-    def _summary(self) -> dict[str, str]:
-        c = self.config
-        return {
-            "box": f"{c.box_size:g} Mpc/h, {c.particles}³ particles, seed {c.seed}",
-            "method": self.method,
-            "outputs": "z = " + ", ".join(f"{output.redshift:.3g}" for output in self.outputs),
-            "took": f"{sum(self.seconds.values()):.1f} s",
-        }
 
 
 def simulate(config: Given = None, *, quiet: bool = True, **values: Any) -> Result:
@@ -311,19 +62,10 @@ def simulate(config: Given = None, *, quiet: bool = True, **values: Any) -> Resu
     config = complete(config, values | {"emulator": {}} if own else values)
     plan = make_plan(config, own=own)
     with own_threads():
-        done = simulation.run_plan(plan, Progress(quiet))
-        outputs = tuple(_output(done, i, measured) for i, measured in enumerate(measure(done)))
-    for line in done.warnings:
+        result = result_of(simulation.run_plan(plan, Progress(quiet)))
+    for line in result.warnings:
         warnings.warn(line, CocaWarning, stacklevel=2)
-    return Result(
-        config,
-        outputs,
-        done.run.evaluations,
-        done.run.trust,
-        done.run.method.describe(len(done.run.steps)),
-        tuple(done.warnings),
-        dict(done.clock.seconds),
-    )
+    return result
 
 
 def make_initial_conditions(config: Given = None, **values: Any) -> InitialConditions:
@@ -391,32 +133,3 @@ def _defaults(values: dict[str, Any]) -> dict[str, Any]:
         "seed": 0,
         "force_evaluations": "auto" if "tolerance" in values else 4,
     }
-
-
-@contextmanager
-def own_threads() -> Iterator[None]:
-    """Leave numba's number of threads as it was."""
-    before = numba.get_num_threads()
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
-
-
-def _output(done: simulation.Simulation, index: int, measured: Measurement) -> Output:
-    domain, snapshot = done.domain, done.snapshots[index]
-    return Output(
-        measured.redshift,
-        snapshot.D,
-        snapshot.disp,
-        np.ascontiguousarray(wrapped_positions(domain, domain.add_lattice(snapshot.disp)).T),
-        np.ascontiguousarray(peculiar_velocities(done.cosmology, snapshot.D, snapshot.vel).T),
-        measured.run,
-        measured.frame,
-        measured.linear,
-        done.reference[index].disp if done.reference else None,
-        done.config,
-        done.cosmology,
-        domain,
-        snapshot,
-    )

@@ -11,10 +11,6 @@ import yaml
 
 import coca
 from coca.api import complete
-from coca.files.snapshot_reader import read_particles
-from coca.run.plan import make_plan
-from coca.run.simulation import run_plan
-from coca.statistics.haloes import find_haloes
 from tests import ROOT
 
 SMALL = {"particles": 32, "method": "fitted", "force_evaluations": 2, "threads": 1}
@@ -39,31 +35,6 @@ def test_defaults_are_documented(result):
     assert (config.box_size, config.mesh, config.seed) == (64.0, 64, 0)
     assert config.cosmology.Omega_m == 0.3175
     assert config.output.directory is None
-
-
-def test_shapes_and_units(result):
-    """The same particles as inside, whose files the readers' tests know."""
-    inside = run_plan(make_plan(result.config))
-    assert [output.redshift for output in result.outputs] == pytest.approx([1.0, 0.0], abs=1e-6)
-    for output, snapshot in zip(result.outputs, inside.snapshots, strict=True):
-        assert output.positions.shape == output.velocities.shape == (3, 32**3)
-        assert output.positions.dtype == output.velocities.dtype == np.float32
-        np.testing.assert_array_equal(output.displacement, snapshot.disp)
-        assert output.positions.min() >= 0 and output.positions.max() < 64.0
-        i = np.array([3, 5, 7])
-        particle = (i[0] * 32 + i[1]) * 32 + i[2]
-        offset = output.positions[:, particle] - 2.0 * i - output.displacement[:, particle]
-        # float32 round-off of positions up to 64 Mpc/h
-        np.testing.assert_allclose(offset / 64.0, np.round(offset / 64.0), atol=1e-6)
-        # u = a H dx/dlna: 100 E(a) a f D dx/dD
-        a, cosmology = 1 / (1 + output.redshift), inside.cosmology
-        unit = 100 * cosmology.E(a) * a * cosmology.f1(a) * cosmology.D1(a)
-        np.testing.assert_allclose(output.velocities, unit * snapshot.vel, rtol=1e-5)
-    np.testing.assert_array_equal(result.ids, np.arange(32**3))
-    assert result.positions is result.outputs[-1].positions
-    assert result.spectra.k[0] == pytest.approx(2 * np.pi / 64.0, rel=0.5)
-    assert len(result.evaluations) == 2 and result.trust.error > 0
-    assert "fitted steps" in result.method
 
 
 def test_configuration_with_values_in_place_of_its_own():
@@ -178,52 +149,3 @@ def test_what_is_to_be_minded_is_a_warning():
         result = coca.simulate(**SMALL | {"particles": 16, "box_size": 160.0})
     assert [str(w.message) for w in caught] == list(result.warnings)
     assert caught[0].filename == __file__
-
-
-def test_statistics_are_those_of_the_files(result, tmp_path):
-    """As `coca analyse` takes them from a snapshot that was saved."""
-    path = result.save(tmp_path / "last.hdf5")
-    particles = read_particles(path)
-    assert particles.header.redshift == pytest.approx(0.0, abs=1e-6)
-    np.testing.assert_allclose(particles.u, result.velocities, rtol=1e-5, atol=1e-3)
-    np.testing.assert_allclose(particles.header.mass, result.last._particles.header.mass, rtol=1e-6)
-    ours, theirs = result.haloes(), find_haloes(particles)
-    assert len(ours.mass) == len(theirs.mass) > 0 and ours.mass[0] == pytest.approx(theirs.mass[0])
-    np.testing.assert_allclose(result.power().P_a, result.spectra.P_a, rtol=1e-4)
-    assert len(result.power(32).k) < len(result.spectra.k)
-    with pytest.raises(coca.FileError, match="wanted overwrite=True to replace it"):
-        result.save(path)
-    assert result.save(path, overwrite=True) == path
-    with pytest.raises(coca.FileError, match="cannot write: No such file"):
-        result.save(tmp_path / "absent" / "last.hdf5")
-
-
-def test_density_and_redshift_space(result):
-    """Mass is kept, and the shift is that of the velocity over a H."""
-    delta = result.density(16)
-    assert delta.shape == (16, 16, 16) and abs(delta.mean(dtype=float)) < 1e-5
-    assert delta.min() >= -1.0 and delta.max() > 3.0
-    first = result.outputs[0]
-    s, a = first.redshift_space(1), 1 / (1 + first.redshift)
-    shift = s[1] - first.positions[1]
-    wanted = first.velocities[1] / (100 * result.config.build_cosmology().E(a) * a)
-    difference = shift - wanted
-    difference -= 64.0 * np.rint(difference / 64.0)
-    assert np.abs(difference).max() < 2e-5 and s.min() >= 0 and s.max() < 64.0
-    np.testing.assert_array_equal(s[[0, 2]], first.positions[[0, 2]])
-    with pytest.raises(coca.ConfigError, match="axis: found 3, wanted 0, 1 or 2"):
-        result.redshift_space(3)
-    with pytest.raises(coca.ConfigError, match="mesh: found 15, wanted an even number"):
-        result.density(15)
-
-
-def test_a_result_shows_itself(result, tmp_path):
-    """In a line, in a notebook and in a figure; never its arrays."""
-    assert len(repr(result)) < 250 and "64 Mpc/h, 32³ particles, seed 0" in repr(result)
-    assert repr(result.last) == "<coca.Output: 32768 particles at z = 0>"
-    html = result._repr_html_()
-    assert html.startswith("<table>") and "fitted steps" in html and result.trust.statement in html
-    figure = result.plot()
-    assert [axes.get_xlabel() for axes in figure.axes[:2]] == ["y [Mpc/h]", "k [h/Mpc]"]
-    figure.savefig(tmp_path / "plot.png")
-    assert (tmp_path / "plot.png").stat().st_size > 10_000

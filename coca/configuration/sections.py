@@ -175,9 +175,12 @@ class InitialConditionsConfig(Section):
     @property
     def start(self) -> float | None:
         """Redshift of the start; None where it is the snapshot's and not said."""
-        if self.redshift is None and self.snapshot is None:
-            return START_REDSHIFT
-        return self.redshift
+        return self.redshift if self.snapshot is not None else self.own_start
+
+    @property
+    def own_start(self) -> float:
+        """Redshift of the start where no snapshot has one."""
+        return START_REDSHIFT if self.redshift is None else self.redshift
 
     @property
     def given(self) -> Path | None:

@@ -15,20 +15,24 @@ RUN_RECORD = "run.json"
 
 
 def write_table(path: Path, columns: dict[str, tuple[str, np.ndarray]], title: str) -> None:
-    """Write a text table; `columns` maps a name to its unit and values."""
+    """Write a table of columns.
+
+    Parameters
+    ----------
+    path : Path
+        Where it ends in .csv, numbers have commas between them, and the first line is of names
+        alone; otherwise blanks, and lines of title and names are comments.
+    columns : dict
+        Name: unit and values (n,).
+    title : str
+    """
     names = [f"{name} [{unit}]" for name, (unit, _) in columns.items()]
-    header = f"{title}\ncolumns: {', '.join(names)}"
     table = np.column_stack([values for _, values in columns.values()])
+    style = {"header": f"{title}\ncolumns: {', '.join(names)}"}
+    if path.suffix == ".csv":
+        style = {"header": ",".join(names), "delimiter": ",", "comments": ""}
     with whole_file(path) as temporary:
-        np.savetxt(temporary, table, fmt="%.8e", header=header)
-
-
-def write_csv(path: Path, columns: dict[str, tuple[str, np.ndarray]]) -> None:
-    """Write the columns of `write_table` with commas, their names and units in the first line."""
-    names = ",".join(f"{name} [{unit}]" for name, (unit, _) in columns.items())
-    table = np.column_stack([values for _, values in columns.values()])
-    with whole_file(path) as temporary:
-        np.savetxt(temporary, table, fmt="%.8e", delimiter=",", header=names, comments="")
+        np.savetxt(temporary, table, fmt="%.8e", **style)
 
 
 def write_columns(path: Path, columns: dict[str, tuple[str, np.ndarray]], attributes: dict) -> None:

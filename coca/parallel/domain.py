@@ -6,8 +6,8 @@ communicator. A box on one rank is one slab.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 import pyfftw
@@ -187,3 +187,15 @@ def check_ranks(planes: int, ranks: int, what: str) -> None:
         raise ConfigError(
             f"ranks: found {ranks}, wanted a divisor of {what}; the largest below is {most}"
         )
+
+
+@contextmanager
+def own_threads() -> Iterator[None]:
+    """Leave numba's number of threads, which domains set, as it was before the block."""
+    import numba  # see Box
+
+    before = numba.get_num_threads()
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)

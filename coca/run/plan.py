@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from coca.atomic_files import check_directory, check_disk
 from coca.configuration.run import Config, first_output
-from coca.configuration.sections import START_REDSHIFT
 from coca.configuration.values import MOST_FOR_TOLERANCE
 from coca.cosmology import linear_power
 from coca.cosmology.background import Cosmology, scale_factor
@@ -360,7 +359,7 @@ def _start_redshift(config: Config) -> float:
     """Redshift of the start, of a snapshot that has been checked where there is one."""
     options = config.initial_conditions
     if options.snapshot is None:
-        return START_REDSHIFT if options.start is None else options.start
+        return options.own_start
     redshift = from_snapshot.check_header(config, options.snapshot).redshift
     if config.output.redshifts[0] > first_output(redshift):
         raise ConfigError(

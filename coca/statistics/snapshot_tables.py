@@ -20,7 +20,7 @@ from coca.cosmology.background import Cosmology
 from coca.cosmology.linear_power import linear_power
 from coca.errors import CocaError, FileError
 from coca.files.snapshot_reader import Particles, read_particles
-from coca.files.tables import write_columns, write_csv, write_table
+from coca.files.tables import write_columns, write_table
 from coca.parallel.domain import Grid
 from coca.statistics import bispectrum, density_pdf, haloes
 from coca.statistics.fields import density_field
@@ -284,10 +284,11 @@ class OneSnapshot:
 
 
 def _write_table(path: Path, columns: dict, title: str) -> list[Path]:
-    """As text and with commas."""
-    write_table(path, columns, title)
-    write_csv(path.with_suffix(".csv"), columns)
-    return [path, path.with_suffix(".csv")]
+    """Write a table as text and with commas."""
+    paths = [path, path.with_suffix(".csv")]
+    for each in paths:
+        write_table(each, columns, title)
+    return paths
 
 
 def _write_figure(path: Path, panels: list[Panel], title: str) -> list[Path]:

@@ -4,7 +4,7 @@ import json
 import h5py
 import numpy as np
 
-from coca.files.tables import write_columns, write_csv, write_json, write_table
+from coca.files.tables import write_columns, write_json, write_table
 
 
 def test_a_table_is_read_by_numpy(tmp_path):
@@ -17,7 +17,7 @@ def test_a_table_is_read_by_numpy(tmp_path):
 
 def test_a_table_with_commas_has_a_line_of_names(tmp_path):
     path, k = tmp_path / "table.csv", np.geomspace(1e-3, 10, 7)
-    write_csv(path, {"k": ("h/Mpc", k), "P": ("(Mpc/h)^3", k**-1.5)})
+    write_table(path, {"k": ("h/Mpc", k), "P": ("(Mpc/h)^3", k**-1.5)}, "Power")
     with path.open(newline="") as file:
         names, *rows = csv.reader(file)
     assert names == ["k [h/Mpc]", "P [(Mpc/h)^3]"]
