@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from coca.configuration.run import WITHOUT_ESTIMATE, Config
@@ -47,59 +48,149 @@ def estimate_memory(
     own = (OWN_MEMORY + (NETWORK_OWN_MEMORY if network else 0)) * 2**20
     if ranks > 1:
         own += MPI_MEMORY * 2**20
-    return own + max(stage_memory(config, network, fitted_steps, sub_steps, ranks).values())
+    return own + max(Arrays(config, network, fitted_steps, sub_steps, ranks).stages().values())
 
 
-def stage_memory(
-    config: Config,
-    network: Network | None,
-    fitted_steps: bool,
-    sub_steps: bool = False,
-    ranks: int = 1,
-) -> dict[str, int]:
-    """Bytes of a rank's arrays in each stage; `python -m benchmarks runs` measures the sum."""
-    N, plane = config.particles**3 // ranks, config.mesh * (config.mesh + 2)
-    vectors, mesh = 12 * N, 4 * plane * (config.mesh // ranks + GHOST_PLANES)
-    if ranks > 1:
-        thickness = config.box_size / ranks
-        mesh += int(min(1.0, DISPLACEMENT / thickness) * TRAVEL_BYTES * N) + 2 * SWAP_BYTES
-    outputs, references = len(config.output.redshifts), 1 if config.reference else 0
-    snapshots = 2 * vectors * outputs
-    psi = 2 * vectors
-    held = 2 * vectors if config.initial_conditions.snapshot else 0
-    conditions = psi + 4 * N + held
-    terms = len(network.weights.functions) if network else 0
-    frame = psi + vectors * terms
-    scratch = 0 if config.method in WITHOUT_ESTIMATE else 8 * N
-    if config.method == "nbody":
-        scratch = NBODY_BYTES * N
-    elif config.solver == "p3m":
-        scratch += P3M_BYTES * N
-    state = 3 * vectors + (2 * vectors if outputs > 1 else 0)
-    state += vectors + 4 * N if fitted_steps else 0
-    state += 3 * vectors if fitted_steps and outputs > 1 else 0
-    state += SUB_STEP_BYTES * N if sub_steps else 0
-    state += cone_memory(config, N)
-    integration = conditions + vectors * terms + state + mesh + scratch + snapshots - 2 * vectors
-    kept = snapshots * (1 + references) + frame
-    reference = kept + conditions + state + 2 * mesh + NBODY_BYTES * N
-    if config.reference is None or config.reference.method != "nbody":
-        reference = 0
-    alone = vectors if config.frame != "rest" else 0
-    report = kept + conditions - psi + vectors + mesh + REPORT_OWN * 2**20  # psi is the frame's
-    if not config.output.report:
-        report = 0
-    wanted = config.output.statistics
-    statistics = statistics_memory(config.particles**3, config.mesh) if wanted else 0
-    return {
-        "statistics": kept + statistics,
-        "initial conditions": 56 * N + held + (from_snapshot.BYTES if held else 0),
-        "network": conditions + network.bytes_per_particle * N if network else 0,
-        "integration": integration + references * snapshots,
-        "reference": reference,
-        "report": report,
-        "analysis": kept + alone + vectors + mesh * (1 + references),
-    }
+@dataclass(frozen=True)
+class Arrays:
+    """Bytes of a rank's arrays, and of which of them each stage of a run holds."""
+
+    config: Config
+    network: Network | None
+    fitted_steps: bool
+    sub_steps: bool
+    ranks: int
+
+    def stages(self) -> dict[str, int]:
+        """Bytes of the arrays in each stage; `python -m benchmarks runs` measures the sum."""
+        return {
+            "statistics": self.kept + self.statistics,
+            "initial conditions": self.given + _made(self.N, self.given),
+            "network": self.network_pass,
+            "integration": self.integration,
+            "reference": self.reference,
+            "report": self.report,
+            "analysis": self.analysis,
+        }
+
+    @property
+    def N(self) -> int:
+        """Particles of the rank."""
+        return self.config.particles**3 // self.ranks
+
+    @property
+    def vectors(self) -> int:
+        """A vector for each particle."""
+        return 12 * self.N
+
+    @property
+    def mesh(self) -> int:
+        """The mesh of the force with its ghost planes, and what travels between ranks."""
+        cells, ranks = self.config.mesh, self.ranks
+        mesh = 4 * cells * (cells + 2) * (cells // ranks + GHOST_PLANES)
+        if ranks == 1:
+            return mesh
+        travelling = min(1.0, DISPLACEMENT / (self.config.box_size / ranks))
+        return mesh + int(travelling * TRAVEL_BYTES * self.N) + 2 * SWAP_BYTES
+
+    @property
+    def psi(self) -> int:
+        """Displacements of first and second order."""
+        return 2 * self.vectors
+
+    @property
+    def given(self) -> int:
+        """Positions and velocities of a snapshot that the run starts on."""
+        return 2 * self.vectors if self.config.initial_conditions.snapshot else 0
+
+    @property
+    def conditions(self) -> int:
+        """Initial conditions, with the linear modes."""
+        return self.psi + 4 * self.N + self.given
+
+    @property
+    def coefficients(self) -> int:
+        """What the network gave, a vector for each function of time."""
+        return self.vectors * (len(self.network.weights.functions) if self.network else 0)
+
+    @property
+    def snapshots(self) -> int:
+        """Displacements and velocities of all outputs."""
+        return 2 * self.vectors * len(self.config.output.redshifts)
+
+    @property
+    def references(self) -> int:
+        """Number of reference runs."""
+        return 0 if self.config.reference is None else 1
+
+    @property
+    def kept(self) -> int:
+        """What is left of a run when it has been integrated: its outputs and its frame."""
+        return self.snapshots * (1 + self.references) + self.psi + self.coefficients
+
+    @property
+    def network_pass(self) -> int:
+        """Activations of the network on top of initial conditions."""
+        if self.network is None:
+            return 0
+        return self.conditions + self.network.bytes_per_particle * self.N
+
+    @property
+    def state(self) -> int:
+        """The residual with what steps remember, and what outputs in between take."""
+        several = len(self.config.output.redshifts) > 1
+        vectors = 3 + (2 if several else 0)
+        if self.fitted_steps:
+            vectors += 1 + (3 if several else 0)
+        densities = 4 * self.N if self.fitted_steps else 0
+        sub_steps = SUB_STEP_BYTES * self.N if self.sub_steps else 0
+        return self.vectors * vectors + densities + sub_steps + cone_memory(self.config, self.N)
+
+    @property
+    def scratch(self) -> int:
+        """What a force or a step takes for itself."""
+        config = self.config
+        if config.method == "nbody":
+            return NBODY_BYTES * self.N
+        error = 0 if config.method in WITHOUT_ESTIMATE else 8 * self.N
+        return error + (P3M_BYTES * self.N if config.solver == "p3m" else 0)
+
+    @property
+    def integration(self) -> int:
+        """All while particles are followed; the last output is made of the state."""
+        followed = self.conditions + self.coefficients + self.state + self.mesh + self.scratch
+        return followed + self.snapshots * (1 + self.references) - 2 * self.vectors
+
+    @property
+    def reference(self) -> int:
+        """All while N-body is followed beside the run's outputs; other references take less than
+        the run."""
+        options = self.config.reference
+        if options is None or options.method != "nbody":
+            return 0
+        return self.kept + self.conditions + self.state + 2 * self.mesh + NBODY_BYTES * self.N
+
+    @property
+    def report(self) -> int:
+        """Particles, a mesh and pictures of the report; displacements are the frame's."""
+        if not self.config.output.report:
+            return 0
+        drawn = self.vectors + self.mesh + REPORT_OWN * 2**20
+        return self.kept + self.conditions - self.psi + drawn
+
+    @property
+    def analysis(self) -> int:
+        """Spectra of the run, of its frame alone and of its reference."""
+        alone = self.vectors if self.config.frame != "rest" else 0
+        return self.kept + alone + self.vectors + self.mesh * (1 + self.references)
+
+    @property
+    def statistics(self) -> int:
+        """Statistics of all particles, where they are asked for."""
+        config = self.config
+        return (
+            statistics_memory(config.particles**3, config.mesh) if config.output.statistics else 0
+        )
 
 
 def disk_space(config: Config) -> int:
@@ -126,10 +217,14 @@ def start_memory(config: Config, ranks: int = 1) -> int:
     """Peak bytes of each rank that makes initial conditions and writes them."""
     N = config.particles**3 // ranks
     held = 24 * N if config.initial_conditions.snapshot else 0
-    made = 56 * N + (from_snapshot.BYTES if held else 0)
     written = 28 * N + 36 * N  # modes and displacements; positions, displacements and velocities
     own = OWN_MEMORY + (MPI_MEMORY if ranks > 1 else 0)
-    return own * 2**20 + held + max(made, written)
+    return own * 2**20 + held + max(_made(N, held), written)
+
+
+def _made(particles: int, held: int) -> int:
+    """Bytes while initial conditions are made, beside what is held of a snapshot."""
+    return 56 * particles + (from_snapshot.BYTES if held else 0)
 
 
 def statistics_memory(particles: int, mesh: int) -> int:
