@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks.rows import read_rows, write_rows
 from coca.atomic_files import whole_file
+from coca.parallel.machine import sleep_at_barriers
 
 NAMES = (
     "fft",
@@ -44,6 +45,7 @@ NAMES = (
 
 def main() -> None:
     """Command line of the suite."""
+    sleep_at_barriers()  # as in runs, and before the modules load OpenMP
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,

@@ -9,8 +9,11 @@ from coca.gravity.particle_mesh import ParticleMesh
 from coca.initial_conditions import lpt
 from coca.initial_conditions.linear_fields import InitialConditions, from_seed
 from coca.parallel.domain import Domain
+from coca.parallel.machine import sleep_at_barriers
 from tests.problem import Problem
 from tests.resuming import Undisturbed, saved_often, written
+
+sleep_at_barriers()  # before numba or torch is loaded: threads of all workers share the cores
 
 
 @pytest.fixture(scope="session")

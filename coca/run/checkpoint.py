@@ -320,18 +320,7 @@ def _write(path: Path, evolutions: list[Evolution], state: State, kept: Sequence
 
 def _read(path: Path, digest: str) -> list[Evolution]:
     """The evolutions in a rank's file, the last one under way."""
-    try:
-        with h5py.File(path) as file:
-            text, arrays = file["record"].asstr()[()], {}
-            file.visititems(
-                lambda name, data: (
-                    arrays.update({name: data[:]})
-                    if isinstance(data, h5py.Dataset) and name != "record"
-                    else None
-                )
-            )
-    except DAMAGE as error:
-        raise FileError(f"checkpoint: cannot use {path}: {reason(error)}") from None
+    text, arrays = _contents(path)
     if _digest(text, arrays) != digest:
         raise FileError(f"checkpoint: {path} is damaged; wanted --overwrite, to start anew")
     record = json.loads(text)
@@ -344,15 +333,8 @@ def _read(path: Path, digest: str) -> list[Evolution]:
         )
         for row in record["evolutions"]
     ]
-
-    def snapshots(group: str) -> list[Snapshot]:
-        return [
-            Snapshot(D, arrays[f"{group}/{i}/disp"], arrays[f"{group}/{i}/vel"])
-            for i, D in enumerate(record[group])
-        ]
-
     running = evolutions[-1]
-    running.snapshots = snapshots("snapshots")
+    running.snapshots = _snapshots("snapshots", record, arrays)
     running.state = State(arrays["state/e"], arrays["state/w"], record["D"], record["D"])
     running.memory = {
         name.removeprefix("memory/"): array
@@ -360,8 +342,32 @@ def _read(path: Path, digest: str) -> list[Evolution]:
         if name.startswith("memory/")
     }
     if record["kept"]:
-        evolutions[-2].snapshots = snapshots("kept")
+        evolutions[-2].snapshots = _snapshots("kept", record, arrays)
     return evolutions
+
+
+def _contents(path: Path) -> tuple[str, dict[str, np.ndarray]]:
+    """The record of a rank's file and its arrays, by their names in the file."""
+    arrays = {}
+
+    def take(name: str, item: h5py.Dataset | h5py.Group) -> None:
+        if isinstance(item, h5py.Dataset) and name != "record":
+            arrays[name] = item[:]
+
+    try:
+        with h5py.File(path) as file:
+            file.visititems(take)
+            return file["record"].asstr()[()], arrays
+    except DAMAGE as error:
+        raise FileError(f"checkpoint: cannot use {path}: {reason(error)}") from None
+
+
+def _snapshots(group: str, record: dict, arrays: dict[str, np.ndarray]) -> list[Snapshot]:
+    """Snapshots of a group of a rank's file."""
+    return [
+        Snapshot(D, arrays[f"{group}/{i}/disp"], arrays[f"{group}/{i}/vel"])
+        for i, D in enumerate(record[group])
+    ]
 
 
 def _digest(text: str, arrays: dict[str, np.ndarray]) -> str:

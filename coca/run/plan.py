@@ -19,25 +19,17 @@ from coca.initial_conditions import from_snapshot, linear_fields
 from coca.integration.error_estimate import GOOD_TO
 from coca.integration.fitted_table import FittedSteps
 from coca.integration.linear_density import expected
-from coca.integration.nbody import LONG_STEPS
 from coca.light_cone.healpix import check_healpy
 from coca.parallel.domain import check_ranks
 from coca.parallel.machine import check_memory, choose_threads
 from coca.parallel.ranks import OneRank, Ranks
+from coca.run.cost import Cost
 from coca.run.memory import disk_space, estimate_memory
-from coca.run.method import BULLFROG_REFERENCE, P3M_MESH, Method, choose_methods
+from coca.run.method import P3M_MESH, Method, choose_methods
 from coca.run.start_redshift import start_warnings
 
 if TYPE_CHECKING:
     from coca.emulator.user_emulator import OwnEmulator
-
-FORCE_RATE = 7.5e8
-"""Mesh cells times log2 of their number per second and core in a force evaluation with central
-differences, on a 2.8 GHz Xeon."""
-NBODY_RATE = 4e5
-"""Particles per second and core that a long step of N-body takes to its end, at z = 0, there."""
-NETWORK_RATE = 5e5
-"""Particles per second and core in the pass of the shipped network, in float32, there."""
 
 
 class Amplitude(NamedTuple):
@@ -141,43 +133,22 @@ class Plan:
         if reference is None:
             return []
         count = reference.force_evaluations or None
-        seconds = self._run_cost(reference.method, count)
+        seconds = self.cost.run(reference.method, count)
         name = Method(reference.method).describe(count)
         return [f"reference    {name}, about {seconds:.1f} s of forces"]
 
-    def force_cost(self) -> float:
-        """Rough wall seconds of all force evaluations, the reference's included; without them
-        where the tolerance decides how many there are."""
-        seconds = self._run_cost(self.methods[0].name, self._count())
-        reference = self.config.reference
-        if reference is not None:
-            seconds += self._run_cost(reference.method, reference.force_evaluations)
-        return seconds
-
-    def _run_cost(self, method: str, count: int | None) -> float:
-        """Rough wall seconds of a method with a number of forces, or as many as converge."""
-        if method == "nbody":
-            cores = self.threads * self.ranks.size
-            return self.config.particles**3 * (count or LONG_STEPS) / (NBODY_RATE * cores)
-        return (count or (BULLFROG_REFERENCE if method == "bullfrog" else 0)) * self._one_force()
-
-    def _one_force(self) -> float:
-        c = self.config
-        cells = c.mesh**3
-        return cells * math.log2(cells) / (FORCE_RATE * self.threads * self.ranks.size)
+    @property
+    def cost(self) -> Cost:
+        """What the run will take."""
+        return Cost(self.config, self.threads * self.ranks.size)
 
     def _cost_line(self) -> str:
-        line = f"cost         about {self.force_cost():.1f} s of forces"
+        line = f"cost         about {self.cost.forces(self.methods[0].name):.1f} s of forces"
         if self.config.tolerance is not None:
-            line += f" and {self._one_force():.2f} s for each that the tolerance takes"
-        return line + self._network_cost()
-
-    def _network_cost(self) -> str:
-        if self.network is None or self.network.device != "cpu":
-            return ""
-        cores = self.threads * self.ranks.size
-        seconds = self.config.particles**3 / (NETWORK_RATE * cores)
-        return f", {seconds:.1f} s of the network"
+            line += f" and {self.cost.one_force():.2f} s for each that the tolerance takes"
+        if self.network is not None and self.network.device == "cpu":
+            line += f", {self.cost.network():.1f} s of the network"
+        return line
 
     def _network_line(self) -> str:
         if self.network is None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -23,16 +22,14 @@ from coca.initial_conditions import from_snapshot, linear_fields
 from coca.initial_conditions.linear_fields import InitialConditions
 from coca.initial_conditions.primordial import LocalType
 from coca.integration.error_estimate import Trust, estimate_error
-from coca.integration.integrate import Integrator, initial_state
 from coca.integration.kicks import Evaluation
-from coca.integration.linear_density import LinearDensity, linear_density
 from coca.integration.schemes import Step
-from coca.light_cone.geometry import build_cone, merged
-from coca.light_cone.light_cone import LightCone
+from coca.light_cone.geometry import merged
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
-from coca.run.checkpoint import Checkpoints, Evolution, NoCheckpoints
-from coca.run.method import P3M_MESH, FrameRejected, Method
+from coca.run.checkpoint import Checkpoints, NoCheckpoints
+from coca.run.evolution import Problem, evolve
+from coca.run.method import FrameRejected, Method
 from coca.run.plan import Plan
 from coca.run.progress import Clock, Progress
 
@@ -75,52 +72,6 @@ class Simulation:
         return self.run.snapshots
 
 
-@dataclass(frozen=True)
-class Problem:
-    """What all methods of a plan share."""
-
-    plan: Plan
-    domain: Domain
-    cosmology: Cosmology
-    conditions: InitialConditions
-    force: ParticleMesh | P3M
-    D_start: float
-    outputs: list[float]
-    """Growth factors."""
-    checkpoints: Checkpoints
-    clock: Clock
-    progress: Progress
-
-    @cached_property
-    def lpt(self) -> Frame:
-        """2LPT trajectories."""
-        return self.conditions.lpt_frame(self.cosmology)
-
-    def light_cone(self) -> LightCone | None:
-        """A new light cone, where one is asked for."""
-        config, options = self.plan.config, self.plan.config.light_cone
-        if options is None:
-            return None
-        cone = build_cone(options, self.cosmology, config.box_size)
-        directory = config.output.needed_directory()
-        return LightCone(cone, self.domain, directory, options.momentum, options.fits)
-
-    @cached_property
-    def reference_force(self) -> ParticleMesh | P3M:
-        """The force of the reference run."""
-        config = self.plan.config
-        if config.reference is not None and config.reference.method == "bullfrog":
-            return self.force
-        if isinstance(self.force, P3M):
-            return self.force
-        return P3M(self.domain, P3M_MESH * config.particles, config.softening)
-
-    @cached_property
-    def density(self) -> LinearDensity:
-        """That of the last output, a pass over the modes."""
-        return linear_density(self.domain, self.conditions.delta_k, self.outputs[-1])
-
-
 def run_plan(
     plan: Plan, progress: Progress | None = None, checkpoints: Checkpoints | None = None
 ) -> Simulation:
@@ -142,8 +93,28 @@ def run_plan(
     Terminated
         The run was told to end, and is saved.
     """
-    config, clock, progress = plan.config, Clock(), progress or Progress(quiet=True)
-    cosmology = config.build_cosmology()
+    config = plan.config
+    problem = build_problem(plan, progress or Progress(quiet=True), checkpoints or NoCheckpoints())
+    run, rejected = follow_methods(problem)
+    reference: list[Snapshot] = []
+    if config.reference is not None:
+        with problem.clock("reference run"):
+            reference = run_reference(problem, config.reference, run.snapshots)
+    warnings = [*plan.warnings, *problem.conditions.remarks, *rejected]
+    if run.trust.excess(config.wanted_error) > 1.0:
+        warnings.append(
+            f"tolerance: {run.trust.error:.3g} Mpc/h is left after {len(run.steps)} force "
+            f"evaluations, the most that are taken for it, wanted {config.wanted_error:g}"
+        )
+    return Simulation(
+        config, problem.domain, problem.cosmology, problem.power, run, reference, warnings,
+        problem.clock, problem.lpt, problem.D_start,
+    )  # fmt: skip
+
+
+def build_problem(plan: Plan, progress: Progress, checkpoints: Checkpoints) -> Problem:
+    """The linear power, initial conditions and force of a plan; errors as in `run_plan`."""
+    config, clock, cosmology = plan.config, Clock(), plan.config.build_cosmology()
     source = config.linear_power
     domain = Domain(config.box_size, config.particles, plan.threads, plan.ranks)
     with clock("linear power"):
@@ -155,27 +126,13 @@ def run_plan(
         progress.say(f"  {line}")
     with clock("force"):
         force = build_force(config, domain)
-    checkpoints = checkpoints or NoCheckpoints()
     found = checkpoints.open(domain)
     if found:
         progress.say(found)
-    problem = Problem(
-        plan, domain, cosmology, conditions, force, D_start, outputs, checkpoints, clock, progress
-    )
-    run, rejected = follow_methods(problem)
-    reference: list[Snapshot] = []
-    if config.reference is not None:
-        with clock("reference run"):
-            reference = run_reference(problem, config.reference, run.snapshots)
-    warnings = [*plan.warnings, *conditions.remarks, *rejected]
-    if run.trust.excess(config.wanted_error) > 1.0:
-        warnings.append(
-            f"tolerance: {run.trust.error:.3g} Mpc/h is left after {len(run.steps)} force "
-            f"evaluations, the most that are taken for it, wanted {config.wanted_error:g}"
-        )
-    return Simulation(
-        config, domain, cosmology, power, run, reference, warnings, clock, problem.lpt, D_start
-    )
+    return Problem(
+        plan, domain, cosmology, power, conditions, force, D_start, outputs, checkpoints, clock,
+        progress,
+    )  # fmt: skip
 
 
 def make_initial_conditions(
@@ -300,92 +257,6 @@ def follow_steps(problem: Problem, method: Method, frame: Frame, count: int) -> 
             raise FrameRejected(f"{method.describe(count)} given up: {reason}") from None
     trust = estimate_error(evaluations, method.fitted(count), method.truth(count))
     return Run(method, frame, steps, snapshots, evaluations, trust)
-
-
-def evolve(
-    problem: Problem,
-    frame: Frame,
-    integrator: Integrator,
-    steps: list[Step],
-    limits: np.ndarray,
-    kept: Sequence[Snapshot] = (),
-    cone: LightCone | None = None,
-) -> tuple[list[Snapshot], list[Evaluation]]:
-    """Integrate through all outputs, or as far as a checkpoint has not come; errors as in `follow`.
-
-    Parameters
-    ----------
-    problem : Problem
-    frame : Frame
-    integrator : Integrator
-    steps : list of Step
-    limits : array
-        Rms residual acceleration at each step above which the frame is rejected, Mpc/h.
-    kept : list of Snapshot
-        What a checkpoint has to hold beside.
-    cone : LightCone, optional
-        Takes the particles at its times.
-    """
-    past = problem.checkpoints.begin()
-    if past.failure is not None:
-        raise FrameRejected(past.failure)
-    if past.finished:
-        if cone is not None:
-            problem.domain.once(cone.check_files)
-        return past.snapshots, past.evaluations
-    with _failure_kept(past), problem.progress.count("force evaluations", len(steps)) as bar:
-        bar.update(past.done)
-
-        def note(evaluation: Evaluation | None) -> None:
-            bar.update()
-            if evaluation is not None:
-                limit = limits[len(past.evaluations)]
-                past.evaluations.append(evaluation)
-                _judge(problem.progress, evaluation, limit)
-
-        def stepped() -> None:
-            past.done += 1
-            past.memory = integrator.memory | (cone.memory if cone else {})
-            problem.checkpoints.step(state, kept)
-
-        start = problem.conditions.snapshot or problem.lpt
-        state = past.state or initial_state(start, frame, problem.D_start)
-        if cone is not None:
-            cone.restore(past.memory)
-        integrator.memory.update(past.memory)
-        left, outputs = steps[past.done :], problem.outputs[len(past.snapshots) :]
-        times = merged(outputs, cone.pending) if cone else outputs
-        with problem.checkpoints.watching():
-            for snapshot in integrator.follow(left, state, times, note, stepped):
-                if cone is not None:
-                    with problem.clock("light cone"):
-                        cone.see(snapshot)
-                if snapshot.D in outputs:
-                    past.snapshots.append(snapshot)
-    snapshots, past.snapshots = past.snapshots, []  # not kept beyond the caller's use
-    past.finished, past.state, past.memory = True, None, {}
-    return snapshots, past.evaluations
-
-
-@contextmanager
-def _failure_kept(past: Evolution) -> Iterator[None]:
-    """Inside the block, a failure that another method may mend is noted in the evolution."""
-    try:
-        yield
-    except (FrameRejected, FloatingPointError) as reason:
-        past.failure = str(reason)
-        past.snapshots = []
-        raise
-
-
-def _judge(progress: Progress, evaluation: Evaluation, limit: float) -> None:
-    """Say what a force evaluation showed, and whether it rejects the frame."""
-    progress.say(f"  D = {evaluation.D:.3f}  residual {evaluation.residual_rms:.3f} Mpc/h")
-    if evaluation.residual_rms > limit:
-        raise FrameRejected(
-            f"the residual acceleration at D = {evaluation.D:.2f} is "
-            f"{evaluation.residual_rms:.3g} Mpc/h rms, wanted at most {limit:.3g}"
-        )
 
 
 def run_reference(
