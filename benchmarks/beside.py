@@ -25,7 +25,7 @@ class Haloes(NamedTuple):
     """Friends of friends, linked at 0.2 of the particle spacing."""
 
     counts: list[int]
-    """Of `LEAST` particles and more."""
+    """Numbers of haloes of `LEAST` particles and more."""
     dispersion: float
     """Rms velocity of particles within haloes of 50 and more, relative to these, km/s."""
 

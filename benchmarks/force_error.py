@@ -62,7 +62,7 @@ class Shifted:
         self._half = np.float32(0.5 * force.domain.box_size / force.mesh)
 
     def __call__(self, x, density=False, out=None) -> Acceleration:
-        """See `ParticleMesh`."""
+        """The mean of forces on the mesh and on one moved by half a cell."""
         there = self.force(x + self._half, density)
         here = self.force(x, density, out)
         np.add(here.g, there.g, out=here.g)

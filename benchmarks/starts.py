@@ -25,7 +25,7 @@ LATE = (9.0, 3.0, 0.0)
 SOLVERS = ("P3M", "PM")
 PARTICLES, PM_STEPS = 40, 128
 RADII = (2.0, 4.0)
-"""Of spheres, in particle spacings."""
+"""Radii of spheres, in particle spacings."""
 SHARES = (0.25, 0.5, 0.8)
 """Wavenumbers in Nyquist's of the particles."""
 

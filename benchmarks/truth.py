@@ -79,7 +79,7 @@ START = 19.0
 CELLS = 1.5
 """Cells for each Mpc/h, along a dimension, of the mesh of spectra."""
 CENTRES = np.array([0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.25, 1.5, 1.75, 2.0])
-"""Of the bands of k, h/Mpc."""
+"""Middles of the bands of k, h/Mpc."""
 SHOWN = (0.1, 0.2, 0.5, 1.0, 2.0)
 GOOD = (0.01, 0.02, 0.05)
 HALO_EDGES = np.array([20, 50, 100, 300, 1000, 100_000]) - 0.5
@@ -118,7 +118,7 @@ def measure(options: argparse.Namespace) -> list[dict]:
 
 
 def scaled(box: Box, scale: float) -> Box:
-    """The same with fewer particles as far apart."""
+    """A box with fewer particles as far apart."""
     n = 2 * round(box.n_side * scale / 2)
     return box._replace(n_side=n, box_size=n * box.box_size / box.n_side)
 
@@ -321,6 +321,6 @@ def halo_table(means: dict[tuple, dict[float, dict]]) -> list[str]:
 
 
 def _ratios(counts: np.ndarray, expected: np.ndarray) -> str:
-    """Of numbers that are large enough to say something."""
+    """Counts over expected ones, where these are large enough to say something."""
     pairs = zip(counts, expected, strict=True)
     return " / ".join(f"{a / b:.2f}" if a >= FEWEST else "-" for a, b in pairs)

@@ -43,7 +43,7 @@ def check_disk(
 
 
 def _existing(directory: Path) -> Path:
-    """It, or the nearest of those above it that is there."""
+    """A directory, or the nearest above it that is there."""
     return next(p for p in (directory, *directory.absolute().parents) if p.exists())
 
 
@@ -115,7 +115,7 @@ class _Unfailing(io.FileIO):
         return len(whole)
 
     def truncate(self, size: int | None = None) -> int:
-        """As of any file, unless a write has failed."""
+        """Cut the file to a size, unless a write has failed."""
         with self._remembered():
             return super().truncate(size)
         return size

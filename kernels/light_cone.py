@@ -90,7 +90,7 @@ def ring_pixel(n, x, y, z):
 
 @njit(cache=True)
 def _weights(t, H):
-    """Those of Hermite's cubic at a part t of an interval H, of positions and velocities at its
+    """Weights in Hermite's cubic, at a part t of an interval H, of positions and velocities at its
     start and its end; at t of 0 and 1 the ends' positions alone, without round-off."""
     rise = t * t * (3.0 - 2.0 * t)
     return 1.0 - rise, H * t * (1.0 - t) ** 2, rise, H * t * t * (t - 1.0)

@@ -43,7 +43,7 @@ def _from_the_seed(config: Config) -> InitialConditionsConfig:
 
 
 def _rehearse(config: Config) -> None:
-    """The same run with few particles, without files, and what only several ranks do."""
+    """Run a configuration with few particles and no files, and what only several ranks do."""
     scale = PARTICLES / config.particles
     changes = {
         "particles": PARTICLES,

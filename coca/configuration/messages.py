@@ -24,7 +24,7 @@ UNITS = {
     "radii": "Mpc/h",
     "checkpoint_minutes": "minutes",
 }
-"""Of keys, whose sections do not matter."""
+"""Units of keys, whatever their sections."""
 LISTS = {
     "redshifts": "redshifts",
     "radii": "radii in Mpc/h",

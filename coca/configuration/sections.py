@@ -283,7 +283,7 @@ class LightConeConfig(Section):
     z_max: Number = Field(gt=0, le=50)
     """Redshift of the farthest shell's far edge."""
     n_side: Integer = Field(512, ge=1, le=8192)
-    """Of the HEALPix maps, a power of two."""
+    """Resolution n_side of the HEALPix maps, a power of two."""
     shells: Integer = Field(24, ge=1, le=1000)
     """Shells of equal comoving thickness from here to z_max."""
     redshifts: tuple[Annotated[Number, Field(ge=0)], ...] | None = Field(None, min_length=2)

@@ -43,9 +43,9 @@ class Validation(NamedTuple):
     power: float
     """P / P_true - 1 at `VALIDATION_K` and D = 1."""
     scatter: float
-    """Its standard deviation from box to box."""
+    """Standard deviation of `power` from box to box."""
     decorrelation: float
-    """1 - r there."""
+    """1 - r at `VALIDATION_K` and D = 1."""
 
     def __str__(self) -> str:
         return (

@@ -118,7 +118,7 @@ class SimulationSet:
         return range(self.config.training, len(self.planned))
 
     def present(self, indices: Iterable[int]) -> list[int]:
-        """Those simulations of which there is a file."""
+        """The simulations of which there is a file."""
         return [i for i in indices if self.path(i).exists()]
 
     def make_missing(self) -> Iterator[int]:

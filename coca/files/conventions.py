@@ -30,11 +30,11 @@ class Convention(NamedTuple):
     """How a code has its snapshots."""
 
     lengths: float
-    """Of its units in 1 Mpc/h, comoving."""
+    """Units of length in 1 Mpc/h, comoving."""
     mass: float
-    """Its unit in Msun/h."""
+    """The unit of mass in Msun/h."""
     speed: float
-    """Its unit in km/s of peculiar velocity."""
+    """The unit of velocity in km/s of peculiar velocity."""
     first_id: int
     header: dict
     """Attributes of Header beside the counts."""

@@ -71,7 +71,7 @@ class Header(NamedTuple):
 
 
 class Units(NamedTuple):
-    """Of a file."""
+    """The units in which a file has its numbers."""
 
     length: float
     """Mpc/h in one of its units, comoving."""

@@ -83,7 +83,7 @@ class FittedRange:
 
     @classmethod
     def of(cls, config: FitConfig) -> FittedRange:
-        """That of a fit."""
+        """The range of a fit's configuration."""
         D_end = min(config.growth_factors), max(config.growth_factors)
         redshift = config.redshift, config.redshift
         cosmology = config.cosmology

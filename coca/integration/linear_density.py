@@ -10,9 +10,9 @@ from coca.cosmology.linear_power import LinearPower
 from coca.parallel.domain import Domain
 
 MODES_AT_A_TIME = 2**20
-"""Whose squares are in memory."""
+"""Modes whose squares are in memory at once."""
 CELLS = 64
-"""Of the lattice on which the mean of all boxes is summed."""
+"""Cells, along one axis, of the lattice on which the mean of all boxes is summed."""
 LARGE_SCALES = 8
 """Part of the lattice's wavenumbers, along one axis, whose modes are long."""
 
@@ -39,7 +39,7 @@ LEAST = float(np.log(1e-6))
 
 
 def linear_density(domain: Domain, delta_k: np.ndarray, D: float) -> LinearDensity:
-    """That of linear density modes (n, rows, n//2+1) at D = 1."""
+    """The linear density at D, from modes (n, rows, n//2+1) at D = 1."""
     power = np.zeros(delta_k.shape[2])
     for planes in np.array_split(delta_k, -(-delta_k.size // MODES_AT_A_TIME)):
         squares = np.square(planes.real) + np.square(planes.imag)
@@ -54,7 +54,8 @@ def linear_density(domain: Domain, delta_k: np.ndarray, D: float) -> LinearDensi
 
 
 def expected(power: LinearPower, spacing: float, D: float) -> LinearDensity:
-    """That of a lattice of this spacing, Mpc/h, in the mean of boxes that are not small."""
+    """The linear density of a lattice of this spacing, Mpc/h, in the mean of boxes that are not
+    small."""
     m = np.arange(1 - CELLS // 2, CELLS // 2)
     box_size = CELLS * spacing
     k = 2.0 * np.pi / box_size * np.sqrt((m**2)[:, None, None] + (m**2)[:, None] + m**2)

@@ -21,7 +21,7 @@ from coca.light_cone.shells import Shell
 from coca.light_cone.sources import ROUND_OFF, Sources
 
 NODES = 8
-"""Of the Gauss-Legendre integral of the kernel over a shell."""
+"""Nodes of the Gauss-Legendre integral of the kernel over a shell."""
 
 
 @dataclass(frozen=True)

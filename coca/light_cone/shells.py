@@ -42,7 +42,7 @@ class Shell:
 
     @property
     def n_side(self) -> int:
-        """Of HEALPix."""
+        """Resolution n_side of the HEALPix map."""
         return int(np.sqrt(len(self.counts) / 12))
 
     @property

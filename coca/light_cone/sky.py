@@ -11,7 +11,7 @@ from coca.light_cone.lensing import Convergence
 from coca.light_cone.theory import fundamental, limber
 
 FIRST_L = 2
-"""Of tables of C_l."""
+"""The lowest l of tables of C_l."""
 SHOWN = 128
 """Most n_side of pictures."""
 SAMPLE, SPLIT, BINS = 200, 8, 500
@@ -23,7 +23,7 @@ class AngularPower(NamedTuple):
 
     l: np.ndarray
     measured: np.ndarray
-    """Of the map, over the part of the sky that it has."""
+    """C_l of the map, over the part of the sky that it has."""
     shot_noise: np.ndarray
     """What single particles would add, were they thrown at random. Those of a simulation that
     starts on a lattice have as much only where they have left it: in haloes."""
@@ -76,7 +76,7 @@ def pixel_window(n_side: int, l: np.ndarray) -> np.ndarray:
 
 
 def n_side_of(pixels: np.ndarray) -> int:
-    """That of a map."""
+    """Resolution n_side of a HEALPix map of so many pixels."""
     return int(np.sqrt(len(pixels) / 12))
 
 

@@ -15,7 +15,7 @@ from coca.cosmology.nonlinear_power import nonlinear_power
 from coca.light_cone.lensing import Convergence, efficiency
 
 POINTS = 2000
-"""Of the integral over distance."""
+"""Points of the integral over distance."""
 
 
 def limber(found: Convergence, l: np.ndarray, k_least: float = 0.0) -> np.ndarray:

@@ -60,11 +60,11 @@ class Output:
     """Displacement x - q of the reference run, array (3, N) float32, Mpc/h, or None."""
 
     config: Config
-    """Of the run."""
+    """The configuration of the run."""
     cosmology: Cosmology
     domain: Domain
     snapshot: Snapshot
-    """The particles as they are inside."""
+    """The particles in the variables of the integration."""
 
     @cached_property
     def ids(self) -> np.ndarray:
@@ -151,7 +151,7 @@ class Output:
 
     @cached_property
     def _particles(self) -> Particles:
-        """As read from a snapshot."""
+        """The particles as readers of snapshots give them."""
         config, cosmology, domain = self.config, self.cosmology, self.domain
         header = Header(
             config.box_size, 1.0 / (1.0 + self.redshift), cosmology.Omega_m, cosmology.h,

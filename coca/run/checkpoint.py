@@ -115,7 +115,7 @@ class NoCheckpoints(Checkpoints):
         """Nothing is saved."""
 
     def watching(self) -> AbstractContextManager[None]:
-        """They end the run at once."""
+        """Signals end the run at once."""
         return nullcontext()
 
 

@@ -46,11 +46,12 @@ class Earlier(NamedTuple):
 
     directory: Path
     config: dict[str, Any] | None
-    """Of the run that is there; None without one, and where its record cannot be read."""
+    """The configuration of the run that is there; None without one, and where its record cannot be
+    read."""
     finished: bool
-    """Its record is there."""
+    """Whether the record of a run is there."""
     saved: bool
-    """It is under way and has saved what it did so far."""
+    """Whether a run is under way and has saved what it did so far."""
     results: tuple[str, ...]
     """Names of files that are results, or are called so."""
     listed: tuple[str, ...]

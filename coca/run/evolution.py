@@ -45,7 +45,7 @@ class Problem:
     force: ParticleMesh | P3M
     D_start: float
     outputs: list[float]
-    """Growth factors."""
+    """Growth factors of the outputs."""
     checkpoints: Checkpoints
     clock: Clock
     progress: Progress
@@ -76,7 +76,7 @@ class Problem:
 
     @cached_property
     def density(self) -> LinearDensity:
-        """That of the last output, a pass over the modes."""
+        """The linear density at the last output, which takes a pass over the modes."""
         return linear_density(self.domain, self.conditions.delta_k, self.outputs[-1])
 
 

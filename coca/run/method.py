@@ -76,7 +76,7 @@ class Method:
     """A frame with a scheme and its kicks."""
 
     name: str
-    """As `method` of the configuration."""
+    """The value of the configuration's `method`."""
     table: FittedSteps | None = None
     """Fitted steps for the numbers of evaluations that it knows."""
     gain: float = 0.0

@@ -42,14 +42,14 @@ class HaloProperties(NamedTuple):
     dispersion: np.ndarray
     """Rms peculiar velocity along an axis about the mean of all members, (H,) float32, km/s."""
     concentration: np.ndarray
-    """Of the NFW profile with the ratio of largest circular velocity to that at the radius (Prada
-    et al. 2012, arXiv:1104.5130), (H,) float32."""
+    """Concentration of the NFW profile with the ratio of largest circular velocity to that at the
+    radius (Prada et al. 2012, arXiv:1104.5130), (H,) float32."""
     spin: np.ndarray
     """J / (sqrt(2) M V R) within the radius (Bullock et al. 2001, arXiv:astro-ph/0011001), (H,)
     float32."""
 
     def columns(self) -> Columns:
-        """As a catalogue has them."""
+        """Columns of a catalogue, with their units."""
         length = "Mpc/h, comoving"
         return {
             "Peak": (length, self.peak.T),

@@ -114,8 +114,8 @@ def friends(x: np.ndarray, box_size: float, length: float) -> np.ndarray:
     N = x.shape[1]
     order = np.argsort(x[0], kind="stable")
     sorted_x = x[0, order].astype(np.float64)
-    edges = [_links(x, order, sorted_x, low, box_size, length) for low in range(0, N, PIECE)]
-    a, b = np.concatenate(edges, axis=1)
+    links = [_links(x, order, sorted_x, low, box_size, length) for low in range(0, N, PIECE)]
+    a, b = np.concatenate(links, axis=1)
     graph = coo_matrix((np.ones(len(a), bool), (a, b)), (N, N))
     return connected_components(graph, directed=False)[1]
 

@@ -26,7 +26,7 @@ STYLE = matplotlib.RcParams(
         "hatch.linewidth": 0.6,
     }
 )
-"""Of all our figures."""
+"""Style of all our figures."""
 STYLES: tuple[dict[str, Any], ...] = (
     {"color": "#0072B2", "ls": "-"},
     {"color": "#D55E00", "ls": "--"},

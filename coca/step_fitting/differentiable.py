@@ -59,7 +59,7 @@ def spectra_beside(
 
 
 class _ShellSums(torch.autograd.Function):
-    """Of the density modes of positions: |a|^2 and Re(a b*) in shells."""
+    """Sums of |a|^2 and Re(a b*) in shells of k, of the density modes a of positions."""
 
     @staticmethod
     def forward(

@@ -37,7 +37,7 @@ POWER_WEIGHT = 12.0
 HALO_WEIGHT = 0.1
 """Weight of (size / true size - 1)^2 and that of dispersions, mean squares both."""
 HEAT_UNIT = 0.3
-"""Of the heat, in the descent."""
+"""Unit of the heat, in the descent."""
 BIAS_PRIOR = 0.003
 """How far, in P / P_true, a simulation's power is from telling where `unbias` should go."""
 
@@ -236,7 +236,7 @@ def real_space(run: FitRun, x: torch.Tensor) -> Spectra:
 
 
 def redshift_space(run: FitRun, x: torch.Tensor, v: torch.Tensor, axis: int) -> Spectra:
-    """The same in bins of |mu|, with every particle moved by f D v along the line of sight."""
+    """Spectra in bins of |mu|, with every particle moved by f D v along the line of sight."""
     domain, cosmology, D = run.truth.domain, run.truth.cosmology, run.D_end
     shift = float(cosmology.f1(cosmology.a_of_D(D)) * D)
     along = torch.zeros(3, 1)

@@ -27,7 +27,7 @@ class TrueHaloes(NamedTuple):
     halo: torch.Tensor
     """The halo of each of them, tensor (M,) int64."""
     mass_class: torch.Tensor
-    """That of each halo, tensor (H,) int64, see `LEAST`."""
+    """Class of each halo by its mass, tensor (H,) int64, see `LEAST`."""
     first: torch.Tensor
     """True position of one particle of each halo, tensor (3, H), Mpc/h."""
     size: torch.Tensor
@@ -41,7 +41,7 @@ class TrueHaloes(NamedTuple):
         return self._mean(_size(self, x) / self.size)
 
     def dispersions(self, v: torch.Tensor) -> torch.Tensor:
-        """The same of the dispersion, of velocities (3, N)."""
+        """Means over classes of the dispersion of velocities (3, N) over the true one."""
         return self._mean(_spread(self, v[:, self.particles]) / self.dispersion)
 
     def _mean(self, ratio: torch.Tensor) -> torch.Tensor:

@@ -67,7 +67,7 @@ def test_own_reader_gives_the_bits_of_the_file(written):
 
 
 def test_a_run_goes_on_from_it(values, written):
-    """As from the seed, but for the single precision of the file's positions."""
+    """It ends where a run from the seed does, but for the file's float32 positions."""
     path, domain, _ = written
     plans = (values, values | {"initial_conditions": {"snapshot": str(path)}})
     a, b = (run_plan(make_plan(make_config(v | {"method": "cola"}))).snapshots[0] for v in plans)
@@ -76,7 +76,7 @@ def test_a_run_goes_on_from_it(values, written):
 
 
 def test_a_snapshot_is_handed_on(values, written, tmp_path):
-    """That of another code, here ours, as its particles are."""
+    """A snapshot of another code, here ours, has the same particles afterwards."""
     path, _, _ = written
     again = values | {"initial_conditions": {"snapshot": str(path)}}
     assert ics(again, tmp_path, f"output.directory={tmp_path}/again") == 0

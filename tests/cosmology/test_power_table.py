@@ -81,7 +81,7 @@ def test_rows_in_any_order_once_or_twice_and_at_zero(written, cosmology, power):
 
 
 def test_zeros_at_the_end_are_no_power(written, cosmology, power):
-    """As of warm dark matter, in single precision."""
+    """Tables of warm dark matter in single precision end in zeros."""
     P = np.where(K > 8, 0.0, power(K))
     table = linear_power(cosmology, "table", written(P=P))
     first = K[K > 8][0]

@@ -19,7 +19,7 @@ def block_of(channels, dtype=torch.float64):
 
 
 def plain_block(block, x, style):
-    """The same of padded convolutions, each with its own derivative."""
+    """A block of padded convolutions, each with its own derivative."""
     scale, shift = block.style(style)[:, :, None, None, None].chunk(2, dim=1)
 
     def convolve(x, layer):

@@ -53,7 +53,7 @@ def test_expanded_trajectories_are_the_simulated_ones(values):
 
 
 def test_trajectories_of_nbody_are_its_own(values, tmp_path):
-    """Of an N-body run to today alone, whose long steps are others."""
+    """They are those of an N-body run to today alone, whose long steps are others."""
     changes = {"method": "nbody", "training": 1, "directory": str(tmp_path)}
     config = make_config(values | {"simulations": values["simulations"] | changes}, TrainConfig)
     domain = domain_of(config, 1)

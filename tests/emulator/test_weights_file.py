@@ -124,7 +124,7 @@ def test_wrong_tensors_are_an_error(path, tensors, message):
 
 
 def test_a_plan_loads_neither_torch_nor_numba(config_values, tmp_path):
-    """They take a second; a machine with a GPU asks torch for it."""
+    """Both take a second; a machine with a GPU asks torch for it."""
     import yaml
 
     path = tmp_path / "config.yaml"

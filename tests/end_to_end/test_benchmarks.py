@@ -54,7 +54,7 @@ def force_benchmark(tmp_path_factory):
 
 @pytest.mark.parametrize("solver", ["PySCo full_fft", "PySCo fft"])
 def test_agrees_with_pysco(force_benchmark, solver):
-    """Its spectral gradient with ours, its stencil of five points with our order 4."""
+    """PySCo's spectral gradient with ours, its stencil of five points with our order 4."""
     assert force_benchmark[solver]["correlation"] > 0.9999999
     assert force_benchmark[solver]["relative_rms"] < 1e-5
 
@@ -96,7 +96,7 @@ def test_tree_level_of_spheres(n):
 
 
 def variance(domain, delta_k, radius):
-    """Of the density in spheres."""
+    """Variance of the density in spheres."""
     i = np.fft.fftfreq(domain.n_side, 1 / domain.n_side) ** 2
     last = np.arange(domain.n_side // 2 + 1)
     k = domain.kf * np.sqrt(i[:, None, None] + i[None, :, None] + last**2)

@@ -52,7 +52,7 @@ def test_what_is_shipped_has_a_checksum(kind, tmp_path):
 
 
 def test_tensors_without_a_checksum_are_read(tmp_path):
-    """Those of earlier versions and of other programs."""
+    """Earlier versions and other programs write none."""
     tensors = {"a": np.arange(3.0)}
     save_file(tensors, tmp_path / "plain.safetensors", {"b": "c"})
     metadata, found = read_tensors(tmp_path / "plain.safetensors", "numpy")

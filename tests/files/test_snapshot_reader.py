@@ -178,7 +178,7 @@ def test_senseless_snapshots_are_one_error(path, change):
 
 
 def test_files_are_in_the_order_of_their_numbers(path, tmp_path):
-    """Of eleven, .10 comes after .9 and not after .1."""
+    """With eleven, .10 comes after .9 and not after .1."""
     rewrite(path, tmp_path / "snap", 11)
     np.testing.assert_array_equal(read_particles(tmp_path / "snap").ids, np.arange(32**3))
 
@@ -268,7 +268,7 @@ def test_totals_that_are_not_the_files_are_named(path, tmp_path):
 
 
 def test_a_snapshot_of_swift(path):
-    """Its words for what is in ours: no h, peculiar velocities, a box of three sides."""
+    """SWIFT's words for what is in ours: no h, peculiar velocities, a box of three sides."""
     wanted, h = read_particles(path), 0.6711
     with h5py.File(path, "r+") as file:
         header, particles = file["Header"].attrs, file["PartType1"]

@@ -9,7 +9,7 @@ EVALUATIONS = [Evaluation(0.3, 0.4, 2.0, 0.3), Evaluation(0.8, 0.4, 1.5, 0.4)]
 
 
 def test_the_error_is_a_power_of_the_mean_residual():
-    """Of the rms over evaluations per component, 0.5 / sqrt(6), by hand."""
+    """The power of the rms over evaluations, per component, 0.5 / sqrt(6), by hand."""
     trust = estimate_error(EVALUATIONS, None)
     assert trust.error == pytest.approx(AMPLITUDE * (0.5 / np.sqrt(6)) ** EXPONENT)
     assert f"{trust.error:.2g} Mpc/h rms" in trust.statement

@@ -47,7 +47,7 @@ def parted(ranks):
 
 @pytest.fixture(scope="session")
 def alone():
-    """The same on this rank alone."""
+    """The box of `parted` on this rank alone."""
     return Domain(2.0 * N, N, 1)
 
 

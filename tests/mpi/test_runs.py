@@ -40,7 +40,7 @@ METHODS = {
 
 
 PLANES = 6
-"""Of the emulator's coarsest level, of 48^3 particles."""
+"""Planes of the emulator's coarsest level, of 48^3 particles."""
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def run_on(ranks, config):
 
 
 def run_alone(ranks, config):
-    """The same on the first rank, while the others wait."""
+    """A run on the first rank, while the others wait."""
     return ranks.once(lambda: run_on(OneRank(), config))
 
 

@@ -41,7 +41,7 @@ def here(parted, power):
 
 @pytest.fixture(scope="module")
 def there(alone, power):
-    """The same on one."""
+    """Initial conditions on one rank."""
     return linear_fields.from_seed(alone, power, 7)
 
 

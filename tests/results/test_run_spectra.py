@@ -9,7 +9,7 @@ from coca.statistics.spectra import particle_spectra
 
 
 def test_spectra_are_those_of_the_particles(config_values):
-    """Of the run and of its frame, each against the reference; linear theory beside them."""
+    """Spectra of the run and of its frame, each against the reference; and linear theory."""
     config_values["output"]["redshifts"] = [1.0, 0.0]
     values = config_values | {"force_evaluations": 2, "reference": {"force_evaluations": 8}}
     done = run_plan(make_plan(make_config(values)))

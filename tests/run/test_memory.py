@@ -51,7 +51,7 @@ def test_disk_space_is_what_is_written(config_values, tmp_path):
     ids=["report", "cola", "fitted", "coca", "nbody"],
 )
 def test_memory_estimate_is_within_ten_per_cent(tmp_path, n, options):
-    """Of the peak that the run itself measured, in a process of its own; arrays of more than
+    """Against the peak that the run itself measured, in a process of its own; arrays of more than
     32 MiB go back to the system when they are freed, smaller ones as it pleases."""
     values = {
         "particles": n, "mesh": 2 * n, "box_size": 2.0 * n, "threads": 1, "force_evaluations": 1,

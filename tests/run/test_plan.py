@@ -142,7 +142,7 @@ def test_lengths_that_pairs_cannot_have_are_refused(config_values, values, messa
 
 
 def test_a_plan_does_not_wait_for_camb(config_values, tmp_path, monkeypatch):
-    """Of a cosmology that CAMB has not computed yet the plan says Eisenstein and Hu's amplitude."""
+    """The amplitude is Eisenstein and Hu's where CAMB has not computed the cosmology yet."""
     pytest.importorskip("camb")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(linear_power, "_from_camb", lambda cosmology: pytest.fail("asked"))

@@ -20,7 +20,7 @@ from coca.run.start_redshift import (
 from tests import ROOT
 
 HALF = 1
-"""Of the measured wavenumbers, the one at half of Nyquist's."""
+"""Index of the measured wavenumber at half of Nyquist's."""
 
 
 def test_the_numbers_are_those_that_were_measured():
