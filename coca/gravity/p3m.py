@@ -208,8 +208,8 @@ class SlabParticles:
         self._here = x.shape[1]
         if not self._alone:
             x = np.concatenate([x, self._elsewhere(x)], axis=1)
-        sorted_x, self._order = kernels.short_range.tree_order(x, domain.box_size)
-        self.tree = kernels.short_range.tree_of(sorted_x)
+        sorted_x, self._order = kernels.tree.tree_order(x, domain.box_size)
+        self.tree = kernels.tree.tree_of(sorted_x)
         self.targets = self._order < self._here
 
     def _elsewhere(self, here: np.ndarray) -> np.ndarray:
@@ -226,13 +226,13 @@ class SlabParticles:
             arrived = self._exchange.bring(np.ascontiguousarray(values.T)).T
             values = np.concatenate([values[:, self._staying], arrived], axis=1)
         out = np.zeros((len(values), self.tree.x.shape[1]), np.float32)
-        kernels.short_range.take(values, self._order, out)
+        kernels.tree.take(values, self._order, out)
         return out
 
     def bring_home(self, values: np.ndarray) -> np.ndarray:
         """The inverse of `take`: values (c, N) of the rank's own particles, in Lagrangian order."""
         here = np.empty((len(values), self._here), np.float32)
-        kernels.short_range.put_back(values, self._order, here)
+        kernels.tree.put_back(values, self._order, here)
         if self._alone:
             return here
         out = np.empty((len(values), self._own), np.float32)
@@ -246,7 +246,7 @@ class SlabParticles:
         """Fit the tree to its positions, which have changed for the slab's own particles."""
         if not self._alone:
             here = np.empty((3, self._here), np.float32)
-            kernels.short_range.put_back(self.tree.x, self._order, here)
+            kernels.tree.put_back(self.tree.x, self._order, here)
             sources = np.flatnonzero(~self.targets)
             self.tree.x[:, sources] = self._elsewhere(here)[:, self._order[sources] - self._here]
         self.tree.follow()

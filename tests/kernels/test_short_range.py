@@ -3,11 +3,13 @@ from math import comb
 import numba
 import numpy as np
 import pytest
-from coca.kernels.short_range import LEAF, PACKED
+from coca.kernels.short_range import PACKED
+from coca.kernels.tree import LEAF
 
 from coca import kernels
+from tests.kernels.clumps import L, clumps
 
-L, CUT, SUPPORT = 10.0, 2.0, 0.3
+CUT, SUPPORT = 2.0, 0.3
 _RATIOS = [comb(3, k) * (-1) ** k / (2 * k + 3) for k in range(4)]
 CLOUD = tuple(ratio / sum(_RATIOS) for ratio in _RATIOS)
 
@@ -36,24 +38,14 @@ def plain_pairs(x, which, cut=CUT, support=SUPPORT):
 
 def sums(x, active=None, cut=CUT, support=SUPPORT):
     """What `pair_sums` gives, in the order of x."""
-    sorted_x, order = kernels.short_range.tree_order(x, L)
+    sorted_x, order = kernels.tree.tree_order(x, L)
     active = np.ones(len(order), bool) if active is None else active[order]
     out = np.full((4, sorted_x.shape[1]), np.nan, np.float32)
-    tree = kernels.short_range.tree_of(sorted_x)
+    tree = kernels.tree.tree_of(sorted_x)
     kernels.short_range.pair_sums(tree, active, L, cut, support, CLOUD, 1.0, out)
     back = np.full((4, x.shape[1]), np.nan, np.float32)
-    kernels.short_range.put_back(out, order, back)
+    kernels.tree.put_back(out, order, back)
     return back
-
-
-def clumps(n, size, seed=1):
-    """Half of the particles anywhere, half in a clump at a corner of the box."""
-    rng = np.random.default_rng(seed)
-    x = rng.uniform(0, L, (3, n))
-    x[:, ::2] = rng.normal(0, size, x[:, ::2].shape)
-    x = np.mod(x, L).astype(np.float32)  # in the box, where the tree has them
-    x[x >= L] = 0
-    return x
 
 
 def assert_same(found, expected):
@@ -116,26 +108,9 @@ def test_sums_do_not_depend_on_threads():
     np.testing.assert_array_equal(*found)
 
 
-@pytest.mark.parametrize("n", [1, 40, 3000])
-def test_the_tree_halves_particles(n):
-    x = np.concatenate([clumps(n, 0.1), np.zeros((3, n), np.float32)], axis=1)
-    sorted_x, order = kernels.short_range.tree_order(x, L)
-    np.testing.assert_array_equal(np.sort(order), np.arange(2 * n))
-    np.testing.assert_array_equal(sorted_x[:, : 2 * n], x[:, order])
-    assert np.isnan(sorted_x[:, 2 * n :]).all()
-    tree = kernels.short_range.tree_of(sorted_x)
-    for node, (first, leaves) in enumerate(tree.spans):
-        inside = sorted_x[:, first * LEAF : min((first + leaves) * LEAF, 2 * n)]
-        np.testing.assert_array_equal(tree.nodes[node, :3], inside.min(axis=1))
-        np.testing.assert_array_equal(tree.nodes[node, 3:], inside.max(axis=1))
-        if leaves > 1:
-            lower = tree.nodes[node + 1], tree.nodes[node + 2 * ((leaves + 1) // 2)]
-            assert np.any(lower[0][3:] <= lower[1][:3])
-
-
 def test_the_tree_follows_its_particles():
-    x, _ = kernels.short_range.tree_order(clumps(400, 1.0), L)
-    tree = kernels.short_range.tree_of(x)
+    x, _ = kernels.tree.tree_order(clumps(400, 1.0), L)
+    tree = kernels.tree.tree_of(x)
     x += np.random.default_rng(2).normal(0, 0.5, x.shape).astype(np.float32)
     tree.follow()
     out = np.empty((4, x.shape[1]), np.float32)
