@@ -36,6 +36,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks import beside
 from benchmarks.beside import WAVENUMBERS, Measured
+from benchmarks.rows import listed
 from benchmarks.timing import machine_record
 from coca.configuration.loading import make_config
 from coca.configuration.run import Config
@@ -102,10 +103,6 @@ NOT_DRAWN = tuple(GAINS)
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of this benchmark."""
-
-    def listed(kind):
-        return lambda text: [kind(item) for item in text.split(",")]
-
     parser.add_argument("--seeds", type=listed(int), default=[21, 22, 23, 24, 25, 26])
     parser.add_argument(
         "--force-evaluations", type=listed(int), default=[2, 3, 4, 5, 6, 8, 10, 12, 16]

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.problem import COSMOLOGY
-from benchmarks.rows import heading
+from benchmarks.rows import heading, listed
 from benchmarks.timing import machine_record
 from coca.configuration.loading import make_config
 from coca.configuration.run import Config
@@ -57,10 +57,6 @@ class Sky(NamedTuple):
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of this benchmark."""
-
-    def listed(kind):
-        return lambda text: [kind(item) for item in text.split(",")]
-
     parser.add_argument("--particles", type=int, default=128, help="per dimension")
     parser.add_argument("--box-size", type=float, default=500.0)
     parser.add_argument("--z-max", type=float, default=0.5, help="of the cone and of the sources")

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks import accuracy, beside
 from benchmarks.beside import WAVENUMBERS, Measured
-from benchmarks.rows import heading
+from benchmarks.rows import heading, listed
 from benchmarks.timing import machine_record
 from coca.cosmology.background import Cosmology
 from coca.integration.kept_runs import KeptRuns
@@ -36,10 +36,6 @@ KINDS = "one run", "its own"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of this benchmark."""
-
-    def listed(kind):
-        return lambda text: [kind(item) for item in text.split(",")]
-
     parser.add_argument("--seeds", type=listed(int), default=[21, 22, 23, 24, 25, 26])
     parser.add_argument("--force-evaluations", type=listed(int), default=[4, 6])
     parser.add_argument("--redshifts", type=listed(float), default=[2.0, 1.0, 0.5, 0.25, 0.0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ def read_rows(path: Path) -> list[dict]:
     names, common = found["names"], found["common"]
     pairs = (zip(names, row, strict=True) for row in found["rows"])
     return [common | {name: item for name, item in row if item != ABSENT} for row in pairs]
+
+
+def listed(kind: Callable[[str], Any]) -> Callable[[str], list]:
+    """Reads options of several values with commas between them."""
+    return lambda text: [kind(item) for item in text.split(",")]
 
 
 def heading(titles: list[str]) -> list[str]:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.rows import listed
 from benchmarks.timing import machine_record
 
 ROOT = Path(__file__).parent.parent
@@ -24,10 +25,6 @@ STAGES = ("initial conditions", "network", "frame", "force", "integration", "ana
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of this benchmark."""
-
-    def listed(kind):
-        return lambda text: [kind(item) for item in text.split(",")]
-
     parser.add_argument("--methods", type=listed(str), default=list(METHODS))
     parser.add_argument("--particles", type=listed(int), default=[64, 128], help="per dimension")
     parser.add_argument("--force-evaluations", type=int, default=4)

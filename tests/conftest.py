@@ -61,6 +61,11 @@ def config_values(tmp_path):
 
 
 @pytest.fixture
+def config_file(config_values, tmp_path):
+    return written(config_values, tmp_path / "config.yaml")
+
+
+@pytest.fixture
 def often_saved(config_values):
     """Values of `saved_often`, of a run in tmp_path / "run"."""
     return saved_often(config_values)

@@ -4,16 +4,10 @@ import numpy as np
 import pytest
 
 from coca.__main__ import main
-from coca.configuration.loading import make_config
 from coca.integration.fitted_table import FittedSteps
-from coca.run.plan import make_plan
-from coca.run.simulation import run_plan
 from coca.statistics.spectra import particle_spectra
 from tests import ROOT
-
-
-def run(config_values, **options):
-    return run_plan(make_plan(make_config(config_values | options)))
+from tests.problem import run
 
 
 def test_emulator_lattice_is_checked_before_the_fit(capsys):

@@ -1,17 +1,9 @@
 """coca run: its plans, its errors, and the configurations that ship."""
 
 import pytest
-import yaml
 
 import run_sim
 from tests import ROOT, slow
-
-
-@pytest.fixture
-def config_file(config_values, tmp_path):
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(config_values))
-    return path
 
 
 @pytest.mark.parametrize("name", ["cola.yaml", *slow("bullfrog.yaml")])

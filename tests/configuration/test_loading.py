@@ -78,13 +78,6 @@ def test_files_that_are_no_config(tmp_path, text, message):
         load_config(tmp_path)
 
 
-@pytest.fixture
-def config_file(config_values, tmp_path):
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(config_values))
-    return path
-
-
 HOSTILE = {
     "tag of Python": b"seed: !!python/object/apply:os.system ['touch harm']",
     "harmless tag": b"seed: !!bool maybe",

@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import yaml
 
 import run_sim
 from coca.cosmology import linear_power as linear_power_module
@@ -48,13 +47,6 @@ def test_bad_table_is_one_clear_error(tmp_path, cosmology, text):
     path.write_text(text)
     with pytest.raises(FileError, match=r"linear_power\.file.*k \[h/Mpc\]"):
         linear_power(cosmology, "table", path)
-
-
-@pytest.fixture
-def config_file(config_values, tmp_path):
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(config_values))
-    return path
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", "text", "1e999", "\0"])

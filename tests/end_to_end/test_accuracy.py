@@ -8,12 +8,9 @@ from coca.run.plan import make_plan
 from coca.run.simulation import run_plan
 from coca.statistics.spectra import particle_spectra
 from coca.step_fitting.read_out import POWER_WEIGHT
+from tests.problem import run
 
 pytestmark = pytest.mark.slow
-
-
-def run(config_values, **options):
-    return run_plan(make_plan(make_config(config_values | options)))
 
 
 CONVERGED_PM = {"method": "bullfrog", "force_evaluations": 32}

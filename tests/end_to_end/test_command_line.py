@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 import coca
 from tests import ROOT, slow
@@ -22,13 +21,6 @@ WAYS = {
 
 def say(*command, cwd=ROOT):
     return subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True)
-
-
-@pytest.fixture
-def config_file(config_values, tmp_path):
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(config_values))
-    return path
 
 
 @pytest.mark.skipif(not COCA.exists(), reason="the console script is not installed")

@@ -3,19 +3,11 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 
 from tests import ROOT
 from tests.damage import everything_in
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def config_file(config_values, tmp_path):
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(config_values))
-    return path
 
 
 def test_a_full_disk_does_not_crash_the_process(tmp_path, config_file):

@@ -3,7 +3,6 @@ import re
 import h5py
 import numpy as np
 import pytest
-import yaml
 
 import run_sim
 from coca.errors import FileError
@@ -62,13 +61,6 @@ def test_not_finite_noise_is_an_error(tmp_path, domain, power):
         file["white_noise"] = np.full((32, 32, 32), np.nan)
     with pytest.raises(FileError, match="not finite"):
         from_file(domain, power, path)
-
-
-@pytest.fixture
-def config_file(config_values, tmp_path):
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(config_values))
-    return path
 
 
 def write_ic(path, name, data):

@@ -11,7 +11,7 @@ from coca.integration.kicks import ResidualKick, VelocityKick
 from coca.parallel.domain import Domain
 from coca.particles import State
 from coca.statistics.spectra import density_modes
-from tests.problem import D_START, Problem, frames, rms, uniform_edges
+from tests.problem import D_START, Problem, frames, rms, uniform_boundaries
 
 
 @pytest.mark.parametrize("gain", [0.0, 8.0])
@@ -44,7 +44,7 @@ def test_a_frame_without_residual_is_followed_exactly(nonlinear):
         g = -D * frame.velocity(D) - frame.acceleration(D) / cosmology.c(D)
         return Acceleration(np.float32(g), np.zeros(domain.particles, np.float32))
 
-    plan = schemes.residual(cosmology, uniform_edges(D_START, 1.0, 3))
+    plan = schemes.residual(cosmology, uniform_boundaries(D_START, 1.0, 3))
     state = initial_state(frame, frame, D_START)
     rule = ResidualKick(domain, cosmology, frame, 8.0)
     steps = iter(plan)

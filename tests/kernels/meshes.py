@@ -41,11 +41,6 @@ def read_gradient(x, mesh, out, cloud=CIC, slabs=1, **options):
         kernels.gradient.read_gradient(x, 1 / CELL, np.float32(part), slab, out, cloud, **options)
 
 
-@pytest.fixture
-def mesh():
-    return np.random.default_rng(2).normal(size=(M, M, M))
-
-
 CLOUDS = pytest.mark.parametrize("cloud", [CIC, TSC], ids=["cic", "tsc"])
 
 

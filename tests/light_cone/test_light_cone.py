@@ -12,7 +12,7 @@ from coca.light_cone.light_cone import LightCone
 from coca.light_cone.shells import read_shell, shell_path
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
-from tests.problem import D_START, uniform_edges
+from tests.problem import D_START, uniform_boundaries
 
 OBSERVER = (3.0, 60.1, 33.3)
 
@@ -171,7 +171,7 @@ def test_boundaries_of_steps_are_enough(nonlinear, domain, cosmology, tmp_path):
     all times give, but for the few that round-off puts into the next pixel."""
     often = cone_of(domain, cosmology, tmp_path / "often", shells=8, z_max=0.1)
     seldom = cone_of(domain, cosmology, tmp_path / "seldom", shells=8, z_max=0.1)
-    seldom.ask_at(uniform_edges(D_START, 1.0, 6).tolist())
+    seldom.ask_at(uniform_boundaries(D_START, 1.0, 6).tolist())
     assert len(seldom.times) == 2 < len(often.times) and seldom.times[-1] == 1.0
     for light_cone in (often, seldom):
         for snapshot in nonlinear.bullfrog(6, outputs=(*light_cone.times,)):

@@ -10,6 +10,8 @@ from coca.files.snapshot_reader import read_particles
 from coca.files.snapshot_writer import part_names, write_snapshot
 from coca.particles import Snapshot
 
+pytestmark = pytest.mark.any_number
+
 
 @pytest.fixture
 def write(parted, shared_path, cosmology):

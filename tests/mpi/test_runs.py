@@ -79,10 +79,11 @@ def rms(values):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_runs_give_the_same_particles(ranks, values, whole, method):
-    """With the network 96^3 where the planes of its coarsest level are too few for the ranks."""
+    """With the network a plane of its coarsest level each where the lattice's do not divide."""
     values |= METHODS[method]
     if values["method"] == "coca" and PLANES % ranks.size:
-        values |= {"particles": 96, "mesh": 192, "box_size": 192.0}
+        n = 48 // PLANES * ranks.size
+        values |= {"particles": n, "mesh": 2 * n, "box_size": 2.0 * n}
     values["output"] |= {"redshifts": [1.0, 0.0]}
     config = make_config(values)
     found, wanted = run_on(ranks, config), run_alone(ranks, config)
@@ -103,6 +104,7 @@ def test_runs_give_the_same_particles(ranks, values, whole, method):
             np.testing.assert_allclose(a.run.r, b.run.r, atol=1e-4)
 
 
+@pytest.mark.any_number
 def test_a_run_from_a_snapshot(ranks, values, whole, shared_path):
     """A run of ours, ended early, is gone on with."""
     values |= {"reference": {"force_evaluations": 8}}
@@ -117,6 +119,7 @@ def test_a_run_from_a_snapshot(ranks, values, whole, shared_path):
     assert found.warnings[-1].startswith("initial_conditions.snapshot: second-order displacements")
 
 
+@pytest.mark.any_number
 def test_initial_conditions_are_written_by_all_ranks(ranks, values, shared_path):
     """One file of one rank, with the particles of as many as there are."""
     config = make_config(values)
@@ -149,6 +152,7 @@ def run(config_file, *overrides, more=()):
     return run_sim.main(arguments)
 
 
+@pytest.mark.any_number
 def test_what_is_written(ranks, config_file, values, shared_path):
     """Gadget files of each rank and one that joins them, spectra, report, record."""
     to_pm = [f"{key}={value}" for key, value in TO_PM.items()]
@@ -197,6 +201,7 @@ def test_ranks_agree_on_how_the_network_is_done(ranks, values, monkeypatch):
     assert (network.slabs, network.precision) == (2, "float32")
 
 
+@pytest.mark.any_number
 def test_fewer_files_replace_those_of_more_ranks(ranks, config_file, shared_path):
     directory = shared_path / "run"
 
@@ -213,6 +218,7 @@ def test_fewer_files_replace_those_of_more_ranks(ranks, config_file, shared_path
 
 
 @pytest.mark.slow
+@pytest.mark.any_number
 def test_other_codes_read_the_files(ranks, config_file, shared_path):
     """yt the parts, pynbody the set and the joined file."""
     yt, pynbody = pytest.importorskip("yt"), pytest.importorskip("pynbody")
@@ -282,6 +288,7 @@ def test_ensemble(ranks, config_file, shared_path, each):
     assert (directory / "0002" / RUN_RECORD).stat().st_mtime_ns == stamp
 
 
+@pytest.mark.any_number
 def test_a_member_does_not_depend_on_its_group(ranks, config_file, values, shared_path):
     """The second member is the run with the second seed."""
     options = ("ensemble.realisations=2", f"ensemble.ranks_per_simulation={ranks.size}")
@@ -295,6 +302,7 @@ def test_a_member_does_not_depend_on_its_group(ranks, config_file, values, share
     check_same(difference.T, np.zeros_like(difference.T), 1.5e-5, HANDFUL)
 
 
+@pytest.mark.any_number
 def test_statistics_are_those_of_one_rank(ranks, config_file, values, shared_path):
     """The first rank reads the joined snapshot, and the files are in the record."""
     assert run(config_file, "output.report=false", "output.statistics=[power, pdf]") == 0

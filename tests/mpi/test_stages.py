@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from coca import kernels
 from coca.cosmology.linear_power import linear_power
 from coca.emulator.architecture import Architecture
 from coca.emulator.emulator import Emulator
@@ -24,6 +23,8 @@ from coca.integration.linear_density import linear_density
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
 from coca.statistics.spectra import particle_spectra
+from tests.mpi.parts import own
+from tests.parallel.modes import smooth
 
 CPU = torch.device("cpu")
 
@@ -43,18 +44,6 @@ def here(parted, power):
 def there(alone, power):
     """Initial conditions on one rank."""
     return linear_fields.from_seed(alone, power, 7)
-
-
-def own(domain, array):
-    """This rank's particles of an array (..., N of the whole box)."""
-    first = domain.first_particle
-    return array[..., first : first + domain.own_particles].copy()
-
-
-def smooth(block, first, n):
-    """A factor that tells every mode from every other."""
-    kernels.fourier.gaussian_filter(block, first, 2 * np.pi, 0.02, 1.0 / n**3)
-    kernels.fourier.gradient(block, first, 2 * np.pi, 1, 1.0)
 
 
 @pytest.mark.parametrize("n", [24, 48, 96])

@@ -6,10 +6,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from coca import kernels
 from coca.parallel import fft
 from coca.parallel.fft import Transform, Workers
 from coca.parallel.ranks import OneRank
+from tests.parallel.modes import smooth
 
 SIZES = pytest.mark.parametrize("n", [2, 6, 10, 16, 30, 48])
 
@@ -57,12 +57,6 @@ def test_in_place_is_the_same(n, workers):
     close(modes, np.fft.rfftn(field))
     transform.backward(modes, mesh)
     close(mesh[..., :n], field * n**3)
-
-
-def smooth(block, first, n):
-    """A factor that tells every mode from every other."""
-    kernels.fourier.gaussian_filter(block, first, 2 * np.pi, 0.02, 1.0 / n**3)
-    kernels.fourier.gradient(block, first, 2 * np.pi, 1, 1.0)
 
 
 @SIZES

@@ -5,7 +5,6 @@ import shutil
 
 import h5py
 import pytest
-import yaml
 
 import run_sim
 from coca.configuration.loading import make_config
@@ -17,13 +16,6 @@ from coca.run.progress import Progress
 from coca.run.simulation import run_plan
 from tests import slow
 from tests.damage import everything_in, files_of_at_most, read_only
-
-
-@pytest.fixture
-def config_file(config_values, tmp_path):
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(config_values))
-    return path
 
 
 def test_several_redshifts_and_what_is_written(config_file, tmp_path):

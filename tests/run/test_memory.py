@@ -11,13 +11,6 @@ from coca.run.memory import disk_space
 from tests import ROOT
 
 
-@pytest.fixture
-def config_file(config_values, tmp_path):
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(config_values))
-    return path
-
-
 def test_a_run_too_large_for_the_machine_is_refused(config_file, capsys):
     sizes = ["particles=8192", "mesh=16384", "box_size=8192.0"]
     arguments = [str(config_file)]

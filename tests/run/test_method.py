@@ -15,15 +15,12 @@ from coca.integration.nbody import LONG_STEPS
 from coca.run.method import Method
 from coca.run.plan import make_plan
 from coca.run.simulation import run_plan
+from tests.problem import run
 
 
 @pytest.fixture(scope="module")
 def table():
     return FittedSteps.load(shipped("lpt"))
-
-
-def run(config_values, **options):
-    return run_plan(make_plan(make_config(config_values | options)))
 
 
 def methods(config_values, **options):

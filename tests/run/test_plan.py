@@ -98,13 +98,6 @@ def test_nothing_is_said_of_fitted_steps_without_forces(config_values, method):
     assert "fitted" not in text and "spacing" not in text and "without forces" in text
 
 
-@pytest.fixture
-def config_file(config_values, tmp_path):
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(config_values))
-    return path
-
-
 def test_unfit_emulator_lattice_is_an_error(config_file, capsys):
     arguments = [str(config_file), "--set", "method=coca", "--set", "box_size=80.0"]
     assert run_sim.main(arguments) == 2

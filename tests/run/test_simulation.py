@@ -8,11 +8,7 @@ from coca.errors import ConfigError
 from coca.integration.fitted_table import shipped
 from coca.run.plan import make_plan
 from coca.run.simulation import more_steps, run_plan
-
-
-def run(config_values, **options):
-    return run_plan(make_plan(make_config(config_values | options)))
-
+from tests.problem import run
 
 TO_PM = {"table": str(shipped("lpt_pm"))}
 """Steps fitted to what the mesh's force converges to, beyond which explicit kicks go on."""

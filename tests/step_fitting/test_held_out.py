@@ -6,6 +6,7 @@ from coca.configuration.loading import load_config
 from coca.integration.fitted_table import CLASSES, MATRIX, FittedCount
 from coca.step_fitting.held_out import REPORTED, describe, errors_of
 from coca.step_fitting.runs import make_runs
+from tests.problem import frame_of_lpt
 
 
 @pytest.fixture
@@ -41,7 +42,3 @@ def test_means_and_scatter_are_printed(runs):
     power = describe(runs, explicit(4)).splitlines()[0]
     for mean, scatter in zip(left.mean(axis=0)[:4], left.std(axis=0)[:4], strict=True):
         assert f"{mean:+.2f} ({scatter:.2f})" in power
-
-
-def frame_of_lpt(truth):
-    return truth.conditions.lpt_frame(truth.cosmology)

@@ -12,6 +12,7 @@ from coca.step_fitting.differentiable import end_of_step, heated
 from coca.step_fitting.fit import fit_count, spread
 from coca.step_fitting.read_out import matrices_of, positions
 from coca.step_fitting.runs import make_runs
+from tests.problem import frame_of_lpt
 
 FEATURES, TARGETS = kernels.constants.FEATURES, kernels.constants.TARGETS
 
@@ -92,7 +93,3 @@ def test_simulations_are_kept_and_told_apart_by_all_that_defines_them(small, tmp
     other = load_config("configs/fit.yaml", [*small, "truth_steps=40"], FitConfig)
     make_runs(other, 1, frame_of_lpt, lambda line: None)
     assert len(list(tmp_path.glob("run-*.npy"))) == 5
-
-
-def frame_of_lpt(truth):
-    return truth.conditions.lpt_frame(truth.cosmology)
