@@ -30,7 +30,7 @@ from coca.configuration.loading import make_config
 from coca.configuration.run import Config
 from coca.cosmology.background import redshift, scale_factor
 from coca.cosmology.distance import comoving_distance, scale_factor_at
-from coca.light_cone import lensing_figures
+from coca.light_cone import sky as maps
 from coca.light_cone.geometry import Cone, build_cone
 from coca.light_cone.lensing import Convergence, convergence
 from coca.light_cone.light_cone import LightCone
@@ -197,7 +197,7 @@ def beside(cone: Sky, other: Sky) -> dict:
 def banded(power: AngularPower, values: np.ndarray) -> np.ndarray:
     """Means over BANDS, by modes."""
     parts = [slice(*np.searchsorted(power.l, band)) for band in BANDS]
-    return lensing_figures.banded(power.l, values, parts)
+    return maps.banded(power.l, values, parts)
 
 
 def table(rows: list[dict]) -> str:

@@ -1,4 +1,4 @@
-"""The command line: coca run | ics | analyse | lens | train | fit, or python -m coca."""
+"""The command line: coca run | ics | analyse | lens | collect | train | fit, or python -m coca."""
 
 from __future__ import annotations
 

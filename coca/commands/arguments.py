@@ -43,6 +43,12 @@ Convergence, shear and C_l of a run's light cone, in the Born approximation.
 The shells of output.directory are read. convergence.fits, shear.fits (of the whole sky), all maps
 in lensing.hdf5, C_l.txt beside theory, and lensing.png appear in its lensing/; docs/light_cone.md.
 """
+COLLECT = """\
+Parameters and summaries of an ensemble in one HDF5 file, for inference.
+
+summaries.hdf5 appears in the ensemble's output.directory: parameters, seeds, power spectra, and
+with --sources C_l, PDF and peaks of each member's convergence; docs/formats.md.
+"""
 STATISTICS = "power,momentum,displacement,multipoles,bispectrum,pdf,haloes"
 
 
@@ -86,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_overwrite(ics, "an ics.hdf5 that is in output.directory")
     _add_analyse(commands)
     _add_lens(commands)
+    _add_collect(commands)
     train = commands.add_parser("train", help="train an emulator", description="Train an emulator.")
     _add_configuration(train, "configs/train.yaml", "optimiser.iterations=100")
     _add_simulations(train, "train", "on")
@@ -186,3 +193,23 @@ def _add_lens(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: DIRECTORY/lensing")
     _add_overwrite(parser, "files of lensing that are there")
+
+
+def _add_collect(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "collect",
+        help="parameters and summaries of an ensemble in one file",
+        description=COLLECT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("directory", type=Path, metavar="DIRECTORY", help="of an ensemble")
+    parser.add_argument(
+        "--sources",
+        metavar="Z|FILE",
+        help="redshift of the sources, or text with columns z and n(z): statistics of the "
+        "convergence too",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="default: DIRECTORY/summaries.hdf5"
+    )
+    _add_overwrite(parser, "a file of summaries that is there")

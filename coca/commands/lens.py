@@ -12,7 +12,7 @@ from coca.cosmology.linear_power import check_source
 from coca.errors import ConfigError, FileError
 from coca.light_cone.lensing import convergence
 from coca.light_cone.lensing_files import FOLDER, check_files, write_lensing
-from coca.light_cone.shells import read_shell, shell_files
+from coca.light_cone.shells import farthest_redshift, read_shell, shell_files
 from coca.light_cone.sources import Sources, read_sources
 from coca.parallel.ranks import Ranks
 
@@ -26,7 +26,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     check_files(out, options.overwrite)
     check_source("camb", None)
     paths = shell_files(options.directory)
-    sources.check(read_shell(paths[-1]).z[1])
+    sources.check(farthest_redshift(paths))
     try:
         written = write_lensing(out, convergence(map(read_shell, paths), sources))
     except OSError as error:

@@ -14,12 +14,16 @@ HUBBLE_DISTANCE = 2997.92458
 A_FIRST, INTERVALS = 1e-3, 4096
 """First scale factor, and intervals in ln a until today, of the table of distances."""
 
+TODAY = 1e-10
+"""Scale factors that are so close to 1 are today's."""
+
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
 
 
 def comoving_distance(cosmology: Cosmology, a: Real) -> Real:
-    """Comoving distance in Mpc/h to where light of scale factor `a`, 1e-3 to 1, comes from."""
-    return _table(cosmology.background)(np.log(a))
+    """Comoving distance in Mpc/h to where light of scale factor `a`, 1e-3 to 1, comes from; 0 and
+    no round-off for today."""
+    return _table(cosmology.background)(np.log(a)) * (a < 1.0 - TODAY)
 
 
 def scale_factor_at(cosmology: Cosmology, chi: Real) -> Real:

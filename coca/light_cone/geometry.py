@@ -44,7 +44,7 @@ class Cone:
     @property
     def chi(self) -> np.ndarray:
         """Comoving radii of the edges, Mpc/h."""
-        return np.where(self.z > 0.0, comoving_distance(self.cosmology, scale_factor(self.z)), 0.0)
+        return comoving_distance(self.cosmology, scale_factor(self.z))
 
     @property
     def shells(self) -> int:

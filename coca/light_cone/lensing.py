@@ -44,13 +44,8 @@ class Convergence:
     @property
     def chi(self) -> tuple[float, float]:
         """Comoving radii of the cone's edges, Mpc/h."""
-        near, far = (distance(self.cosmology, z) for z in self.z)
-        return near, far
-
-
-def distance(cosmology: Cosmology, z: float) -> float:
-    """Comoving distance of a redshift, Mpc/h, 0 for 0."""
-    return float(comoving_distance(cosmology, scale_factor(z))) if z > 0.0 else 0.0
+        near, far = comoving_distance(self.cosmology, scale_factor(np.array(self.z)))
+        return float(near), float(far)
 
 
 def efficiency(cosmology: Cosmology, chi: np.ndarray, sources: Sources) -> np.ndarray:
@@ -64,8 +59,8 @@ def efficiency(cosmology: Cosmology, chi: np.ndarray, sources: Sources) -> np.nd
     return scale * chi * reach / scale_factor_at(cosmology, chi)
 
 
-def _distances(cosmology: Cosmology, sources: Sources) -> list[float]:
-    return [distance(cosmology, z) for z in sources.z]
+def _distances(cosmology: Cosmology, sources: Sources) -> np.ndarray:
+    return comoving_distance(cosmology, scale_factor(sources.z))
 
 
 def lensing_weight(cosmology: Cosmology, chi: tuple[float, float], sources: Sources) -> float:

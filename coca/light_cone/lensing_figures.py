@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from coca.light_cone.sky import AngularPower, mollweide
+from coca.light_cone.sky import AngularPower, banded, bands, mollweide
 
-BANDS = 20
-"""Even in ln l."""
 SHOWN = 0.005
 """Share of pixels beyond either end of the colours."""
-
-
-def bands(l: np.ndarray, count: int = BANDS) -> list[slice]:
-    """About so many ranges of l, even in ln l, none empty."""
-    edges = np.unique(np.geomspace(l[0], l[-1] + 1, count + 1).astype(int)) - l[0]
-    return [slice(a, b) for a, b in itertools.pairwise(edges)]
-
-
-def banded(l: np.ndarray, values: np.ndarray, parts: list[slice]) -> np.ndarray:
-    """Means over bands of l, with the weight 2 l + 1 of its modes."""
-    return np.array([np.average(values[part], weights=2.0 * l[part] + 1.0) for part in parts])
 
 
 def draw_map(figure: Figure, axes: Axes, kappa: np.ndarray) -> None:

@@ -153,8 +153,7 @@ class LightCone:
         """Radius of the cone and its derivative in the part of a piece, at both ends."""
         cosmology, path = self.cone.cosmology, []
         for D in piece:
-            chi = float(comoving_distance(cosmology, cosmology.a_of_D(D)))
-            path += [max(chi, 0.0) if D < 1.0 - NEARBY else 0.0]
+            path += [float(comoving_distance(cosmology, cosmology.a_of_D(D)))]
             path += [float(distance_slope(cosmology, D)) * (piece[1] - piece[0])]
         return tuple(path)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -128,21 +130,41 @@ def read_shell(path: Path) -> Shell:
     FileError
         It is missing, damaged, or no shell.
     """
+    with _opened(path) as file:
+        about = dict(file.attrs)
+        names = [field.name for field in fields(Cosmology)]
+        cosmology = Cosmology(**{k: float(about[k]) for k in names if k in about})
+        return Shell(
+            int(about["shell"]), int(about["shells"]),
+            (float(about["lower_z"]), float(about["upper_z"])),
+            (float(about["lower_chi"]), float(about["upper_chi"])),
+            cosmology, float(about["box_size"]), int(about["particles"]),
+            about["footprint"] == "octant", file["counts"][:],
+            file["momentum"][:] if "momentum" in file else None,
+        )  # fmt: skip
+
+
+def farthest_redshift(paths: list[Path]) -> float:
+    """Where a light cone ends whose shells are in files, from the nearest on; no map is read.
+
+    Raises
+    ------
+    FileError
+        The last is missing, damaged, or no shell.
+    """
+    with _opened(paths[-1]) as file:
+        return float(file.attrs["upper_z"])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    """A shell's file; what is wrong with it is a FileError."""
     try:
         with h5py.File(path) as file:
-            about = dict(file.attrs)
-            if about.get("format") != FORMAT:
-                raise FileError(f"{path}: found format {about.get('format')!r}, wanted {FORMAT!r}")
-            names = [field.name for field in fields(Cosmology)]
-            cosmology = Cosmology(**{k: float(about[k]) for k in names if k in about})
-            return Shell(
-                int(about["shell"]), int(about["shells"]),
-                (float(about["lower_z"]), float(about["upper_z"])),
-                (float(about["lower_chi"]), float(about["upper_chi"])),
-                cosmology, float(about["box_size"]), int(about["particles"]),
-                about["footprint"] == "octant", file["counts"][:],
-                file["momentum"][:] if "momentum" in file else None,
-            )  # fmt: skip
+            if file.attrs.get("format") != FORMAT:
+                found = file.attrs.get("format")
+                raise FileError(f"{path}: found format {found!r}, wanted {FORMAT!r}")
+            yield file
     except DAMAGE as error:
         raise FileError(f"light_cone: cannot use {path}: {error}") from None
 
@@ -158,7 +180,8 @@ def shell_files(directory: Path) -> list[Path]:
     first = shell_path(directory, 0)
     if not first.exists():
         raise FileError(f"{first}: missing, wanted a directory of a run with light_cone")
-    paths = [shell_path(directory, i) for i in range(read_shell(first).shells)]
+    with _opened(first) as file:
+        paths = [shell_path(directory, i) for i in range(int(file.attrs["shells"]))]
     for path in paths:
         if not path.exists():
             raise FileError(f"{path}: missing, wanted all {len(paths)} shells of the light cone")

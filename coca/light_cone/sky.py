@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,8 @@ from coca.light_cone.theory import fundamental, limber
 
 FIRST_L = 2
 """The lowest l of tables of C_l."""
+BANDS = 20
+"""How many bands, even in ln l, figures of C_l have."""
 SHOWN = 128
 """Most n_side of pictures."""
 SAMPLE, SPLIT, BINS = 200, 8, 500
@@ -43,6 +46,17 @@ class AngularPower(NamedTuple):
     def corrected(self) -> np.ndarray:
         """The measured one less shot noise, with the window divided out."""
         return (self.measured - self.shot_noise) / self.window
+
+
+def bands(l: np.ndarray, count: int = BANDS) -> list[slice]:
+    """About so many ranges of l, even in ln l, none empty."""
+    edges = np.unique(np.geomspace(l[0], l[-1] + 1, count + 1).astype(int)) - l[0]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def banded(l: np.ndarray, values: np.ndarray, parts: list[slice]) -> np.ndarray:
+    """Means over bands of l, with the weight 2 l + 1 of its modes."""
+    return np.array([np.average(values[part], weights=2.0 * l[part] + 1.0) for part in parts])
 
 
 def footprint(n_side: int, octant: bool) -> np.ndarray:
@@ -91,16 +105,22 @@ def angular_power(found: Convergence) -> AngularPower:
     ConfigError
         camb is not installed, or does not take the cosmology.
     """
+    l, measured = map_power(found.kappa, found.octant)
+    theory = limber(found, l), limber(found, l, fundamental(found.box_size))
+    window = pixel_window(n_side_of(found.kappa), l)
+    return AngularPower(l, measured, np.full(len(l), found.shot_noise), window, *theory)
+
+
+def map_power(kappa: np.ndarray, octant: bool) -> tuple[np.ndarray, np.ndarray]:
+    """l from 2 to 2 n_side and C_l of a map with nothing outside its footprint, over the share of
+    the sky."""
     import healpy
 
-    n_side = n_side_of(found.kappa)
+    n_side = n_side_of(kappa)
     l = np.arange(FIRST_L, max(2 * n_side, FIRST_L) + 1)
-    theory = limber(found, l), limber(found, l, fundamental(found.box_size))
-    inside = footprint(n_side, found.octant)
-    kappa = np.where(inside, found.kappa, 0.0)
-    measured = healpy.anafast(kappa, lmax=int(l[-1]), pol=False)[l] / inside.mean()
-    window = pixel_window(n_side, l)
-    return AngularPower(l, measured, np.full(len(l), found.shot_noise), window, *theory)
+    inside = footprint(n_side, octant)
+    C_l = healpy.anafast(np.where(inside, kappa, 0.0), lmax=int(l[-1]), pol=False)
+    return l, C_l[l] / inside.mean()
 
 
 def shear(kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from coca.__main__ import main
+from coca.cosmology.background import scale_factor
+from coca.cosmology.distance import comoving_distance
 from coca.light_cone import sky
-from coca.light_cone.lensing import distance
 from coca.light_cone.shells import Shell, write_shell
 
 healpy = pytest.importorskip("healpy")
@@ -18,7 +19,7 @@ def directory(cosmology, tmp_path, monkeypatch):
     rng, z = np.random.default_rng(1), [0.0, 0.15, 0.3]
     for i in range(2):
         edges = z[i], z[i + 1]
-        chi = distance(cosmology, edges[0]), distance(cosmology, edges[1])
+        chi = tuple(comoving_distance(cosmology, scale_factor(np.array(edges))))
         counts = rng.poisson(100.0, 12 * 8**2).astype(np.int32)
         write_shell(tmp_path, Shell(i, 2, edges, chi, cosmology, 100.0, 32**3, False, counts))
     return tmp_path

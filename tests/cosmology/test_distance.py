@@ -34,6 +34,13 @@ def test_the_inverse(cosmology):
     np.testing.assert_allclose(scale_factor_at(cosmology, chi), a, rtol=1e-8)
 
 
+def test_today_is_here(cosmology):
+    """No round-off: shells begin at the observer itself."""
+    assert comoving_distance(cosmology, 1.0) == 0.0
+    assert list(comoving_distance(cosmology, np.array([1.0, 1.0 - 1e-12])) == 0.0) == [True, True]
+    assert comoving_distance(cosmology, 1.0 - 1e-6) == pytest.approx(2.998e-3, rel=1e-3)
+
+
 def test_the_slope_is_the_derivative(cosmology):
     D, h = 0.7, 1e-4
     chi = [float(comoving_distance(cosmology, cosmology.a_of_D(d))) for d in (D - h, D + h)]

@@ -84,3 +84,18 @@ def test_a_picture_has_north_above_and_east_to_the_left():
     assert north[10, 100] > 0.8 and north[-10, 100] < -0.8
     assert east[50, 50] > 0.9 and east[50, 150] < -0.9
     assert np.isnan(north[0, 0]) and np.isfinite(north[50]).sum() > 195
+
+
+def test_bands_have_all_modes_once():
+    l = np.arange(2, 1025)
+    parts = sky.bands(l)
+    assert np.array_equal(np.concatenate([l[part] for part in parts]), l)
+    assert all(part.stop > part.start for part in parts) and len(parts) > 12
+
+
+def test_means_weigh_by_modes():
+    l = np.arange(2, 6)
+    assert sky.banded(l, np.array([1.0, 0, 0, 3.0]), [slice(0, 4)]) == (5 + 3 * 11) / (
+        5 + 7 + 9 + 11
+    )
+    assert sky.banded(l, l.astype(float), [slice(0, 1), slice(1, 4)])[0] == 2
