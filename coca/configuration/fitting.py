@@ -39,6 +39,10 @@ class FitConfig(Section):
     truth: Literal["nbody", "bullfrog"] = "nbody"
     """What runs are to end as. nbody: true in haloes. bullfrog: what the mesh's force converges
     to."""
+    steps: FilePath | None = None
+    """A table of steps fitted to bullfrog, on the same frame. With it these steps stay as they
+    are, and a network that reads out their end, `coca.integration.read_out`, is fitted to `truth`,
+    for `counts` or all that it has."""
     truth_steps: Integer = Field(48, ge=32)
     """Long steps of nbody, or steps of bullfrog, uniform in D."""
     times: Integer = Field(16, ge=8)

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,8 +37,10 @@ from coca.gravity.particle_mesh import Acceleration
 from coca.integration import substeps
 from coca.integration.fitted_table import CLASSES, DENSITIES, DENSITIES_BEFORE, FittedCount
 from coca.integration.heating import heat
+from coca.integration.integrate import Force
 from coca.integration.kicks import Evaluation, FrameKick
 from coca.integration.linear_density import LinearDensity
+from coca.integration.read_out import LastForce, LatticeFields, ReadOutNetwork
 from coca.integration.schemes import Step
 from coca.integration.substeps import SubStepper
 from coca.parallel.domain import Domain
@@ -96,6 +99,23 @@ def _mixing(edges: np.ndarray) -> np.ndarray:
     return mixing + np.diag(1.0 - mixing.sum(axis=1))
 
 
+class Sight(NamedTuple):
+    """How particles are seen at a step's end, once its matrices have been applied."""
+
+    heat: np.ndarray | None = None
+    """See `coca.integration.heating`, array (5,)."""
+    network: ReadOutNetwork | None = None
+    conditions: np.ndarray = np.zeros(3)
+    """Of the network."""
+    force: Force | None = None
+    """Taken where the particles are, for the network."""
+
+    @classmethod
+    def of(cls, table: FittedCount, density: LinearDensity, force: Force) -> Sight:
+        """How a run of a table's steps, that ends with this density, is seen."""
+        return cls(table.heat_at(density), table.network, table.conditions(density), force)
+
+
 class FittedKick(FrameKick):
     """Takes the residual to the end of the step, displacement and velocity.
 
@@ -122,8 +142,8 @@ class FittedKick(FrameKick):
     ):
         super().__init__(domain, cosmology, frame)
         self._matrices: dict[Step, np.ndarray] = {}
-        self._read_outs: dict[Step, tuple[FittedCount, LinearDensity]] = {}
-        self._heat: dict[Step, np.ndarray | None] = {}
+        self._read_outs: dict[Step, np.ndarray] = {}
+        self._sights: dict[Step, Sight] = {}
         self._sub_steps = SubStepper(domain, cosmology, frame, steps, substep_threshold)
         self.changes = substeps.no_substeps()
         """What sub-steps add to the step that was measured last."""
@@ -144,6 +164,7 @@ class FittedKick(FrameKick):
         table: FittedCount,
         steps: list[Step],
         density: LinearDensity,
+        force: Force,
         shorter: Sequence[FittedCount] = (),
     ) -> FittedKick:
         """The kick of a table's steps.
@@ -157,6 +178,8 @@ class FittedKick(FrameKick):
         steps : list of Step
         density : LinearDensity
             At the last step's end.
+        force : Force
+            Taken once more where particles are seen, if the table has a network.
         shorter : sequence of FittedCount
             What ends with the first step, the second and so on, see `FittedSteps.shorter`; its last
             matrices read these out.
@@ -164,9 +187,11 @@ class FittedKick(FrameKick):
         rule = cls(domain, cosmology, frame, steps, table.substep_threshold)
         for step, deviation in zip(steps, table.at(density), strict=True):
             rule._matrices[step] = _matrices(step, deviation)
-        rule._heat[steps[-1]] = table.heat_at(density)
+        rule._sights[steps[-1]] = Sight.of(table, density, force)
         for step, other in zip(steps, shorter, strict=False):
-            rule._read_outs[step] = other, density._replace(D=step.D1)
+            there = density._replace(D=step.D1)
+            rule._read_outs[step] = _matrices(step, other.last_at(there))
+            rule._sights[step] = Sight.of(other, there, force)
         return rule
 
     def set_matrices(
@@ -174,7 +199,7 @@ class FittedKick(FrameKick):
     ) -> None:
         """Take a step with deviations (*CLASSES, TARGETS, FEATURES) from the explicit matrix; the
         last one may have a heat (5,)."""
-        self._matrices[step], self._heat[step] = _matrices(step, deviation), heat
+        self._matrices[step], self._sights[step] = _matrices(step, deviation), Sight(heat)
 
     def aim(self, x: np.ndarray) -> None:
         """Particles that had sub-steps are where those lead."""
@@ -189,11 +214,9 @@ class FittedKick(FrameKick):
     def read_out(self, state: State, step: Step, measured: Acceleration) -> None:
         """Note where particles are seen at the step's end, if the table says it."""
         if step in self._read_outs:
-            table, density = self._read_outs[step]
-            matrices = _matrices(step, table.last_at(density))
             seen = State(state.e.copy(), state.w.copy(), step.D1, step.D1)
-            self._step(seen, step, measured, matrices, self.memory["before"].copy())
-            self._warm(seen, step, measured.delta, table.heat_at(density))
+            self._step(seen, step, measured, self._read_outs[step], self.memory["before"].copy())
+            self._see(seen, step, measured)
             self.memory["seen_e"], self.memory["seen_w"] = seen.e, seen.w
             self.memory["seen_at"] = np.array([step.D1])
 
@@ -228,17 +251,31 @@ class FittedKick(FrameKick):
         self.changes.add_to(state)
         return sums
 
-    def _warm(self, state: State, step: Step, delta: np.ndarray, h: np.ndarray | None) -> None:
-        """Heat what is read out at a step's end, if the table says it."""
-        if h is not None:
-            at_end = State(state.e, state.w, step.D1, step.D1)
-            heat(self.domain, self.frame, at_end, delta, h)
+    def _see(self, state: State, step: Step, measured: Acceleration) -> None:
+        """Bring the particles of a state at a step's end to where they are seen, if the table says
+        it."""
+        sight = self._sights.get(step, Sight())
+        at_end = State(state.e, state.w, step.D1, step.D1)
+        if sight.heat is not None:
+            heat(self.domain, self.frame, at_end, measured.delta, sight.heat)
+        if sight.network is not None:
+            assert sight.force is not None
+            fields = LatticeFields(
+                self.domain, self.frame, sight.force, at_end, self.last_force(step, measured)
+            )
+            fields.move(sight.network, sight.conditions, at_end)
+
+    def last_force(self, step: Step, measured: Acceleration) -> LastForce:
+        """What a step's force showed, for a network that reads out its end."""
+        H, c = step.D1 - step.D0, self.cosmology.c(step.D_mid)
+        return LastForce(measured.g, measured.delta, H**2 * c)
 
     def advance(self, state: State, step: Step, measured: Acceleration) -> Evaluation:
         """Take the residual to the step's end; say what the force showed."""
         matrices, before = self._matrices[step], self.memory["before"]
         sums = self._step(state, step, measured, matrices, before)
-        self._warm(state, step, measured.delta, self._heat.get(step))
+        if step not in self._read_outs:
+            self._see(state, step, measured)
         if step.D1 not in self.memory["seen_at"]:
             self.memory |= _NOTHING_SEEN
         self.memory |= {"indices": self.changes.indices, "ahead": self.changes.ahead}

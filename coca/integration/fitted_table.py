@@ -18,6 +18,7 @@ from coca.errors import FileError
 from coca.files.safetensors import read_tensors, write_tensors
 from coca.integration import heating
 from coca.integration.linear_density import LinearDensity
+from coca.integration.read_out import ReadOutNetwork
 from coca.integration.schemes import Step, step_boundaries
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ RANGES = "ranges"
 """Name in the file of what the slope and D_end range over, where matrices depend on them."""
 HEAT = "heat"
 """Name in the file of what read-outs multiply velocities within haloes by."""
+NETWORK = "network_"
+"""With what follows, names in the file of the arrays of a read-out network."""
 TILTS = 4
 """Matrices beside those on the nodes: for the slope and for D_end, at the first and last node."""
 SHIPPED = Path(__file__).parent.parent / "tables"
@@ -137,6 +140,9 @@ class FittedCount:
     heat: np.ndarray | None = None
     """What the last step multiplies velocities within haloes by, less one, array (K, 5), see
     `coca.integration.heating`."""
+    network: ReadOutNetwork | None = None
+    """What says where particles are seen at the last step's end, if not there where the steps
+    have brought them."""
 
     def weights(self, density: LinearDensity) -> np.ndarray:
         """Weights (K,) of the matrices for a run that ends with this density."""
@@ -153,6 +159,15 @@ class FittedCount:
     def heat_at(self, density: LinearDensity) -> np.ndarray | None:
         """The last step's heat, array (5,), if it has one."""
         return None if self.heat is None else self.weights(density) @ self.heat
+
+    def conditions(self, density: LinearDensity) -> np.ndarray:
+        """Conditions (3,) of the network: ln(D_end sigma), slope and ln D_end, within the fit."""
+        values = np.array([density.log_rms, density.slope, np.log(density.D)])
+        low, high = np.full(3, -np.inf), np.full(3, np.inf)
+        low[0], high[0] = self.nodes[0], self.nodes[-1]
+        if self.ranges is not None:
+            low[1:], high[1:] = self.ranges
+        return np.clip(values, low, high)
 
     def begins(self, other: FittedCount) -> bool:
         """Whether a run with these steps takes the first steps of a run with the other ones."""
@@ -188,6 +203,8 @@ class FittedCount:
             tensors[RANGES] = np.asarray(self.ranges, np.float64)
         if self.heat is not None:
             tensors[HEAT] = np.asarray(self.heat, np.float32)
+        if self.network is not None:
+            tensors |= {NETWORK + name: array for name, array in vars(self.network).items()}
         return tensors
 
     def check(self, steps: int) -> None:
@@ -207,8 +224,11 @@ class FittedCount:
             shapes[RANGES] = (2, 2)
         if self.heat is not None:
             shapes[HEAT] = (K, len(heating.DENSITIES) - 1)
+        if self.network is not None:
+            shapes |= {NETWORK + name: shape for name, shape in self.network.shapes().items()}
+        tensors = self.tensors()
         for part, wanted in shapes.items():
-            found = getattr(self, part)
+            found = tensors[part]
             if found.shape != wanted:
                 raise ValueError(f"{part}.{steps}: found shape {found.shape}, wanted {wanted}")
             if not np.isfinite(found).all():
@@ -319,6 +339,12 @@ def _by_count(tensors: dict[str, np.ndarray]) -> dict[int, FittedCount]:
             raise ValueError(f"{missing[0]}.{count}: missing")
         if THRESHOLD in parts:
             parts[THRESHOLD] = float(parts[THRESHOLD].item())
+        network = {name: parts.pop(NETWORK + name, None) for name in ReadOutNetwork.names()}
+        if any(array is not None for array in network.values()):
+            absent = [NETWORK + name for name, array in network.items() if array is None]
+            if absent:
+                raise ValueError(f"{absent[0]}.{count}: missing")
+            parts["network"] = ReadOutNetwork(**network)
         by_count[count] = FittedCount(**parts)
         by_count[count].check(count)
     return by_count

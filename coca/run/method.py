@@ -178,14 +178,16 @@ class Method:
         if self.name == "nbody":
             assert isinstance(force, P3M)
             return NBody(domain, cosmology, force, phase_of(count))
-        rule = self.rule(domain, cosmology, frame, steps, density)
-        return KickIntegrator(domain, frame, timed(force), rule)
+        taken = timed(force)
+        rule = self.rule(domain, cosmology, frame, taken, steps, density)
+        return KickIntegrator(domain, frame, taken, rule)
 
     def rule(
         self,
         domain: Domain,
         cosmology: Cosmology,
         frame: Frame,
+        force: Force,
         steps: list[Step],
         density: Callable[[], LinearDensity],
     ) -> Kick:
@@ -196,6 +198,7 @@ class Method:
         domain : Domain
         cosmology : Cosmology
         frame : Frame
+        force : Force
         steps : list of Step
         density : callable
             Gives `coca.integration.linear_density.linear_density` of the last output, for which
@@ -207,7 +210,9 @@ class Method:
         if table is None:
             return ResidualKick(domain, cosmology, frame, self.gain)
         shorter = self.table.shorter(len(steps)) if self.table else []
-        return FittedKick.of_table(domain, cosmology, frame, table, steps, density(), shorter)
+        return FittedKick.of_table(
+            domain, cosmology, frame, table, steps, density(), force, shorter
+        )
 
     def limits(
         self, domain: Domain, steps: list[Step], density: Callable[[], LinearDensity]

@@ -4,6 +4,7 @@ last step, whose matrices `coca.step_fitting.read_out` fits to what is measured 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from coca.integration.fitted_table import FittedCount, FittedRange, FittedSteps,
 from coca.integration.linear_density import LinearDensity
 from coca.step_fitting.held_out import describe
 from coca.step_fitting.least_squares import least_squares
+from coca.step_fitting.network import fit_network
 from coca.step_fitting.read_out import fit_read_out
 from coca.step_fitting.runs import FitRun, FrameOf, Report, make_runs
 
@@ -48,10 +50,14 @@ def fit(
         run.weights = basis(nodes, ranges, run.density).astype(np.float32)
     held_out = make_runs(config, threads, frame_of, report, True, as_they_come)
     by_count = dict(before.by_count) if before else {}
-    for count in config.counts or range(1, config.force_evaluations + 1):
-        by_count[count] = fit_count(runs, nodes, ranges, count, config)
-        left = np.mean([run.error(run.D_end) for run in runs])
-        report(f"{count} force evaluations: rms error {left:.3f} Mpc/h")
+    carried = FittedSteps.load(config.steps).by_count if config.steps else {}
+    for count in config.counts or carried or range(1, config.force_evaluations + 1):
+        if carried:
+            by_count[count] = fit_seen(runs, carried[count], config, report)
+        else:
+            by_count[count] = fit_count(runs, nodes, ranges, count, config)
+        left = by_count[count].errors.mean()
+        report(f"{count} force evaluations: rms error {left:.3f} spacings")
         if held_out:
             report("held out:\n" + describe(held_out, by_count[count]))
         yield FittedSteps(config.frame, config.truth, FittedRange.of(config), dict(by_count))
@@ -101,17 +107,36 @@ def fit_count(
             run.advance(run.steps[i], found, heat)
         residuals.append(largest_residuals(runs))
     left = [run.error(run.D_end) for run in runs]
-    exponent, offset = np.polyfit(np.log([run.estimate() for run in runs]), np.log(left), 1)
     return FittedCount(
         nodes,
         fractions,
         np.array(matrices, np.float32),
         np.array(residuals, np.float32),
         node_errors(runs, left),
-        np.array([np.exp(offset), exponent]),
+        error_fit([run.estimate() for run in runs], left),
         threshold,
         ranges,
         heat,
+    )
+
+
+def error_fit(estimates: list[float], left: list[float]) -> np.ndarray:
+    """Amplitude and exponent (2,) of errors that are left over those that runs estimate."""
+    exponent, offset = np.polyfit(np.log(estimates), np.log(left), 1)
+    return np.array([np.exp(offset), exponent])
+
+
+def fit_seen(
+    runs: list[FitRun], carried: FittedCount, config: FitConfig, report: Report
+) -> FittedCount:
+    """Steps that were fitted to what the mesh's force converges to, with a network that reads
+    them out to the truth of the runs."""
+    fitted, samples, network = fit_network(runs, carried, config, report)
+    left = [sample.error(network) for sample in samples]
+    return replace(
+        fitted,
+        errors=node_errors(runs, left),
+        error_fit=error_fit([sample.estimate for sample in samples], left),
     )
 
 

@@ -33,11 +33,9 @@ def describe(runs: list[FitRun], table: FittedCount) -> str:
 def errors_of(run: FitRun, table: FittedCount) -> list[float]:
     """P - 1 and 1 - r at `REPORTED`, then mean size and dispersion of haloes, in per cent of the
     truth's, after a run with fitted steps."""
-    run.weights = table.weights(run.density).astype(np.float32)
-    run.start(table.fractions, table.substep_threshold)
-    for step, matrices in zip(run.steps, table.matrices, strict=True):
-        run.measure(step)
-        run.advance(step, matrices, table.heat if step is run.steps[-1] else None)
+    run.follow(table)
+    if table.network is not None:
+        run.lattice_fields().move(table.network, table.conditions(run.density), run.state)
     x = positions(run, torch.from_numpy(run.state.e))
     found = real_space(run, x)
     nyquist, last = run.truth.domain.n_side / 2 / SHELL, found.r.shape[1] - 1

@@ -19,11 +19,18 @@ from coca.gravity.particle_mesh import Acceleration, ParticleMesh
 from coca.initial_conditions import linear_fields
 from coca.integration import schemes
 from coca.integration.fitted_kick import FittedKick
-from coca.integration.fitted_table import CLASSES, DENSITIES, DENSITIES_BEFORE, TILTS
+from coca.integration.fitted_table import (
+    CLASSES,
+    DENSITIES,
+    DENSITIES_BEFORE,
+    TILTS,
+    FittedCount,
+)
 from coca.integration.integrate import initial_state, kick, measure
 from coca.integration.kept_runs import KeptRuns
 from coca.integration.kicks import Evaluation
 from coca.integration.linear_density import LinearDensity, linear_density
+from coca.integration.read_out import LatticeFields
 from coca.integration.reference import bullfrog_run, nbody_force, nbody_run
 from coca.integration.schemes import Step
 from coca.parallel.domain import Domain
@@ -172,6 +179,23 @@ class FitRun:
         evaluation = kick(self.state, step, self.rule, self.measured)
         assert evaluation is not None
         self.evaluations.append(evaluation)
+
+    def follow(self, table: FittedCount) -> None:
+        """Take all steps of a table, to where its network, if it has one, would read them out."""
+        self.weights = table.weights(self.density).astype(np.float32)
+        self.start(table.fractions, table.substep_threshold)
+        for step, matrices in zip(self.steps, table.matrices, strict=True):
+            self.measure(step)
+            self.advance(step, matrices, table.heat if step is self.steps[-1] else None)
+
+    def lattice_fields(self) -> LatticeFields:
+        """What a network sees of the last step's end."""
+        last = self.rule.last_force(self.steps[-1], self.measured)
+        return LatticeFields(self.truth.domain, self.frame, self.truth.force, self.state, last)
+
+    def rest(self) -> None:
+        """Give away the memory of what only further steps would need."""
+        del self.rule, self.measured
 
     def moments(self, step: Step) -> tuple[np.ndarray, np.ndarray]:
         """Moments of `kernels.fitted.moments`; the targets are what the explicit step and sub-steps

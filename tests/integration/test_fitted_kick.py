@@ -39,9 +39,6 @@ def test_a_frame_without_residual_is_followed_exactly(table, domain, cosmology, 
     frame = conditions.lpt_frame(cosmology)
     fitted = table.by_count[count]
     plan = schemes.residual(cosmology, schemes.step_boundaries(0.06, 1.0, fitted.fractions))
-    rule = FittedKick.of_table(
-        domain, cosmology, frame, fitted, plan, LinearDensity(1.0, -1.0, 1.0)
-    )
     steps = iter(plan)
 
     def exact_force(x, density, out):
@@ -50,6 +47,9 @@ def test_a_frame_without_residual_is_followed_exactly(table, domain, cosmology, 
         delta = np.full(domain.particles, 3.0, np.float32)
         return Acceleration(np.float32(g), delta, np.zeros_like)
 
+    rule = FittedKick.of_table(
+        domain, cosmology, frame, fitted, plan, LinearDensity(1.0, -1.0, 1.0), exact_force
+    )
     state = initial_state(frame, frame, 0.06)
     (final,) = integrate(domain, frame, exact_force, rule, plan, state, [1.0])
     assert np.abs(final.disp - frame.displacement(1.0)).max() < 2e-5
@@ -82,7 +82,14 @@ def follow(problem, table, count, D_end, outputs, first=0, before=None):
     fractions = table.by_count[count].fractions
     plan = schemes.residual(cosmology, schemes.step_boundaries(0.06, D_end, fractions))
     rule = FittedKick.of_table(
-        domain, cosmology, frame, table.by_count[count], plan, DENSITY, table.shorter(count)
+        domain,
+        cosmology,
+        frame,
+        table.by_count[count],
+        plan,
+        DENSITY,
+        problem.force,
+        table.shorter(count),
     )
     state = initial_state(frame, frame, 0.06)
     if before is not None:

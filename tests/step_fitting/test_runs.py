@@ -69,7 +69,7 @@ def test_what_is_fitted_is_what_runs_step(small):
     for run in runs:
         truth, frame = run.truth, run.frame
         rule = FittedKick.of_table(
-            truth.domain, truth.cosmology, frame, fitted, run.steps, run.density
+            truth.domain, truth.cosmology, frame, fitted, run.steps, run.density, truth.force
         )
         state = initial_state(frame_of_lpt(truth), frame, truth.D_start)
         (end,) = integrate(truth.domain, frame, truth.force, rule, run.steps, state, [run.D_end])

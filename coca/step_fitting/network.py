@@ -1,0 +1,155 @@
+"""The network that reads out the last step, `coca.integration.read_out`, by descent for what is
+measured in runs: power and correlation with the truth in real and in redshift space, and the sizes
+and velocity dispersions of haloes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from coca.configuration.fitting import FitConfig
+from coca.integration.fitted_table import FittedCount
+from coca.integration.read_out import HIDDEN, ReadOutNetwork
+from coca.kernels.lattice_layout import OUTPUTS, SCALARS, VECTORS
+from coca.step_fitting.read_out import misfit, positions, real_space, redshift_space
+from coca.step_fitting.runs import FitRun, Report
+
+POWER_WEIGHT = 4.0
+"""Weight of (P / P_true - 1)^2 beside 1 - r."""
+SIZE_WEIGHT, DISPERSION_WEIGHT = 0.02, 0.05
+"""Weights of (size / true size - 1)^2 and that of dispersions, mean squares both."""
+WARM_UP = 0.1
+"""Share of the iterations in which the learning rate rises."""
+LARGEST_GRADIENT = 1.0
+SAMPLED = 64
+"""Every so many particles of a run tell mean and spread of what the network sees."""
+REPORTS = 10
+
+
+class Sample:
+    """A run that has come to its end, where the network is to read it out.
+
+    Parameters
+    ----------
+    run : FitRun
+    count : FittedCount
+        The steps that it takes.
+    """
+
+    def __init__(self, run: FitRun, count: FittedCount):
+        self.run, self.conditions = run, count.conditions(run.density)
+        run.follow(count)
+        self.fields, domain = run.lattice_fields(), run.truth.domain
+        self.e, self.w = torch.from_numpy(run.state.e), torch.from_numpy(run.state.w)
+        self.cell = domain.cell
+        self.estimate = run.estimate()
+        run.rest()
+
+    def features(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Vectors (VELOCITIES, 3, N) and scalars (SCALARS, N)."""
+        vectors, scalars = self.fields.features(self.conditions)
+        return torch.from_numpy(vectors), torch.from_numpy(scalars)
+
+    def ends(self, network: Perceptron) -> tuple[torch.Tensor, torch.Tensor]:
+        """Residual displacements and velocities (3, N) of particles as they are seen."""
+        vectors, scalars = self.features()
+        shares = network(scalars)
+        e = self.e + self.cell * _sum(shares[:VECTORS], vectors[:VECTORS])
+        return e, self.w + self.cell / self.run.D_end * _sum(shares[VECTORS:], vectors)
+
+    def loss(self, network: Perceptron, axis: int) -> torch.Tensor:
+        """What is left to be desired, with a line of sight."""
+        run = self.run
+        e, w = self.ends(network)
+        x, v = positions(run, e), torch.from_numpy(run.frame.velocity(run.D_end)) + w
+        total = misfit(real_space(run, x), weight=POWER_WEIGHT)
+        seen = redshift_space(run, x.detach(), v, axis)
+        total = total + misfit(seen, 0.5, weight=POWER_WEIGHT)
+        if run.true_haloes is None:
+            return total
+        size = ((run.true_haloes.sizes(x) - 1) ** 2).mean()
+        dispersion = ((run.true_haloes.dispersions(v) - 1) ** 2).mean()
+        return total + SIZE_WEIGHT * size + DISPERSION_WEIGHT * dispersion
+
+    def error(self, network: Perceptron) -> float:
+        """Rms error per component of the displacement, Mpc/h."""
+        with torch.no_grad():
+            e = self.ends(network)[0].numpy()
+        return float(np.std((e - self.run.target(self.run.D_end)[0]).astype(np.float64)))
+
+
+def _sum(shares: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """Sum (3, N) of vectors (m, 3, N) times shares (m, N)."""
+    return (shares[:, None] * vectors).sum(dim=0)
+
+
+def fit_network(
+    runs: list[FitRun], count: FittedCount, config: FitConfig, report: Report
+) -> tuple[FittedCount, list[Sample], Perceptron]:
+    """Steps with a network that reads out their end; the runs at that end, and the network as it
+    was fitted."""
+    samples = [Sample(run, replace(count, heat=None)) for run in runs]
+    network = perceptron_for(samples)
+    descend(network, samples, config, report)
+    return replace(count, heat=None, network=network.weights()), samples, network
+
+
+class Perceptron(nn.Module):
+    """The network, of scalars (SCALARS, N) with a mean and a spread; it moves nothing yet."""
+
+    def __init__(self, mean: torch.Tensor, spread: torch.Tensor):
+        super().__init__()
+        self.mean, self.spread = mean, spread
+        self.first = nn.Linear(SCALARS, HIDDEN)
+        self.second = nn.Linear(HIDDEN, HIDDEN)
+        self.last = nn.Linear(HIDDEN, OUTPUTS)
+        for part in self.last.parameters():
+            nn.init.zeros_(part)
+
+    def forward(self, scalars: torch.Tensor) -> torch.Tensor:
+        """Coefficients (OUTPUTS, N)."""
+        seen = (scalars.T - self.mean) / self.spread
+        hidden = nn.functional.hardswish(self.second(nn.functional.hardswish(self.first(seen))))
+        coefficients: torch.Tensor = self.last(hidden).T
+        return coefficients
+
+    def weights(self) -> ReadOutNetwork:
+        """The weights, with mean and spread in the first layer."""
+        w1 = self.first.weight / self.spread
+        b1 = self.first.bias - w1 @ self.mean
+        layers = self.second.weight, self.second.bias, self.last.weight, self.last.bias
+        return ReadOutNetwork(*(part.detach().numpy().copy() for part in (w1, b1, *layers)))
+
+
+def perceptron_for(samples: list[Sample]) -> Perceptron:
+    """A network whose first layer sees what is of order one in these runs."""
+    seen = torch.cat([sample.features()[1][:, ::SAMPLED] for sample in samples], dim=1)
+    torch.manual_seed(len(samples))
+    return Perceptron(seen.mean(dim=1), seen.std(dim=1) + 1e-3)
+
+
+def descend(network: Perceptron, samples: list[Sample], config: FitConfig, report: Report) -> None:
+    """Train on a batch of runs at a time, by Adam."""
+    optimiser = torch.optim.Adam(network.parameters(), config.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, config.learning_rate, total_steps=config.iterations, pct_start=WARM_UP
+    )
+    lately: list[float] = []
+    rng = np.random.default_rng(config.seed)
+    for number in range(1, config.iterations + 1):
+        optimiser.zero_grad()
+        for i in rng.choice(len(samples), config.batch, replace=False):
+            loss = samples[i].loss(network, int(rng.integers(3))) / config.batch
+            loss.backward()
+            lately.append(loss.item() * config.batch)
+        nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
+        optimiser.step()
+        schedule.step()
+        if number % max(1, config.iterations // REPORTS) == 0:
+            report(
+                f"network, iteration {number} of {config.iterations}: loss {np.mean(lately):.4f}"
+            )
+            lately.clear()

@@ -1,0 +1,296 @@
+"""A small network at every particle, of what is measured there and in its Lagrangian neighbourhood.
+
+`fields` is an array (planes, FIELDS, ny, nz) float32 on the particle lattice; `means` (planes,
+WIDTHS, AVERAGED, ny, nz) has the first AVERAGED of them averaged over cubes of 2 h + 1 particles a
+side, h in `REACHES`. From them come vectors, all in particle spacings, and scalars of these
+vectors; the network turns scalars into the coefficients of a sum of the vectors. So what it
+gives turns and moves with the particles. The sum is multiplied by a gate, which closes where no
+residual acceleration is measured near the particle.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from coca.kernels.lattice_layout import (
+    AVERAGED,
+    CONDITIONS,
+    DISPLACEMENT,
+    INWARD,
+    LOG_BEFORE,
+    LOG_DENSITY,
+    REACHES,
+    RESIDUAL,
+    SCALARS,
+    SQUARE,
+    VECTORS,
+    VELOCITIES,
+    VELOCITY,
+    WIDTHS,
+)
+from numba import njit, prange
+
+BLOCK = 64
+CLOSED = 1e-3
+"""Mean of SQUARE over the middle neighbourhood at which the gate is half open."""
+_FLOOR = np.float32(0.05)
+_BEND = np.float32(0.3)
+
+
+@njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
+def prepare(fields, residual, scale, delta, before):
+    """Fill what follows from displacement and velocity, and from others.
+
+    Parameters
+    ----------
+    fields : array (planes, FIELDS, ny, nz) float32
+        With g over the spacing in the place of INWARD; all but DISPLACEMENT and VELOCITY is filled.
+    residual : array (3, planes, ny, nz) float32
+    scale : float32
+        `residual` times it is S, in spacings.
+    delta, before : array (planes, ny, nz) float32
+        Density contrast where particles are seen, and at the last step's force.
+    """
+    one, least = np.float32(1), np.float32(-1)
+    for i in prange(fields.shape[0]):
+        for j in range(fields.shape[2]):
+            for k in range(fields.shape[3]):
+                d = max(delta[i, j, k], least)
+                inward = np.float32(3) / (np.float32(3) + d)
+                square = np.float32(0)
+                for c in range(3):
+                    fields[i, INWARD + c, j, k] *= inward
+                    square += (scale * residual[c, i, j, k]) ** 2
+                share = one / (one + np.sqrt(square))
+                for c in range(3):
+                    fields[i, RESIDUAL + c, j, k] = share * scale * residual[c, i, j, k]
+                fields[i, LOG_DENSITY, j, k] = np.log(np.float32(1.05) + d)
+                fields[i, SQUARE, j, k] = square * share * share
+                fields[i, LOG_BEFORE, j, k] = np.log(np.float32(1.05) + max(before[i, j, k], least))
+
+
+@njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
+def average(padded, reach, means):
+    """Fill `means` of some planes from fields (planes + 2 reach, FIELDS, ny, nz) with `reach`
+    planes beyond either end, at least the last of `REACHES`; what no vector or scalar is made of
+    is left out."""
+    ny, nz = padded.shape[2:]
+    for t in prange(means.shape[0] * AVERAGED):
+        i, c = t // AVERAGED, t % AVERAGED
+        rows, along_y = padded[i + reach, c].copy(), np.empty((ny, nz), np.float32)
+        along_x, h = rows.reshape(-1), 0
+        for n in range(WIDTHS):
+            while h < REACHES[n]:
+                h += 1
+                below, above = padded[i + reach - h, c], padded[i + reach + h, c]
+                _add_two(below.reshape(-1), above.reshape(-1), along_x)
+            if (n == 0 and c == SQUARE) or (n == 2 and (c == SQUARE or INWARD <= c < LOG_DENSITY)):
+                continue
+            _along_y(rows, h, along_y)
+            _along_z(along_y, h, means[i, n, c])
+
+
+@njit(fastmath={"contract", "nsz"})
+def _add_two(a, b, total):
+    """Add two arrays to a third."""
+    for k in range(total.size):
+        total[k] += a[k] + b[k]
+
+
+@njit(fastmath={"contract", "nsz"})
+def _along_y(rows, h, out):
+    """Sums (ny, nz) over 2 h + 1 rows around each, periodically."""
+    ny = rows.shape[0]
+    for j in range(ny):
+        total = out[j]
+        total[:] = rows[j]
+        for hop in range(1, h + 1):
+            _add_two(rows[(j - hop) % ny], rows[(j + hop) % ny], total)
+
+
+@njit(fastmath={"contract", "nsz"})
+def _along_z(rows, h, out):
+    """Means (ny, nz) along the last axis, periodically, of sums over (2 h + 1)^2 rows."""
+    ny, nz = rows.shape
+    share = np.float32(1.0 / (2 * h + 1) ** 3)
+    wrapped = np.empty(nz + 2 * h, np.float32)
+    for j in range(ny):
+        row, to = rows[j], out[j]
+        for k in range(h):
+            wrapped[k], wrapped[h + nz + k] = row[(k - h) % nz], row[k % nz]
+        wrapped[h : h + nz] = row
+        for k in range(nz):
+            total = wrapped[k]
+            for hop in range(1, 2 * h + 1):
+                total += wrapped[k + hop]
+            to[k] = share * total
+
+
+@njit(fastmath=True)
+def _vectors(fields, means, i, j, k0, count, V):
+    """Fill vectors (VELOCITIES, 3, BLOCK) of `count` particles of row i, j from k0 on."""
+    one = np.float32(1)
+    for c in range(3):
+        inward, residual = fields[i, INWARD + c, j], fields[i, RESIDUAL + c, j]
+        for k in range(count):
+            V[0, c, k], V[1, c, k] = inward[k0 + k], residual[k0 + k]
+        for n in range(2):
+            inward, residual = means[i, n, INWARD + c, j], means[i, n, RESIDUAL + c, j]
+            for k in range(count):
+                V[2 + n, c, k], V[4 + n, c, k] = inward[k0 + k], residual[k0 + k]
+        disp, vel = fields[i, DISPLACEMENT + c, j], fields[i, VELOCITY + c, j]
+        for n in range(WIDTHS):
+            mean_disp, mean_vel = means[i, n, DISPLACEMENT + c, j], means[i, n, VELOCITY + c, j]
+            for k in range(count):
+                V[6 + n, c, k] = mean_disp[k0 + k] - disp[k0 + k]
+                V[VECTORS + n, c, k] = mean_vel[k0 + k] - vel[k0 + k]
+    u = VECTORS + 1
+    for k in range(count):
+        share = one / (one + np.sqrt(V[u, 0, k] ** 2 + V[u, 1, k] ** 2 + V[u, 2, k] ** 2))
+        for c in range(3):
+            V[VECTORS - 1, c, k] = share * V[u, c, k]
+
+
+@njit(fastmath=True)
+def _scalars(fields, means, i, j, k0, count, V, conditions, X):
+    """Fill scalars (SCALARS, BLOCK) of the same particles from their vectors."""
+    X[0, :count] = fields[i, LOG_DENSITY, j, k0 : k0 + count]
+    X[1, :count] = fields[i, LOG_BEFORE, j, k0 : k0 + count]
+    for n in range(WIDTHS):
+        X[2 + n, :count] = means[i, n, LOG_DENSITY, j, k0 : k0 + count]
+    at, norms = 2 + WIDTHS + VECTORS, np.empty((VECTORS, BLOCK), np.float32)
+    for a in range(VECTORS):
+        for k in range(count):
+            norm = np.sqrt(V[a, 0, k] ** 2 + V[a, 1, k] ** 2 + V[a, 2, k] ** 2)
+            X[2 + WIDTHS + a, k] = norm / (norm + _BEND)
+            norms[a, k] = np.float32(1) / (norm + _FLOOR)
+        for b in range(a):
+            for k in range(count):
+                dot = V[a, 0, k] * V[b, 0, k] + V[a, 1, k] * V[b, 1, k] + V[a, 2, k] * V[b, 2, k]
+                X[at, k] = dot * norms[a, k] * norms[b, k]
+            at += 1
+    for a in range(CONDITIONS):
+        X[at + a, :count] = conditions[a]
+
+
+@njit(fastmath=True)
+def _gates(means, i, j, k0, count, gate):
+    """Fill how far each particle's gate (BLOCK,) is open."""
+    square = means[i, 1, SQUARE, j]
+    for k in range(count):
+        gate[k] = square[k0 + k] / (square[k0 + k] + np.float32(CLOSED))
+
+
+@njit(parallel=True, cache=True, fastmath=True)
+def features(fields, means, conditions, first, vectors, scalars):
+    """Fill what the network sees and what it moves by.
+
+    Parameters
+    ----------
+    fields, means
+    conditions : array (CONDITIONS,) float32
+    first : int
+        Number of their first plane in what is filled.
+    vectors : array (VELOCITIES, 3, all planes, ny, nz) float32
+        Multiplied by the gate.
+    scalars : array (SCALARS, all planes, ny, nz) float32
+    """
+    planes, _, ny, nz = fields.shape
+    for i in prange(planes):
+        V = np.empty((VELOCITIES, 3, BLOCK), np.float32)
+        X, gate = np.empty((SCALARS, BLOCK), np.float32), np.empty(BLOCK, np.float32)
+        for j in range(ny):
+            for k0 in range(0, nz, BLOCK):
+                count = min(BLOCK, nz - k0)
+                _vectors(fields, means, i, j, k0, count, V)
+                _scalars(fields, means, i, j, k0, count, V, conditions, X)
+                scalars[:, first + i, j, k0 : k0 + count] = X[:, :count]
+                _gates(means, i, j, k0, count, gate)
+                for a in range(VELOCITIES):
+                    for c in range(3):
+                        for k in range(count):
+                            vectors[a, c, first + i, j, k0 + k] = gate[k] * V[a, c, k]
+
+
+@njit(fastmath=True)
+def _layer(weights, bias, count, x, out):
+    """Fill out (m, BLOCK) with weights (m, n) times x (n, BLOCK) and the bias (m,), m a multiple of
+    four."""
+    for o in range(0, weights.shape[0], 4):
+        for k in range(count):
+            out[o, k], out[o + 1, k] = bias[o], bias[o + 1]
+            out[o + 2, k], out[o + 3, k] = bias[o + 2], bias[o + 3]
+        for i in range(weights.shape[1]):
+            w0, w1 = weights[o, i], weights[o + 1, i]
+            w2, w3 = weights[o + 2, i], weights[o + 3, i]
+            for k in range(count):
+                value = x[i, k]
+                out[o, k] += w0 * value
+                out[o + 1, k] += w1 * value
+                out[o + 2, k] += w2 * value
+                out[o + 3, k] += w3 * value
+
+
+@njit(fastmath=True)
+def _bend(x, count):
+    """x times its share of the way from -3 to 3 (hard swish), in place."""
+    zero, one, sixth, half = np.float32(0), np.float32(1), np.float32(1 / 6), np.float32(0.5)
+    for o in range(x.shape[0]):
+        for k in range(count):
+            x[o, k] *= min(max(x[o, k] * sixth + half, zero), one)
+
+
+@njit(parallel=True, cache=True, fastmath=True)
+def move(fields, means, conditions, w1, b1, w2, b2, w3, b3, scale, first, e, w):
+    """Add what the network says to displacements and velocities.
+
+    Parameters
+    ----------
+    fields, means, conditions
+        As for `features`.
+    w1, b1, w2, b2, w3, b3 : arrays float32
+        Weights and biases of the layers; the last has OUTPUTS outputs or up to three more.
+    scale : (float32, float32)
+        The spacing, and the spacing over D.
+    first : int
+        Number of their first plane in what is added to.
+    e, w : array (3, all planes, ny, nz) float32
+    """
+    planes, _, ny, nz = fields.shape
+    for i in prange(planes):
+        V = np.empty((VELOCITIES, 3, BLOCK), np.float32)
+        X, gate = np.empty((SCALARS, BLOCK), np.float32), np.empty(BLOCK, np.float32)
+        h1 = np.empty((w1.shape[0], BLOCK), np.float32)
+        h2 = np.empty((w2.shape[0], BLOCK), np.float32)
+        h3 = np.empty((w3.shape[0], BLOCK), np.float32)
+        for j in range(ny):
+            for k0 in range(0, nz, BLOCK):
+                count = min(BLOCK, nz - k0)
+                _vectors(fields, means, i, j, k0, count, V)
+                _scalars(fields, means, i, j, k0, count, V, conditions, X)
+                _layer(w1, b1, count, X, h1)
+                _bend(h1, count)
+                _layer(w2, b2, count, h1, h2)
+                _bend(h2, count)
+                _layer(w3, b3, count, h2, h3)
+                _gates(means, i, j, k0, count, gate)
+                _add(h3, V, gate, count, scale, e[:, first + i, j, k0:], w[:, first + i, j, k0:])
+
+
+@njit(fastmath=True)
+def _add(h, V, gate, count, scale, e, w):
+    """Add vectors times coefficients (OUTPUTS or more, BLOCK) to rows e and w (3, count and
+    more)."""
+    total = np.empty(BLOCK, np.float32)
+    for c in range(3):
+        total[:] = np.float32(0)
+        for a in range(VECTORS):
+            for k in range(count):
+                total[k] += h[a, k] * V[a, c, k]
+        for k in range(count):
+            e[c, k] += scale[0] * gate[k] * total[k]
+        total[:] = np.float32(0)
+        for a in range(VELOCITIES):
+            for k in range(count):
+                total[k] += h[VECTORS + a, k] * V[a, c, k]
+        for k in range(count):
+            w[c, k] += scale[1] * gate[k] * total[k]
