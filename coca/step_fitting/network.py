@@ -126,7 +126,7 @@ class Perceptron(nn.Module):
 
 def perceptron_for(samples: list[Sample]) -> Perceptron:
     """A network whose first layer sees what is of order one in these runs."""
-    seen = torch.cat([sample.features()[1][:, ::SAMPLED] for sample in samples], dim=1)
+    seen = torch.cat([sample.features()[1][:, ::SAMPLED].clone() for sample in samples], dim=1)
     torch.manual_seed(len(samples))
     return Perceptron(seen.mean(dim=1), seen.std(dim=1) + 1e-3)
 
