@@ -129,7 +129,9 @@ def memory_of_a_rank(n: int, ranks: int, method: str) -> float:
     quickstart = ROOT / "configs" / "quickstart.yaml"
     config = load_config(quickstart, [*options[method], *sizes], Config)
     fitted = method == "fitted"
-    return estimate_memory(config, None, fitted_steps=fitted, sub_steps=fitted, ranks=ranks)
+    return estimate_memory(
+        config, None, fitted_steps=fitted, sub_steps=fitted, read_out=fitted, ranks=ranks
+    )
 
 
 def measure(options: argparse.Namespace) -> list[dict]:

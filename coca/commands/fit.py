@@ -16,6 +16,8 @@ from coca.emulator.loaded import load_network
 from coca.errors import ConfigError
 from coca.frames import Frame
 from coca.integration.fitted_table import FittedRange, FittedSteps
+from coca.integration.read_out import REACH
+from coca.kernels.lattice_layout import FIELDS
 from coca.parallel.machine import check_memory, choose_threads
 from coca.parallel.ranks import Ranks
 
@@ -54,12 +56,13 @@ def fit_table(config: FitConfig, as_they_come: bool = False) -> None:
     ------
     CocaError
         Before any work: the table cannot be written, memory does not suffice, the runs would
-        end before they start, the emulator cannot serve them, or the table that some numbers of
-        steps are to go into is another.
+        end before they start, the emulator cannot serve them, `steps` has not what is to be read
+        out, or the table that some numbers of steps are to go into is another.
     """
     check_directory("table", config.table.parent)
     _check_simulations(config)
     check_memory("simulations, particles", fit_memory(config), "fewer of them")
+    _check_steps(config)
     before = _table_before(config)
     threads = choose_threads(config.threads)
     frame_of = _frame_builder(config)
@@ -74,10 +77,13 @@ def fit_table(config: FitConfig, as_they_come: bool = False) -> None:
 
 
 def fit_memory(config: FitConfig) -> int:
-    """Bytes that all simulations keep: the start, the frame, and each run's particles and modes;
-    what happens in between stays on disk."""
+    """Bytes that all simulations keep: the start, the frame, each run's particles and modes, and
+    what a network sees of them; what happens in between stays on disk."""
     states = 24 + (84 if config.frame == "emulator" else 24)
-    runs = (12 * 4 + 8 * 4 + 3) * len(config.growth_factors)
+    run = 12 * 4 + 8 * 4 + 3
+    if config.steps is not None:
+        run = 12 * 2 + 8 * 4 + 4 * FIELDS * (1 + 2 * REACH / config.particles)
+    runs = int(run * len(config.growth_factors))
     return (config.simulations + config.held_out) * config.particles**3 * (states + runs)
 
 
@@ -98,6 +104,20 @@ def _table_before(config: FitConfig) -> FittedSteps | None:
             f"table: found {config.table} of {found}, wanted {wanted}, for counts to go into it"
         )
     return table
+
+
+def _check_steps(config: FitConfig) -> None:
+    """Raise ConfigError if `steps` has not what a network is to read out."""
+    if config.steps is None:
+        return
+    table = FittedSteps.load(config.steps, "steps")
+    found = f"frame {table.frame}, truth {table.truth}"
+    wanted = f"frame {config.frame}, truth bullfrog"
+    if found != wanted:
+        raise ConfigError(f"steps: found {config.steps} of {found}, wanted {wanted}")
+    missing = sorted(set(config.counts) - set(table.counts))
+    if missing:
+        raise ConfigError(f"counts: found {missing}, wanted numbers that steps has, {table.counts}")
 
 
 def _check_simulations(config: FitConfig) -> None:

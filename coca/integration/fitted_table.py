@@ -303,8 +303,8 @@ class FittedSteps:
         write_tensors(path, save_file, tensors, metadata)
 
     @classmethod
-    def load(cls, path: Path) -> FittedSteps:
-        """Read a file of `save`.
+    def load(cls, path: Path, key: str = "table") -> FittedSteps:
+        """Read a file of `save`; errors name the key of the configuration that says it.
 
         Raises
         ------
@@ -315,13 +315,13 @@ class FittedSteps:
             metadata, tensors = read_tensors(path, "numpy")
             if metadata.get("format") != FORMAT:
                 found = metadata.get("format")
-                raise FileError(f"table: {path}: found format {found}, wanted {FORMAT}")
+                raise FileError(f"{key}: {path}: found format {found}, wanted {FORMAT}")
             ranges = dict(json.loads(metadata["fitted"]))
             fitted = FittedRange(**{name: tuple(pair) for name, pair in ranges.items()})
             return cls(metadata["frame"], metadata["truth"], fitted, _by_count(tensors))
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise FileError(f"table: cannot use {path}: {reason}") from None
+            raise FileError(f"{key}: cannot use {path}: {reason}") from None
 
 
 def _by_count(tensors: dict[str, np.ndarray]) -> dict[int, FittedCount]:

@@ -39,8 +39,8 @@ CHUNK = 16
 """Planes of the particle lattice whose neighbourhood means are in memory at a time."""
 HIDDEN = 32
 """Width of the hidden layers."""
-BYTES = 4 * (layout.FIELDS + 3 + 3 + 1)
-"""Of memory for each particle, beside the planes of neighbours."""
+MEASURED = 3 + 3 + 1
+"""Numbers for each particle of positions and of what is measured there, while fields are made."""
 
 
 @dataclass(frozen=True)
@@ -167,3 +167,11 @@ def _fill(own: np.ndarray, first: int, vectors: np.ndarray, scale: np.float32) -
     planes, _, n, _ = own.shape
     for c in range(3):
         np.multiply(vectors[c].reshape(planes, n, n), scale, out=own[:, first + c])
+
+
+def read_out_memory(particles: int, ranks: int) -> int:
+    """Bytes of a rank's arrays while a network moves particles, of so many along one axis."""
+    plane, planes = particles**2, particles // ranks
+    fields = layout.FIELDS * (planes + 2 * REACH) + MEASURED * planes
+    means = layout.WIDTHS * layout.AVERAGED * min(CHUNK, planes)
+    return 4 * plane * (fields + means)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from coca.configuration.run import WITHOUT_ESTIMATE, Config
 from coca.initial_conditions import from_snapshot
+from coca.integration.read_out import read_out_memory
 from coca.light_cone.light_cone import CANDIDATES
 from coca.parallel.fft import SWAP_BYTES
 
@@ -42,13 +43,15 @@ def estimate_memory(
     network: Network | None,
     fitted_steps: bool,
     sub_steps: bool = False,
+    read_out: bool = False,
     ranks: int = 1,
 ) -> int:
     """Peak bytes of each rank of a run: those of its largest stage, with the code's own."""
     own = (OWN_MEMORY + (NETWORK_OWN_MEMORY if network else 0)) * 2**20
     if ranks > 1:
         own += MPI_MEMORY * 2**20
-    return own + max(Arrays(config, network, fitted_steps, sub_steps, ranks).stages().values())
+    arrays = Arrays(config, network, fitted_steps, sub_steps, read_out, ranks)
+    return own + max(arrays.stages().values())
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class Arrays:
     network: Network | None
     fitted_steps: bool
     sub_steps: bool
+    read_out: bool
+    """Whether a network reads out fitted steps."""
     ranks: int
 
     def stages(self) -> dict[str, int]:
@@ -144,7 +149,9 @@ class Arrays:
             vectors += 1 + (3 if several else 0)
         densities = 4 * self.N if self.fitted_steps else 0
         sub_steps = SUB_STEP_BYTES * self.N if self.sub_steps else 0
-        return self.vectors * vectors + densities + sub_steps + cone_memory(self.config, self.N)
+        fields = read_out_memory(self.config.particles, self.ranks) if self.read_out else 0
+        own = self.vectors * vectors + densities + sub_steps + fields
+        return own + cone_memory(self.config, self.N)
 
     @property
     def scratch(self) -> int:

@@ -111,6 +111,12 @@ class Method:
         counts = self.table.with_substeps if self.table else []
         return bool(counts) if count == "auto" else count in counts
 
+    def reads_out(self, count: int | Literal["auto"]) -> bool:
+        """Whether a network reads out this number of force evaluations; for auto, whether it does
+        some."""
+        fitted = self.table.by_count if self.table else {}
+        return any(steps.network for n, steps in fitted.items() if count in ("auto", n))
+
     def fitted(self, count: int) -> FittedCount | None:
         """The fitted steps of this number of force evaluations, if there are any."""
         return self.table.by_count.get(count) if self.table else None

@@ -290,7 +290,8 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
             half, ranks.size, f"{half}, half of particles, for the sub-steps of fitted steps"
         )
     fitted_steps = any(method.table for method in methods)
-    memory = estimate_memory(config, network, fitted_steps, sub_steps[0], ranks.size)
+    read_out = any(method.reads_out(config.force_evaluations) for method in methods)
+    memory = estimate_memory(config, network, fitted_steps, sub_steps[0], read_out, ranks.size)
     memory += 12 * len(own.knots) * config.particles**3 // ranks.size if own else 0
     wanted = "fewer particles or a coarser mesh"
     check_memory("particles, mesh", memory, wanted, ranks.node.ranks)

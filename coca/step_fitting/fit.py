@@ -13,6 +13,7 @@ from coca.configuration.fitting import SUB_STEPPED, FitConfig
 from coca.integration import schemes
 from coca.integration.fitted_table import FittedCount, FittedRange, FittedSteps, basis
 from coca.integration.linear_density import LinearDensity
+from coca.integration.read_out import ReadOutNetwork
 from coca.step_fitting.held_out import describe
 from coca.step_fitting.least_squares import least_squares
 from coca.step_fitting.network import fit_network
@@ -53,7 +54,8 @@ def fit(
     carried = FittedSteps.load(config.steps).by_count if config.steps else {}
     for count in config.counts or carried or range(1, config.force_evaluations + 1):
         if carried:
-            by_count[count] = fit_seen(runs, carried[count], config, report)
+            start = network_to_start_from(by_count, count)
+            by_count[count] = fit_seen(runs, carried[count], config, report, start)
         else:
             by_count[count] = fit_count(runs, nodes, ranges, count, config)
         left = by_count[count].errors.mean()
@@ -69,6 +71,12 @@ def spread(densities: list[LinearDensity], nodes: int) -> tuple[np.ndarray, np.n
     others = np.array([(density.slope, np.log(density.D)) for density in densities])
     ranges = np.column_stack([others.min(axis=0), others.max(axis=0)])
     return np.linspace(min(values), max(values), nodes), ranges
+
+
+def network_to_start_from(by_count: dict[int, FittedCount], count: int) -> ReadOutNetwork | None:
+    """The network of this number of steps, of a fit before, or of the nearest that has one."""
+    near = sorted(by_count, key=lambda n: abs(n - count))
+    return next((by_count[n].network for n in near if by_count[n].network is not None), None)
 
 
 def threshold_of(count: int, config: FitConfig) -> float | None:
@@ -127,11 +135,15 @@ def error_fit(estimates: list[float], left: list[float]) -> np.ndarray:
 
 
 def fit_seen(
-    runs: list[FitRun], carried: FittedCount, config: FitConfig, report: Report
+    runs: list[FitRun],
+    carried: FittedCount,
+    config: FitConfig,
+    report: Report,
+    start: ReadOutNetwork | None,
 ) -> FittedCount:
     """Steps that were fitted to what the mesh's force converges to, with a network that reads
     them out to the truth of the runs."""
-    fitted, samples, network = fit_network(runs, carried, config, report)
+    fitted, samples, network = fit_network(runs, carried, config, report, start)
     left = [sample.error(network) for sample in samples]
     return replace(
         fitted,

@@ -87,12 +87,16 @@ def _sum(shares: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
 
 
 def fit_network(
-    runs: list[FitRun], count: FittedCount, config: FitConfig, report: Report
+    runs: list[FitRun],
+    count: FittedCount,
+    config: FitConfig,
+    report: Report,
+    start: ReadOutNetwork | None = None,
 ) -> tuple[FittedCount, list[Sample], Perceptron]:
-    """Steps with a network that reads out their end; the runs at that end, and the network as it
-    was fitted."""
+    """Steps with a network that reads out their end, from a network to start from, if there is one;
+    the runs at that end, and the network as it was fitted."""
     samples = [Sample(run, replace(count, heat=None)) for run in runs]
-    network = perceptron_for(samples)
+    network = perceptron_for(samples, start)
     descend(network, samples, config, report)
     return replace(count, heat=None, network=network.weights()), samples, network
 
@@ -116,6 +120,16 @@ class Perceptron(nn.Module):
         coefficients: torch.Tensor = self.last(hidden).T
         return coefficients
 
+    def take(self, network: ReadOutNetwork) -> None:
+        """Become another network, the mean and spread of whose scalars may be others."""
+        w1, b1, *layers = (torch.from_numpy(array.copy()) for array in vars(network).values())
+        own = self.second.weight, self.second.bias, self.last.weight, self.last.bias
+        with torch.no_grad():
+            self.first.weight.copy_(w1 * self.spread)
+            self.first.bias.copy_(b1 + w1 @ self.mean)
+            for part, values in zip(own, layers, strict=True):
+                part.copy_(values)
+
     def weights(self) -> ReadOutNetwork:
         """The weights, with mean and spread in the first layer."""
         w1 = self.first.weight / self.spread
@@ -124,11 +138,15 @@ class Perceptron(nn.Module):
         return ReadOutNetwork(*(part.detach().numpy().copy() for part in (w1, b1, *layers)))
 
 
-def perceptron_for(samples: list[Sample]) -> Perceptron:
-    """A network whose first layer sees what is of order one in these runs."""
+def perceptron_for(samples: list[Sample], start: ReadOutNetwork | None = None) -> Perceptron:
+    """A network whose first layer sees what is of order one in these runs; it moves what `start`
+    does."""
     seen = torch.cat([sample.features()[1][:, ::SAMPLED].clone() for sample in samples], dim=1)
     torch.manual_seed(len(samples))
-    return Perceptron(seen.mean(dim=1), seen.std(dim=1) + 1e-3)
+    network = Perceptron(seen.mean(dim=1), seen.std(dim=1) + 1e-3)
+    if start is not None:
+        network.take(start)
+    return network
 
 
 def descend(network: Perceptron, samples: list[Sample], config: FitConfig, report: Report) -> None:

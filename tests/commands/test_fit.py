@@ -30,6 +30,25 @@ def test_a_table_that_is_there_is_kept(tmp_path, capsys):
         assert table.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (["steps={absent}"], "steps: cannot use {absent}"),
+        (["steps={tables}/lpt.safetensors"], "lpt.safetensors of frame lpt, truth nbody, wanted"),
+        (["steps={tables}/emulator.safetensors"], "frame emulator, truth bullfrog, wanted frame l"),
+        (["steps={tables}/lpt_pm.safetensors", "counts=[7, 11]"], "counts: found [11], wanted num"),
+    ],
+)
+def test_steps_that_cannot_be_read_out_are_refused_before_the_work(
+    options, wanted, tmp_path, capsys
+):
+    names = {"absent": tmp_path / "absent.safetensors", "tables": ROOT / "coca/tables"}
+    options = [f"table={tmp_path / 'table.safetensors'}", "force_evaluations=12", *options]
+    arguments = [f"--set={option.format(**names)}" for option in options]
+    assert main(["fit", "configs/fit.yaml", *arguments]) == 2
+    assert wanted.format(**names) in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_fit_command_writes_a_table_that_serves(config_values, tmp_path, capsys):
     path = tmp_path / "table.safetensors"
@@ -39,7 +58,7 @@ def test_fit_command_writes_a_table_that_serves(config_values, tmp_path, capsys)
         "boundaries={2: [0.65]}", "substep_thresholds={}", "held_out=1",
         f"simulations_directory={tmp_path}", f"table={path}",
     ]  # fmt: skip
-    arguments = ["configs/fit.yaml", *(f"--set={value}" for value in small)]
+    arguments = ["configs/fit_steps.yaml", *(f"--set={value}" for value in small)]
     assert main(["fit", *arguments, "--only-simulations"]) == 0
     assert not path.exists() and len(list(tmp_path.glob("run-*.npy"))) == 4
     assert main(["fit", *arguments, "--as-they-come"]) == 0

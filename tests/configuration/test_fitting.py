@@ -35,5 +35,5 @@ from coca.__main__ import main
     ],
 )
 def test_fits_that_cannot_be_are_refused(values, message, capsys):
-    assert main(["fit", "configs/fit.yaml", "--set", values]) == 2
+    assert main(["fit", "configs/fit_steps.yaml", "--set", values]) == 2
     assert re.search(message, capsys.readouterr().err)

@@ -16,7 +16,7 @@ def runs(tmp_path):
         "truth=bullfrog", "truth_steps=32", f"simulations_directory={tmp_path}", "times=8",
         "spacing=[2.0, 2.0]",
     ]  # fmt: skip
-    config = load_config("configs/fit.yaml", small, FitConfig)
+    config = load_config("configs/fit_steps.yaml", small, FitConfig)
     return make_runs(config, 1, frame_of_lpt, lambda line: None, held_out=True)
 
 

@@ -92,3 +92,13 @@ def test_a_run_is_seen_where_its_particles_are(runs):
     with torch.no_grad():
         e, _ = sample.ends(perceptron_for([sample]))
     assert torch.equal(positions(runs[0], e), positions(runs[0], sample.e))
+
+
+def test_a_fit_goes_on_from_a_network(config, runs, fitted):
+    """Where other runs tell mean and spread of what it sees, it moves the same."""
+    count, samples, network = fitted
+    other = perceptron_for(samples[:1], count.network)
+    _, scalars = samples[1].features()
+    with torch.no_grad():
+        wanted, found = network(scalars), other(scalars)
+    assert float((found - wanted).abs().max()) < 1e-4 * float(wanted.abs().max())

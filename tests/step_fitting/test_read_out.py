@@ -25,7 +25,7 @@ def test_descent_lowers_the_loss(tmp_path):
         "truth=bullfrog", "truth_steps=32", f"simulations_directory={tmp_path}", "times=8",
         "spacing=[2.0, 2.0]", "iterations=15",
     ]  # fmt: skip
-    config = load_config("configs/fit.yaml", small, FitConfig)
+    config = load_config("configs/fit_steps.yaml", small, FitConfig)
     runs = make_runs(config, 1, lambda truth: truth.conditions.lpt_frame(truth.cosmology), print)
     densities = [run.density for run in runs]
     start = np.zeros((2 + TILTS, *CLASSES, *MATRIX))

@@ -26,7 +26,7 @@ def small(tmp_path):
 
 
 def test_the_read_out_is_fitted_to_particles_that_move_as_in_a_run(small):
-    config = load_config("configs/fit.yaml", small, FitConfig)
+    config = load_config("configs/fit_steps.yaml", small, FitConfig)
     run, _ = make_runs(config, 1, frame_of_lpt, lambda line: None)
     run.weights = np.array([0.4, 0.6], np.float32)
     matrices = 0.1 * np.random.default_rng(11).normal(size=(2, *CLASSES, TARGETS, FEATURES))
@@ -59,7 +59,7 @@ def test_what_is_fitted_is_what_runs_step(small):
         "counts=[3]",
         "spacing=[2.0, 2.0]",
     ]
-    config = load_config("configs/fit.yaml", [*small, *more], FitConfig)
+    config = load_config("configs/fit_steps.yaml", [*small, *more], FitConfig)
     runs = make_runs(config, 1, frame_of_lpt, lambda line: None)
     nodes, ranges = spread([run.density for run in runs], 2)
     for run in runs:
@@ -80,7 +80,7 @@ def test_what_is_fitted_is_what_runs_step(small):
 
 def test_simulations_are_kept_and_told_apart_by_all_that_defines_them(small, tmp_path):
     """What is on disk is taken, and nothing else's; held-out simulations are others."""
-    config = load_config("configs/fit.yaml", [*small, "held_out=1"], FitConfig)
+    config = load_config("configs/fit_steps.yaml", [*small, "held_out=1"], FitConfig)
     first = make_runs(config, 1, frame_of_lpt, lambda line: None)
     files = sorted(tmp_path.glob("run-*.npy"))
     before = [path.stat().st_mtime_ns for path in files]
@@ -90,6 +90,6 @@ def test_simulations_are_kept_and_told_apart_by_all_that_defines_them(small, tmp
         np.testing.assert_array_equal(one.truth.at(0.9)[0], other.truth.at(0.9)[0])
     make_runs(config, 1, frame_of_lpt, lambda line: None, held_out=True)
     assert len(list(tmp_path.glob("run-*.npy"))) == 3
-    other = load_config("configs/fit.yaml", [*small, "truth_steps=40"], FitConfig)
+    other = load_config("configs/fit_steps.yaml", [*small, "truth_steps=40"], FitConfig)
     make_runs(other, 1, frame_of_lpt, lambda line: None)
     assert len(list(tmp_path.glob("run-*.npy"))) == 5
