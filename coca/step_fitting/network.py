@@ -14,11 +14,10 @@ from coca.configuration.fitting import FitConfig
 from coca.integration.fitted_table import FittedCount
 from coca.integration.read_out import HIDDEN, ReadOutNetwork
 from coca.kernels.lattice_layout import OUTPUTS, SCALARS, VECTORS
+from coca.step_fitting.differentiable import REACH
 from coca.step_fitting.read_out import misfit, positions, real_space, redshift_space
 from coca.step_fitting.runs import FitRun, Report
 
-POWER_WEIGHT = 4.0
-"""Weight of (P / P_true - 1)^2 beside 1 - r."""
 SIZE_WEIGHT, DISPERSION_WEIGHT = 0.02, 0.05
 """Weights of (size / true size - 1)^2 and that of dispersions, mean squares both."""
 WARM_UP = 0.1
@@ -60,19 +59,28 @@ class Sample:
         e = self.e + self.cell * _sum(shares[:VECTORS], vectors[:VECTORS])
         return e, self.w + self.cell / self.run.D_end * _sum(shares[VECTORS:], vectors)
 
-    def loss(self, network: Perceptron, axis: int) -> torch.Tensor:
-        """What is left to be desired, with a line of sight."""
-        run = self.run
-        e, w = self.ends(network)
-        x, v = positions(run, e), torch.from_numpy(run.frame.velocity(run.D_end)) + w
-        total = misfit(real_space(run, x), weight=POWER_WEIGHT)
-        seen = redshift_space(run, x.detach(), v, axis)
-        total = total + misfit(seen, 0.5, weight=POWER_WEIGHT)
+    def loss(self, network: Perceptron, of: str, axis: int) -> torch.Tensor:
+        """What "positions" or "velocities" leave to be desired, with a line of sight for these."""
+        if of == "positions":
+            return self.position_loss(network)
+        return self.velocity_loss(network, axis)
+
+    def position_loss(self, network: Perceptron) -> torch.Tensor:
+        """What positions leave to be desired."""
+        x, haloes = positions(self.run, self.ends(network)[0]), self.run.true_haloes
+        total = misfit(real_space(self.run, x))
+        if haloes is None:
+            return total
+        return total + SIZE_WEIGHT * ((haloes.sizes(x) - 1) ** 2).mean()
+
+    def velocity_loss(self, network: Perceptron, axis: int) -> torch.Tensor:
+        """What velocities leave to be desired, with a line of sight; positions are given."""
+        run, (e, w) = self.run, self.ends(network)
+        x, v = positions(run, e.detach()), torch.from_numpy(run.frame.velocity(run.D_end)) + w
+        total = misfit(redshift_space(run, x, v, axis), 0.5 / REACH)
         if run.true_haloes is None:
             return total
-        size = ((run.true_haloes.sizes(x) - 1) ** 2).mean()
-        dispersion = ((run.true_haloes.dispersions(v) - 1) ** 2).mean()
-        return total + SIZE_WEIGHT * size + DISPERSION_WEIGHT * dispersion
+        return total + DISPERSION_WEIGHT * ((run.true_haloes.dispersions(v) - 1) ** 2).mean()
 
     def error(self, network: Perceptron) -> float:
         """Rms error per component of the displacement, Mpc/h."""
@@ -150,24 +158,24 @@ def perceptron_for(samples: list[Sample], start: ReadOutNetwork | None = None) -
 
 
 def descend(network: Perceptron, samples: list[Sample], config: FitConfig, report: Report) -> None:
-    """Train on a batch of runs at a time, by Adam."""
+    """Train on a batch of runs at a time, by Adam; positions and velocities in turn."""
     optimiser = torch.optim.Adam(network.parameters(), config.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, config.learning_rate, total_steps=config.iterations, pct_start=WARM_UP
     )
-    lately: list[float] = []
+    lately: dict[str, list[float]] = {"positions": [], "velocities": []}
     rng = np.random.default_rng(config.seed)
     for number in range(1, config.iterations + 1):
         optimiser.zero_grad()
+        of = "positions" if number % 2 else "velocities"
         for i in rng.choice(len(samples), config.batch, replace=False):
-            loss = samples[i].loss(network, int(rng.integers(3))) / config.batch
-            loss.backward()
-            lately.append(loss.item() * config.batch)
+            loss = samples[i].loss(network, of, int(rng.integers(3)))
+            (loss / config.batch).backward()
+            lately[of].append(loss.item())
         nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
         optimiser.step()
         schedule.step()
-        if number % max(1, config.iterations // REPORTS) == 0:
-            report(
-                f"network, iteration {number} of {config.iterations}: loss {np.mean(lately):.4f}"
-            )
-            lately.clear()
+        if number % max(2, config.iterations // REPORTS) == 0:
+            left = ", ".join(f"{name} {np.mean(values):.4f}" for name, values in lately.items())
+            report(f"iteration {number} of {config.iterations}: {left}")
+            lately = {name: [] for name in lately}

@@ -215,12 +215,12 @@ def velocity_loss(
     return total
 
 
-def misfit(found: Spectra, share: float = 1.0, weight: float = POWER_WEIGHT) -> torch.Tensor:
-    """Mean of weight (P / P_true - 1)^2 + 1 - r over the first share of the shells with
+def misfit(found: Spectra, share: float = 1.0) -> torch.Tensor:
+    """Mean of POWER_WEIGHT (P / P_true - 1)^2 + 1 - r over the first share of the shells with
     weight 1 / k."""
     shells = max(1, round(share * found.r.shape[1]))
     weights = 1.0 / torch.arange(1.0, shells + 1)
-    values = (weight * (found.ratio - 1) ** 2 + 1 - found.r).mean(dim=0)[:shells]
+    values = (POWER_WEIGHT * (found.ratio - 1) ** 2 + 1 - found.r).mean(dim=0)[:shells]
     return (weights * values).sum() / weights.sum()
 
 
