@@ -18,7 +18,7 @@ from coca.errors import CocaError
 from coca.initial_conditions import lpt
 from coca.kernels.constants import CIC
 from coca.parallel.ranks import Ranks
-from coca.results.run_spectra import measure
+from coca.results.run_spectra import measure_spectra
 from coca.run.plan import make_plan
 from coca.run.progress import Progress
 from coca.run.simulation import run_plan
@@ -57,7 +57,7 @@ def _rehearse(config: Config) -> None:
     }
     small = config.model_copy(update=changes)
     simulation = run_plan(make_plan(small), Progress(quiet=True))
-    measure(simulation)
+    measure_spectra(simulation)
     domain, psi1 = simulation.domain, simulation.snapshots[-1].disp
     lpt.density_of_displacement(domain, psi1)
     x = domain.add_lattice(psi1)

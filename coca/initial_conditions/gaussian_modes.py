@@ -55,7 +55,7 @@ def clear(domain: Domain, modes: np.ndarray) -> None:
     modes[0, rows == 0, 0] = 0
 
 
-def linear_density(domain: Domain, modes: np.ndarray, power: LinearPower) -> np.ndarray:
+def linear_modes(domain: Domain, modes: np.ndarray, power: LinearPower) -> np.ndarray:
     """Modes of delta_lin(D=1): unit-variance modes times sqrt(P(k) / V).
 
     Parameters

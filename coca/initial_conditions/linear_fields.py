@@ -61,7 +61,7 @@ def from_modes(
     domain: Domain, power: LinearPower, noise: np.ndarray, local: LocalType | None = None
 ) -> InitialConditions:
     """Initial conditions from unit-variance modes, which are scaled in place."""
-    delta_k = gaussian_modes.linear_density(domain, noise, power)
+    delta_k = gaussian_modes.linear_modes(domain, noise, power)
     if local is not None:
         local.add(domain, power, delta_k)
     return InitialConditions(

@@ -48,7 +48,7 @@ MARGIN = 1.5
 
 
 @dataclass
-class Work:
+class WorkDone:
     """What a run has had to do."""
 
     long_steps: int = 0
@@ -72,13 +72,13 @@ class NBody:
     memory : dict of arrays
         The forces at the state's time, kept for the next step: pairs are summed in an order that
         changes from step to step, so that a run that resumes needs them for the same bits.
-    work : Work
+    work : WorkDone
     """
 
     def __init__(self, domain: Domain, cosmology: Cosmology, force: P3M, eta: float = ETA):
         self.domain, self.cosmology, self.force, self.eta = domain, cosmology, force, eta
         self.memory: dict[str, np.ndarray] = {}
-        self.work = Work()
+        self.work = WorkDone()
 
     def step(self, state: State, D1: float) -> None:
         """Take the state of particles at rest, both of its parts at one time, to `D1`."""

@@ -27,7 +27,7 @@ from coca.integration.error_estimate import Trust
 from coca.integration.kicks import Evaluation
 from coca.parallel.domain import Domain, Grid, own_threads
 from coca.particles import Snapshot
-from coca.results.run_spectra import Measurement, measure
+from coca.results.run_spectra import Measurement, measure_spectra
 from coca.run.simulation import Simulation
 from coca.statistics import haloes, particle_spectra
 from coca.statistics.spectra import Spectra
@@ -263,10 +263,10 @@ class Result:
 
 def result_of(simulation: Simulation) -> Result:
     """What a simulation gave, with its spectra."""
-    run = simulation.run
+    run, measured = simulation.run, measure_spectra(simulation)
     return Result(
         simulation.config,
-        tuple(_output(simulation, i, measured) for i, measured in enumerate(measure(simulation))),
+        tuple(_output(simulation, i, spectra) for i, spectra in enumerate(measured)),
         run.evaluations,
         run.trust,
         run.method.describe(len(run.steps)),

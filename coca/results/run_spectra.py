@@ -24,7 +24,7 @@ class Measurement(NamedTuple):
     """Linear theory at run.k, (Mpc/h)^3."""
 
 
-def measure(simulation: Simulation) -> list[Measurement]:
+def measure_spectra(simulation: Simulation) -> list[Measurement]:
     """Power spectra of every output, of the frame alone and against the reference."""
     domain, mesh = simulation.domain, simulation.config.mesh
 

@@ -19,7 +19,7 @@ from coca.light_cone.shells import fits_path, shell_files
 from coca.parallel.domain import Domain
 from coca.parallel.machine import peak_memory, processor
 from coca.parallel.ranks import Ranks
-from coca.results.run_spectra import Measurement, measure
+from coca.results.run_spectra import Measurement, measure_spectra
 from coca.run.plan import Plan, Start, amplitude
 from coca.run.progress import Progress
 from coca.run.simulation import Simulation, initial_particles
@@ -53,7 +53,7 @@ def write_results(plan: Plan, simulation: Simulation, progress: Progress) -> Non
     try:
         domain.once(lambda: _prepare(directory))
         with clock("analysis"):
-            measurements = measure(simulation)
+            measurements = measure_spectra(simulation)
         with clock("output"):
             written = _write_tables(directory, plan, simulation, measurements)
         if config.light_cone is not None:

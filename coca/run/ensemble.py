@@ -124,7 +124,7 @@ def _numbers(path: Path, lines: list[str], columns: int) -> np.ndarray:
 def run_ensemble(
     directory: Path,
     ranks: Ranks,
-    work: Work,
+    work: WorkLeft,
     progress: Progress,
     run: Callable[[Config, Ranks], str],
 ) -> int:
@@ -136,7 +136,7 @@ def run_ensemble(
         Of the list of what became of them.
     ranks : Ranks
         All there are.
-    work : Work
+    work : WorkLeft
         From `prepare`.
     progress : Progress
         Silent on all ranks but the first of a group.
@@ -176,7 +176,7 @@ def _make(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
 
 
-class Work(NamedTuple):
+class WorkLeft(NamedTuple):
     """What is left of an ensemble."""
 
     groups: int
@@ -193,7 +193,7 @@ def prepare(
     ranks: Ranks,
     resume: bool = False,
     overwrite: bool = False,
-) -> Work:
+) -> WorkLeft:
     """What is left to do: with `overwrite` everything, otherwise what is not finished.
 
     Raises
@@ -213,7 +213,7 @@ def prepare(
     done, begun = ranks.once(lambda: _found(directory, everyone, resume, overwrite))
     todo = [member for member in everyone if member.name not in done]
     todo.sort(key=lambda member: member.name in begun)
-    return Work(ranks.size // each, todo, done)
+    return WorkLeft(ranks.size // each, todo, done)
 
 
 def _found(
@@ -249,7 +249,7 @@ def _conclude(directory: Path, ranks: Ranks, results: dict[str, str]) -> dict[st
     return {name: text for name, text in merged.items() if text.startswith("failed")}
 
 
-def _say(work: Work, failed: dict[str, str], progress: Progress) -> None:
+def _say(work: WorkLeft, failed: dict[str, str], progress: Progress) -> None:
     new, before = len(work.todo) - len(failed), len(work.results)
     progress.say(
         f"{len(work.todo) + before} members: {new} run, {before} finished before, "

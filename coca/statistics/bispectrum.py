@@ -30,7 +30,7 @@ class Bispectrum(NamedTuple):
     """Reduced bispectrum B / (P1 P2 + P2 P3 + P3 P1)."""
 
 
-class Shell(NamedTuple):
+class WaveShell(NamedTuple):
     """Modes of one shell, on the mesh."""
 
     k: float
@@ -59,7 +59,7 @@ class Shells:
             delta_k /= w
         self._k = wavenumbers(grid)
 
-    def __getitem__(self, shell: int) -> Shell:
+    def __getitem__(self, shell: int) -> WaveShell:
         grid, fft = self._grid, self._grid.transform(self._grid.cells)
         inside = (self._k >= shell) & (self._k < shell + 1)
         modes = fft.empty_k()
@@ -70,7 +70,7 @@ class Shells:
         ones = fft.backward(modes)
         modes[...] = np.where(inside, self._delta_k, 0)
         P = grid.box_size**3 * float((np.abs(modes) ** 2 * counts).sum() / counts.sum())
-        return Shell(k, P, fft.backward(modes), ones)
+        return WaveShell(k, P, fft.backward(modes), ones)
 
 
 def chosen_shells(grid: Grid, first: int) -> list[int]:
@@ -95,7 +95,7 @@ def squeezed(grid: Grid, particles: Particles, soft: int = 1) -> Bispectrum:
     )
 
 
-def _triangle(grid: Grid, a: Shell, b: Shell) -> tuple[float, ...]:
+def _triangle(grid: Grid, a: WaveShell, b: WaveShell) -> tuple[float, ...]:
     """k1, k, triangles, B and Q of triangles with one side in `a` and two in `b`."""
     cells = grid.cells**3
     triangles = np.rint(_sum(a.ones, b.ones) / cells)

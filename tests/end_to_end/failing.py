@@ -13,7 +13,7 @@ from coca.parallel.mpi import world
 
 STAGES = {
     "plan": "coca.run.plan:choose_threads",
-    "initial conditions": "coca.initial_conditions.gaussian_modes:linear_density",
+    "initial conditions": "coca.initial_conditions.gaussian_modes:linear_modes",
     "network": "coca.emulator.emulator:features",
     "force": "coca.gravity.mesh:Mesh.read_gradient",
     "integration": "coca.integration.fitted_kick:FittedKick.advance",

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.rows import read_rows
 from benchmarks.theory import corrected, tree_level_S3
-from coca.initial_conditions.gaussian_modes import linear_density, white_noise_modes
+from coca.initial_conditions.gaussian_modes import linear_modes, white_noise_modes
 from coca.parallel.domain import Domain
 from coca.statistics.density_pdf import top_hat
 from tests import ROOT
@@ -83,7 +83,7 @@ def test_tree_level_of_spheres(n):
     scatter is a tenth."""
     domain = Domain(32.0, 32)
     fields = [
-        linear_density(
+        linear_modes(
             domain,
             white_noise_modes(domain, seed, fixed_amplitude=True),
             lambda k: np.where(k > 0, np.maximum(k, 1e-9), 1.0) ** n,

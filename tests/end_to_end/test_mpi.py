@@ -31,7 +31,9 @@ def launch(ranks, *arguments, timeout=300):
     )
 
 
-@pytest.mark.parametrize(("ranks", "options"), [(3, []), (4, ["-m", "not any_number"])])
+@pytest.mark.parametrize(
+    ("ranks", "options"), [(3, []), (4, ["-m", "not any_number"])], ids=["three", "four"]
+)
 def test_every_stage(ranks, options):
     """tests/mpi, which an ordinary pytest runs on one rank; two have whole runs below. What four
     ranks would write and read as three do is left out."""

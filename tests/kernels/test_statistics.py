@@ -1,12 +1,8 @@
-import warnings
-
 import numpy as np
 import pytest
 from coca.kernels.constants import CIC
 from coca.kernels.statistics import binned_multipoles, paint_weighted
 
-from coca.parallel.domain import Grid
-from coca.statistics.spectra import density_modes
 from tests.plain import plain_clouds
 from tests.statistics.made import L
 
@@ -39,23 +35,3 @@ def test_multipoles_are_sums_over_all_of_fourier_space(axis):
     for row, value in zip(found, values, strict=True):
         wanted = [value[length.astype(int) == shell].sum() for shell in range(1, M // 2 + 1)]
         np.testing.assert_allclose(row[1:], wanted, rtol=1e-5, atol=1e-5 * power.sum())
-
-
-@pytest.mark.slow
-def test_multipoles_agree_with_abacusutils(domain, conditions):
-    """Along z, without velocities; the last shell reaches the Nyquist plane, see
-    test_spectra."""
-    abacus = pytest.importorskip("abacusnbody.analysis.power_spectrum")
-    one = Grid(L, 32)
-    delta_k = density_modes(one, domain.add_lattice(conditions.psi1), one.cells, ordered=False)
-    edges = (np.arange(1, 17) - 1e-3) * one.kf
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = abacus.calc_pk_from_deltak(
-            delta_k, L, edges, np.array([0.0, 1.0]), poles=np.array([0, 2, 4]), nthread=1
-        )
-    modes, _, *powers = binned_multipoles(delta_k, one.kf, 2, 0)[:, 1:-1]
-    poles = np.asarray(found["binned_poles"])
-    for row, l, power in zip(poles, (0, 2, 4), powers, strict=True):
-        ours = (2 * l + 1) * L**3 * power / modes
-        np.testing.assert_allclose(ours[:-1], row[:-1], rtol=1e-4, atol=1e-4 * poles[0].max())

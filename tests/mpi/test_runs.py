@@ -19,7 +19,7 @@ from coca.integration.kicks import Evaluation
 from coca.parallel.domain import Domain
 from coca.parallel.ranks import OneRank
 from coca.particles import Snapshot
-from coca.results.run_spectra import Measurement, measure
+from coca.results.run_spectra import Measurement, measure_spectra
 from coca.results.write import INITIAL, write_initial_conditions
 from coca.run.ensemble import LIST
 from coca.run.plan import check_start, make_plan
@@ -65,7 +65,7 @@ def run_on(ranks, config):
     """A run, with the number of its steps."""
     s = run_plan(make_plan(config, ranks))
     steps = len(s.run.steps)
-    return Done(steps, s.snapshots, s.reference, s.run.evaluations, measure(s), s.warnings)
+    return Done(steps, s.snapshots, s.reference, s.run.evaluations, measure_spectra(s), s.warnings)
 
 
 def run_alone(ranks, config):

@@ -99,7 +99,7 @@ def test_local_non_gaussianity(parted, alone, power, whole, cosmology):
     np.testing.assert_allclose(whole(found.psi1, 1), wanted.psi1, atol=1e-5 * wanted.psi1.std())
 
 
-def test_nonlinearity(parted, alone, here, there):
+def test_rms_of_linear_density(parted, alone, here, there):
     assert linear_density(parted, here.delta_k, 0.7) == pytest.approx(
         linear_density(alone, there.delta_k, 0.7), rel=1e-9
     )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from coca.configuration.loading import make_config
-from coca.results.run_spectra import measure
+from coca.results.run_spectra import measure_spectra
 from coca.run.plan import make_plan
 from coca.run.simulation import run_plan
 from coca.statistics.spectra import particle_spectra
@@ -13,7 +13,7 @@ def test_spectra_are_those_of_the_particles(config_values):
     config_values["output"]["redshifts"] = [1.0, 0.0]
     values = config_values | {"force_evaluations": 2, "reference": {"force_evaluations": 8}}
     done = run_plan(make_plan(make_config(values)))
-    measured = measure(done)
+    measured = measure_spectra(done)
     assert [m.redshift for m in measured] == pytest.approx([1.0, 0.0], abs=1e-6)
     for i, found in enumerate(measured):
         D = done.snapshots[i].D
@@ -30,6 +30,6 @@ def test_spectra_are_those_of_the_particles(config_values):
 
 def test_without_a_frame_there_is_nothing_to_compare(config_values):
     done = run_plan(make_plan(make_config(config_values | {"method": "bullfrog"})))
-    (found,) = measure(done)
+    (found,) = measure_spectra(done)
     assert found.frame is None
     np.testing.assert_array_equal(found.run.P_a, found.run.P_b)

@@ -2,9 +2,11 @@ import warnings
 
 import numpy as np
 import pytest
+from coca.kernels.statistics import binned_multipoles
 
 from coca.parallel.domain import Domain, Grid
 from coca.statistics.spectra import density_modes, particle_spectra, spectra
+from tests.statistics.made import L
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,25 @@ def test_spectra_agree_with_abacusutils(domain, conditions, particles):
     np.testing.assert_allclose(ours.P_a[:-1], auto["power"][:-1], rtol=1e-4)
     np.testing.assert_allclose(ours.P_ab[:-1], cross["power"][:-1], rtol=1e-4)
     np.testing.assert_array_equal(ours.modes[:-1], auto["N_mode"][:-1])
+
+
+@pytest.mark.slow
+def test_multipoles_agree_with_abacusutils(domain, conditions):
+    """Along z, without velocities; from the code that the test above has compiled."""
+    abacus = pytest.importorskip("abacusnbody.analysis.power_spectrum")
+    one = Grid(L, 32)
+    delta_k = density_modes(one, domain.add_lattice(conditions.psi1), one.cells, ordered=False)
+    edges = (np.arange(1, 17) - 1e-3) * one.kf
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = abacus.calc_pk_from_deltak(
+            delta_k, L, edges, np.array([0.0, 1.0]), poles=np.array([0, 2, 4]), nthread=1
+        )
+    modes, _, *powers = binned_multipoles(delta_k, one.kf, 2, 0)[:, 1:-1]
+    poles = np.asarray(found["binned_poles"])
+    for row, l, power in zip(poles, (0, 2, 4), powers, strict=True):
+        ours = (2 * l + 1) * L**3 * power / modes
+        np.testing.assert_allclose(ours[:-1], row[:-1], rtol=1e-4, atol=1e-4 * poles[0].max())
 
 
 def test_linear_power_comes_back(power):
