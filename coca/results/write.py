@@ -12,6 +12,7 @@ from pathlib import Path
 
 from coca import __version__
 from coca.configuration.run import Config
+from coca.cosmology.amplitude import amplitude
 from coca.errors import ConfigError, unwritable
 from coca.files import conventions, snapshot_writer, tables
 from coca.files.tables import RUN_RECORD
@@ -20,7 +21,7 @@ from coca.parallel.domain import Domain
 from coca.parallel.machine import peak_memory, processor
 from coca.parallel.ranks import Ranks
 from coca.results.run_spectra import Measurement, measure_spectra
-from coca.run.plan import Plan, Start, amplitude
+from coca.run.plan import Plan, Start
 from coca.run.progress import Progress
 from coca.run.simulation import Simulation, initial_particles
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from coca.atomic_files import check_directory, check_disk
 from coca.configuration.run import Config, first_output
 from coca.configuration.values import MOST_FOR_TOLERANCE
 from coca.cosmology import linear_power
-from coca.cosmology.background import Cosmology, scale_factor
+from coca.cosmology.amplitude import Amplitude, known_amplitude
+from coca.cosmology.background import scale_factor
 from coca.cosmology.distance import comoving_distance
 from coca.emulator.loaded import Network, load_network
 from coca.errors import CocaError, ConfigError
@@ -30,22 +31,6 @@ from coca.run.start_redshift import start_warnings
 
 if TYPE_CHECKING:
     from coca.emulator.user_emulator import OwnEmulator
-
-
-class Amplitude(NamedTuple):
-    """How strong the linear power is."""
-
-    sigma_8: float
-    A_s: float | None
-    """What gives sigma_8; None for a table, which cannot tell."""
-    source: str
-    """Which linear power says so."""
-
-    def describe(self) -> str:
-        """In words."""
-        if self.A_s is None:
-            return f"sigma_8 = {self.sigma_8:.4g}"
-        return f"sigma_8 = {self.sigma_8:.4g}, A_s = {self.A_s:.4g} by {self.source}"
 
 
 @dataclass(frozen=True)
@@ -182,20 +167,9 @@ def make_plan(config: Config, ranks: Ranks | None = None, own: OwnEmulator | Non
 
 
 def _amplitude(config: Config) -> Amplitude:
-    """The amplitude as far as it is known before a run: CAMB's where it is kept."""
     source = config.linear_power.source
     linear_power.check_source(source, config.linear_power.file)
-    cosmology = config.build_cosmology()
-    known = linear_power.is_at_hand(cosmology, source)
-    if cosmology.m_nu and not known:
-        return Amplitude(cosmology.sigma_8, None, source)  # Eisenstein and Hu know none
-    return amplitude(cosmology, source if known else "eisenstein_hu")
-
-
-def amplitude(cosmology: Cosmology, source: str) -> Amplitude:
-    """How strong a source says the linear power is, which takes CAMB's time."""
-    A_s = None if source == "table" else linear_power.A_s_of(cosmology, source)
-    return Amplitude(cosmology.sigma_8, A_s, source)
+    return known_amplitude(config.build_cosmology(), source)
 
 
 def _agreed(plan: Plan) -> Plan:
@@ -262,13 +236,12 @@ def check_output(config: Config, ranks: Ranks) -> None:
 
 def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
     start = check_start(config, ranks)
-    threads, redshift = start.threads, start.redshift
     _check_pairs(config)
-    network, warnings = _network(config, ranks) if own is None else (None, [])
+    network, remarks = _network(config, ranks) if own is None else (None, [])
     if own is not None:
         _check_knots(config, own)
-    warnings = [*start.warnings, *warnings]
-    warnings += start_warnings(config, config.build_cosmology(), redshift)
+    warnings = [*start.warnings, *remarks]
+    warnings += start_warnings(config, config.build_cosmology(), start.redshift)
     if config.force.deconvolve and config.mesh == 2 * config.particles:
         warnings.append(
             "force.deconvolve multiplies what the lattice leaves on a mesh of twice the particles"
@@ -277,27 +250,45 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
     warnings += remarks
     _check_tolerance(config, methods[0])
     if methods[0].table is not None and config.force_evaluations != 0:
-        warnings += _table_warnings(config, methods[0].table, redshift)
-    if threads > max(1, math.ceil(ranks.node.cores)) or ranks.node.cores < 1:
-        warnings.append(
-            f"threads: {threads} for each of {ranks.node.ranks} ranks on a machine that has "
-            f"{ranks.node.cores:.2g} cores for each; they will be in each other's way"
-        )
+        warnings += _table_warnings(config, methods[0].table, start.redshift)
+    warnings += _thread_warnings(start.threads, ranks)
+    memory = _memory(config, network, methods, ranks, own)
+    check_output(config, ranks)
+    _check_light_cone(config, start.redshift, ranks)
+    return Plan(
+        config, ranks, start.threads, network, methods, memory, tuple(warnings), start.redshift, own
+    )
+
+
+def _thread_warnings(threads: int, ranks: Ranks) -> list[str]:
+    if ranks.node.cores >= 1 and threads <= max(1, math.ceil(ranks.node.cores)):
+        return []
+    return [
+        f"threads: {threads} for each of {ranks.node.ranks} ranks on a machine that has "
+        f"{ranks.node.cores:.2g} cores for each; they will be in each other's way"
+    ]
+
+
+def _memory(
+    config: Config,
+    network: Network | None,
+    methods: tuple[Method, ...],
+    ranks: Ranks,
+    own: OwnEmulator | None,
+) -> int:
+    """Bytes of each rank, where the machine has them and ranks can share the sub-steps."""
     sub_steps = [method.sub_steps(config.force_evaluations) for method in methods]
     if any(sub_steps):
         half = config.particles // 2
-        check_ranks(
-            half, ranks.size, f"{half}, half of particles, for the sub-steps of fitted steps"
-        )
+        what = f"{half}, half of particles, for the sub-steps of fitted steps"
+        check_ranks(half, ranks.size, what)
     fitted_steps = any(method.table for method in methods)
     read_out = any(method.reads_out(config.force_evaluations) for method in methods)
     memory = estimate_memory(config, network, fitted_steps, sub_steps[0], read_out, ranks.size)
     memory += 12 * len(own.knots) * config.particles**3 // ranks.size if own else 0
     wanted = "fewer particles or a coarser mesh"
     check_memory("particles, mesh", memory, wanted, ranks.node.ranks)
-    check_output(config, ranks)
-    _check_light_cone(config, redshift, ranks)
-    return Plan(config, ranks, threads, network, methods, memory, tuple(warnings), redshift, own)
+    return memory
 
 
 def _check_light_cone(config: Config, start: float, ranks: Ranks) -> None:
