@@ -51,6 +51,7 @@ setup(
     extras_require={
         "analysis": ["colossus>=1.3"],
         "camb": ["camb>=1.5"],
+        "inference": ["corner", "healpy>=1.16", "lsbi>=0.12", "sbi>=0.27", "scikit-learn>=1.4"],
         "mpi": ["mpi4py>=4", "mpich>=4.2"],
         "sky": ["camb>=1.5", "healpy>=1.16"],
         "test": [
@@ -71,6 +72,6 @@ setup(
         ],
         "docs": documentation,
         "peers": ["pysco-nbody"],
-        "theory": ["euclidemu2"],  # builds with the GNU Scientific Library
+        "theory": ["euclidemu2", "pyccl>=3"],  # the first builds with the GNU Scientific Library
     },
 )

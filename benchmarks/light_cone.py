@@ -8,9 +8,16 @@ Runs of fitted steps. For each realisation, one JSON row of each part:
     snapshots   shells of as many snapshots, each of the one that is nearest in comoving distance,
                 beside the same shells of the cone: share of the particles in another pixel, C_l
                 over the cone's, and 1 - r of the convergence with the cone's
+    shell       C_l of the density in a shell over that of the same shell cut out of the snapshot
+                at its redshift, and over the projection of that snapshot's P(k)
+    theory      C_l by pyccl over ours, for several nonlinear spectra
+    linear      a small amplitude: how much of the convergence of linear modes, integrated along
+                lines of sight, is in the map of particles (their cross power over that of modes,
+                which noise does not change), and C_l of modes over Limber's of linear power
     seconds     of the run, and of the cone in it
 
-Snapshots are outputs of the same run, so that nothing else differs.
+Snapshots are outputs of the same run, so that nothing else differs. Without pyccl there is no
+theory of it.
 """
 
 from __future__ import annotations
@@ -18,11 +25,21 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections import defaultdict
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.lensing_theory import (
+    SPECTRA,
+    ccl_power,
+    line_of_sight,
+    linear_convergence,
+    modes_in_map,
+    shell_power,
+)
 from benchmarks.problem import COSMOLOGY
 from benchmarks.rows import heading, listed
 from benchmarks.timing import machine_record
@@ -30,21 +47,36 @@ from coca.configuration.loading import make_config
 from coca.configuration.run import Config
 from coca.cosmology.background import redshift, scale_factor
 from coca.cosmology.distance import comoving_distance, scale_factor_at
+from coca.cosmology.linear_power import linear_power
+from coca.initial_conditions.linear_fields import from_seed
 from coca.light_cone import sky as maps
 from coca.light_cone.geometry import Cone, build_cone
 from coca.light_cone.lensing import Convergence, convergence
 from coca.light_cone.light_cone import LightCone
 from coca.light_cone.shells import Shell, read_shell, shell_files
-from coca.light_cone.sky import AngularPower, angular_power, footprint
+from coca.light_cone.sky import (
+    AngularPower,
+    angular_power,
+    footprint,
+    map_power,
+    pixel_window,
+)
 from coca.light_cone.sources import Sources
 from coca.parallel.domain import Domain
 from coca.parallel.machine import choose_threads
-from coca.particles import Snapshot
+from coca.particles import Snapshot, into_box
 from coca.run.plan import make_plan
-from coca.run.simulation import run_plan
+from coca.run.simulation import Simulation, run_plan
+from coca.statistics.spectra import particle_spectra
 
 BANDS = ((30, 100), (100, 200), (200, 400), (400, 700), (700, 1000))
 SHELLS = 16
+SHELL = 8
+"""Which one is put beside a snapshot."""
+LINEAR_BANDS = ((30, 70), (70, 130), (130, 200))
+LINEAR_N_SIDE = 128
+SMALL = 0.2
+"""sigma_8 of the linear field."""
 
 
 class Sky(NamedTuple):
@@ -62,7 +94,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--z-max", type=float, default=0.5, help="of the cone and of the sources")
     parser.add_argument("--n-side", type=int, default=512)
     parser.add_argument("--seeds", type=listed(int), default=[1, 2, 3, 4])
-    parser.add_argument("--snapshots", type=listed(int), default=[4, 8, 16])
+    parser.add_argument("--snapshots", type=listed(int), default=[2, 4, 8, 16])
+    parser.add_argument("--no-linear", dest="linear", action="store_false")
     parser.add_argument("--force-evaluations", type=int, default=4)
     parser.add_argument("--threads", type=int, default=None)
 
@@ -75,6 +108,7 @@ def measure(options: argparse.Namespace) -> list[dict]:
             found = measure_seed(
                 options, seed, Path(directory), options.snapshots if i == 0 else []
             )
+            found += [linear_row(options, seed, Path(directory))] if options.linear else []
         rows += [row | {"seed": seed} | labels(options) for row in found]
         print(f"seed {seed}", flush=True)
     return rows
@@ -89,10 +123,10 @@ def labels(options: argparse.Namespace) -> dict:
 
 
 def config_of(
-    options: argparse.Namespace, seed: int, directory: Path, redshifts: list[float]
+    options: argparse.Namespace, seed: int, directory: Path, redshifts: list[float], **values
 ) -> Config:
-    """A run with a cone and outputs."""
-    values = {
+    """A run with a cone and outputs; `values` replace those that all have."""
+    common = {
         "cosmology": COSMOLOGY.known(),
         "box_size": options.box_size,
         "particles": options.particles,
@@ -104,7 +138,7 @@ def config_of(
         "output": {"directory": str(directory), "redshifts": [*redshifts, 0.0]},
         "threads": options.threads or "auto",
     }
-    return make_config(values)
+    return make_config(common | values)
 
 
 def middles(options: argparse.Namespace, count: int) -> np.ndarray:
@@ -118,7 +152,9 @@ def measure_seed(
     options: argparse.Namespace, seed: int, directory: Path, counts: list[int]
 ) -> list[dict]:
     """Rows of one realisation."""
-    wanted = sorted({float(z) for count in counts for z in middles(options, count)}, reverse=True)
+    z_shell = float(middles(options, SHELLS)[SHELL])
+    wanted = {float(z) for count in counts for z in middles(options, count)} | {z_shell}
+    wanted = sorted(wanted, reverse=True)
     config = config_of(options, seed, directory, wanted)
     simulation = run_plan(make_plan(config))
     sky = sky_of([read_shell(path) for path in shell_files(directory)], options)
@@ -127,6 +163,8 @@ def measure_seed(
     rows = [counts_row(sky), power_row(sky)]
     rows.append({"part": "seconds", "cone": seconds["light cone"], "all": sum(seconds.values())})
     cone = build_cone(config.light_cone, COSMOLOGY, config.box_size)
+    rows.append(shell_row(sky.shells[SHELL], cone, simulation, snapshots[z_shell], directory))
+    rows += [theory_row(sky, spectrum) for spectrum in SPECTRA[1:] if counts and find_spec("pyccl")]
     for count in counts:
         chosen = [snapshots[float(z)] for z in middles(options, count)]
         other = sky_of(frozen(cone, simulation.domain, chosen, directory / str(count)), options)
@@ -169,12 +207,57 @@ def counts_row(sky: Sky) -> dict:
 
 def power_row(sky: Sky) -> dict:
     """C_l over theory, in bands."""
-    theory = banded(sky.power, sky.power.theory_in_box)
+    power = sky.power
+    theory = banded(power.l, power.theory_in_box)
     return {
         "part": "power",
-        "with_noise": (banded(sky.power, sky.power.signal) / theory).tolist(),
-        "without_noise": (banded(sky.power, sky.power.corrected) / theory).tolist(),
+        "with_noise": (banded(power.l, power.signal) / theory).tolist(),
+        "without_noise": (banded(power.l, power.corrected) / theory).tolist(),
     }
+
+
+def shell_row(
+    shell: Shell, cone: Cone, simulation: Simulation, snapshot: Snapshot, directory: Path
+) -> dict:
+    """One shell beside the snapshot of its redshift."""
+    part = replace(cone, z=cone.z[shell.number : shell.number + 2])
+    (cut,) = frozen(part, simulation.domain, [snapshot], directory / "shell")
+    l, mine = map_power(shell.counts / shell.mean - 1.0, octant=False)
+    other = map_power(cut.counts / cut.mean - 1.0, octant=False)[1]
+    domain, window = simulation.domain, pixel_window(shell.n_side, l)
+    x = into_box(domain.add_lattice(snapshot.disp), domain.box_size)
+    projected = shell_power(shell.chi, l, particle_spectra(domain, 4 * domain.n_side, x))
+    a, b, c = (banded(l, values) for values in (mine, other, projected * window))
+    return {"part": "shell", "z": shell.z, "cut": (a / b).tolist(), "projected": (a / c).tolist()}
+
+
+def theory_row(sky: Sky, spectrum: str) -> dict:
+    """C_l by pyccl over ours of HMcode2020, both with all modes."""
+    ratio = ccl_power(sky.kappa, sky.power.l, spectrum) / sky.power.theory
+    return {"part": "theory", "spectrum": spectrum, "ratio": banded(sky.power.l, ratio).tolist()}
+
+
+def linear_row(options: argparse.Namespace, seed: int, directory: Path) -> dict:
+    """The convergence of particles that hardly move, beside that of their linear modes."""
+    small = {"cosmology": COSMOLOGY.known() | {"sigma_8": SMALL}}
+    small |= {"method": "cola", "force_evaluations": 0}
+    pair = [
+        config_of(options, seed, directory / f"linear_{paired}", [], **small,
+                  initial_conditions={"paired": paired})
+        for paired in (False, True)
+    ]  # fmt: skip
+    kappa = linear_convergence(*pair)
+    cone = build_cone(pair[0].light_cone, kappa.cosmology, options.box_size)
+    domain = Domain(options.box_size, options.particles)
+    linear = from_seed(domain, linear_power(kappa.cosmology, "camb"), seed)
+    modes = line_of_sight(linear, cone, kappa.sources, options.box_size, LINEAR_N_SIDE)
+    l, power, cross = modes_in_map(kappa.kappa, modes, LINEAR_BANDS[-1][1])
+    power, cross = (banded(l, values, LINEAR_BANDS) for values in (power, cross))
+    row = {"part": "linear", "over_modes": (cross / power).tolist()}
+    if find_spec("pyccl"):
+        limber = banded(l, ccl_power(kappa, l, "linear"), LINEAR_BANDS)
+        row["modes_over_limber"] = (power / limber).tolist()
+    return row
 
 
 def beside(cone: Sky, other: Sky) -> dict:
@@ -183,21 +266,20 @@ def beside(cone: Sky, other: Sky) -> dict:
 
     pairs = list(zip(cone.shells, other.shells, strict=True))
     moved = sum(np.abs(a.counts - b.counts, dtype=np.int64).sum() / 2 for a, b in pairs)
-    last = int(cone.power.l[-1])
-    cross = healpy.anafast(cone.kappa.kappa, other.kappa.kappa, lmax=last, pol=False)[2:]
-    a, b = banded(cone.power, cone.power.measured), banded(cone.power, other.power.measured)
+    l = cone.power.l
+    cross = healpy.anafast(cone.kappa.kappa, other.kappa.kappa, lmax=int(l[-1]), pol=False)[2:]
+    a, b = banded(l, cone.power.measured), banded(l, other.power.measured)
     return {
         "part": "snapshots",
         "moved": float(moved / sum(a.counts.sum(dtype=np.int64) for a, _ in pairs)),
         "ratio": (b / a).tolist(),
-        "r_missing": (1.0 - banded(cone.power, cross) / np.sqrt(a * b)).tolist(),
+        "r_missing": (1.0 - banded(l, cross) / np.sqrt(a * b)).tolist(),
     }
 
 
-def banded(power: AngularPower, values: np.ndarray) -> np.ndarray:
-    """Means over BANDS, by modes."""
-    parts = [slice(*np.searchsorted(power.l, band)) for band in BANDS]
-    return maps.banded(power.l, values, parts)
+def banded(l: np.ndarray, values: np.ndarray, bands: tuple = BANDS) -> np.ndarray:
+    """Means over ranges of l, by modes."""
+    return maps.banded(l, values, [slice(*np.searchsorted(l, band)) for band in bands])
 
 
 def table(rows: list[dict]) -> str:
@@ -212,6 +294,9 @@ def table(rows: list[dict]) -> str:
         f"{r['n_side']}, {r['force_evaluations']} forces",
         *_counts(parts["counts"]),
         *_power(parts["power"]),
+        *_theory(parts["theory"], parts["power"]),
+        *_shell(parts["shell"]),
+        *_linear(parts["linear"]),
         *_snapshots(parts["snapshots"]),
     ]
     cone, all_of_it = (sum(row[name] for row in parts["seconds"]) for name in ("cone", "all"))
@@ -233,19 +318,56 @@ def _counts(rows: list[dict]) -> list[str]:
 
 
 def _power(rows: list[dict]) -> list[str]:
-    names = [f"l = {low}-{high}" for low, high in BANDS]
-    lines = heading([f"C_l / theory - 1 [%], mean of {len(rows)}", *names])
-    for title, name in (("as it is", "with_noise"), ("less Poisson noise", "without_noise")):
-        values = 100 * (np.array([row[name] for row in rows]) - 1)
-        error = values.std(axis=0, ddof=1) / np.sqrt(len(rows)) if len(rows) > 1 else 0 * values[0]
-        cells = [f"{a:+.1f} ± {b:.1f}" for a, b in zip(values.mean(axis=0), error, strict=True)]
-        lines.append(f"| {title} | {' | '.join(cells)} |")
-    return lines
+    lines = heading([f"C_l / theory - 1 [%], mean of {len(rows)}", *_names(BANDS)])
+    titles = {"with_noise": "as it is", "without_noise": "less Poisson noise"}
+    return lines + [_line(title, rows, name) for name, title in titles.items()]
+
+
+def _theory(rows: list[dict], measured: list[dict]) -> list[str]:
+    if not rows:
+        return ["", "pyccl is not installed."]
+    lines = heading(["pyccl's spectrum", *_names(BANDS), *_names(BANDS)])
+    mean = np.mean([row["with_noise"] for row in measured], axis=0)
+    for row in rows:
+        ratio = np.array(row["ratio"])
+        cells = [f"{100 * a:+.2f}" for a in 1 / ratio - 1]
+        cells += [f"{100 * a:+.1f}" for a in mean / ratio - 1]
+        lines.append(f"| {row['spectrum']} | {' | '.join(cells)} |")
+    return [*lines, "", "Left our Limber and HMcode2020 over it - 1 [%], right what is measured."]
+
+
+def _shell(rows: list[dict]) -> list[str]:
+    z = rows[0]["z"]
+    lines = heading([f"C_l of the shell z = {z[0]:.3f}-{z[1]:.3f} - 1 [%]", *_names(BANDS)])
+    titles = {"cut": "over the snapshot's shell", "projected": "over the snapshot's P(k)"}
+    return lines + [_line(title, rows, name) for name, title in titles.items()]
+
+
+def _linear(rows: list[dict]) -> list[str]:
+    if not rows:
+        return []
+    titles = {
+        "over_modes": "particles x modes over modes - 1",
+        "modes_over_limber": "modes over Limber - 1",
+    }
+    lines = heading([f"C_l of a linear field [%], mean of {len(rows)}", *_names(LINEAR_BANDS)])
+    return lines + [_line(title, rows, name) for name, title in titles.items() if name in rows[0]]
+
+
+def _names(bands: tuple) -> list[str]:
+    return [f"l = {low}-{high}" for low, high in bands]
+
+
+def _line(title: str, rows: list[dict], name: str) -> str:
+    """Means over realisations, less 1, with the scatter of the mean, in per cent."""
+    values = 100 * (np.array([row[name] for row in rows]) - 1)
+    error = values.std(axis=0, ddof=1) / np.sqrt(len(rows)) if len(rows) > 1 else 0 * values[0]
+    cells = [f"{a:+.2f} ± {b:.2f}" for a, b in zip(values.mean(axis=0), error, strict=True)]
+    return f"| {title} | {' | '.join(cells)} |"
 
 
 def _snapshots(rows: list[dict]) -> list[str]:
-    names = [f"l = {low}-{high}" for low, high in BANDS]
-    lines = heading(["snapshots", "in another pixel [%]", *names])
+    lines = heading(["snapshots", "in another pixel [%]", *_names(BANDS)])
     for row in rows:
         cells = [
             f"{100 * (a - 1):+.2f}, {100 * b:.2f}"

@@ -7,12 +7,22 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
 
+from benchmarks.lensing_theory import ccl_power, line_of_sight, shell_power
+from benchmarks.problem import COSMOLOGY
 from benchmarks.rows import read_rows
 from benchmarks.theory import corrected, tree_level_S3
+from coca.cosmology.distance import scale_factor_at
 from coca.initial_conditions.gaussian_modes import linear_modes, white_noise_modes
+from coca.initial_conditions.linear_fields import InitialConditions
+from coca.light_cone.geometry import Cone
+from coca.light_cone.lensing import Convergence, efficiency
+from coca.light_cone.sources import Sources
+from coca.light_cone.theory import limber
 from coca.parallel.domain import Domain
 from coca.statistics.density_pdf import top_hat
+from coca.statistics.spectra import Spectra
 from tests import ROOT
 
 pytestmark = pytest.mark.slow
@@ -122,4 +132,65 @@ def test_light_cone_benchmark(tmp_path):
     (counts,) = (row for row in rows if row["part"] == "counts")
     np.testing.assert_allclose(counts["whole"][4:], 1.0, atol=0.1)
     few, more = (row for row in rows if row["part"] == "snapshots")
+    (shell,) = (row for row in rows if row["part"] == "shell")
+    # of one shell and its snapshot, which is 14 Mpc/h away at most
+    np.testing.assert_allclose(shell["cut"][:3], 1.0, atol=0.02)
+    (linear,) = (row for row in rows if row["part"] == "linear")
+    assert linear["over_modes"][0] == pytest.approx(1.0, abs=0.1)  # of 32^3 particles
     assert few["moved"] > more["moved"] > 0.0 and few["r_missing"][-1] > more["r_missing"][-1]
+
+
+def test_a_plane_wave_along_lines_of_sight():
+    """Its convergence by quadrature, in the twelve directions of the coarsest map."""
+    healpy = pytest.importorskip("healpy")
+    L, n, A = 200.0, 16, 0.1
+    delta_k = np.zeros((n, n, n // 2 + 1), np.complex64)
+    delta_k[2, 0, 0] = delta_k[-2, 0, 0] = A / 2
+    observer = np.array([30.0, 80.0, 150.0])
+    cone = Cone(COSMOLOGY, observer, np.array([0.0, 0.2]), 1, False)
+    conditions = InitialConditions(delta_k, np.zeros((3, 0)), np.zeros((3, 0)))
+    sources = Sources.at(0.2)
+    found = line_of_sight(conditions, cone, sources, L, 1)
+
+    def integrand(chi, cosine):
+        D = COSMOLOGY.D1(scale_factor_at(COSMOLOGY, chi))
+        wave = A * np.cos(4 * np.pi / L * (observer[0] + chi * cosine))
+        return efficiency(COSMOLOGY, np.array([chi]), sources)[0] * D * wave
+
+    wanted = [
+        quad(integrand, 0.0, cone.chi[-1], args=(cosine,), limit=200)[0]
+        for cosine in healpy.pix2vec(1, np.arange(12))[0]
+    ]
+    # cubic splines through 16 points a wave are good to 1e-3
+    np.testing.assert_allclose(found, wanted, atol=2e-3 * np.abs(wanted).max())
+
+
+def test_a_shell_of_noise_and_of_long_waves():
+    """Particles thrown at random have one over their number in a steradian; in a thick shell waves
+    along the line of sight add nothing, and P is Limber's."""
+    k, l = np.geomspace(1e-3, 10.0, 400), np.array([100.0, 300.0])
+    chi, density = (500.0, 600.0), 0.01
+    noise = Spectra(k, k, np.full(400, 1 / density), k, k)
+    steradian = density * (600.0**3 - 500.0**3) / 3
+    np.testing.assert_allclose(shell_power(chi, l, noise), 1 / steradian, rtol=1e-3)
+    steep = Spectra(k, k, 50.0 / k, k, k)
+    r = np.linspace(*chi, 2001)
+    weight = r**2 / (600.0**3 - 500.0**3) * 3
+    wanted = [np.trapezoid(weight**2 / r**2 * 50.0 * r / (each + 0.5), r) for each in l]
+    found = shell_power(chi, l, steep)
+    assert np.all(found < wanted)  # waves along it are shorter, and weaker
+    # less by about 1/2 over k times its thickness, 18 and 55
+    np.testing.assert_allclose(found, wanted, rtol=0.04)
+    assert found[1] > 0.988 * wanted[1]
+    thin = shell_power((548.0, 552.0), l, steep)
+    assert np.all(thin < 0.9 * 50.0 * 550.0 / (l + 0.5) / 550.0**2 / 4.0)
+
+
+def test_theory_is_pyccls():
+    """Limber over HMcode2020, by CAMB in both."""
+    pytest.importorskip("pyccl")
+    pytest.importorskip("camb")
+    found = Convergence(np.zeros(12), 0.0, (0.0, 0.5), Sources.at(0.5), COSMOLOGY, 500.0, False)
+    l = np.array([30.0, 100.0, 300.0, 1000.0])
+    np.testing.assert_allclose(limber(found, l), ccl_power(found, l, "HMcode2020"), rtol=1e-3)
+    assert ccl_power(found, l[-1:], "linear") < 0.2 * ccl_power(found, l[-1:], "halofit")

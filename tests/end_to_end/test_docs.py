@@ -19,7 +19,7 @@ LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 COMMAND = re.compile(
     r"(?:python (run_sim\.py|-m benchmarks \w+)|(?:^|`)(coca \w+))(?: (configs/[\w./-]+))?", re.M
 )
-COMMANDS = "run", "ics", "analyse", "lens", "train", "fit"
+COMMANDS = "run", "ics", "analyse", "lens", "collect", "train", "fit"
 
 
 def commands(text):
