@@ -11,6 +11,7 @@ residual acceleration is measured near the particle.
 from __future__ import annotations
 
 import numpy as np
+from coca.kernels.lanes import eight, put
 from coca.kernels.lattice_layout import (
     AVERAGED,
     CONDITIONS,
@@ -214,20 +215,40 @@ def features(fields, means, conditions, first, vectors, scalars):
 @njit(fastmath=True)
 def _layer(weights, bias, count, x, out):
     """Fill out (m, BLOCK) with weights (m, n) times x (n, BLOCK) and the bias (m,), m a multiple of
-    four."""
-    for o in range(0, weights.shape[0], 4):
-        for k in range(count):
-            out[o, k], out[o + 1, k] = bias[o], bias[o + 1]
-            out[o + 2, k], out[o + 3, k] = bias[o + 2], bias[o + 3]
-        for i in range(weights.shape[1]):
-            w0, w1 = weights[o, i], weights[o + 1, i]
-            w2, w3 = weights[o + 2, i], weights[o + 3, i]
-            for k in range(count):
-                value = x[i, k]
-                out[o, k] += w0 * value
-                out[o + 1, k] += w1 * value
-                out[o + 2, k] += w2 * value
-                out[o + 3, k] += w3 * value
+    four: four rows and sixteen particles at a time stay in registers."""
+    rows, inputs = weights.shape
+    x, out, row, half = x.reshape(-1), out.reshape(-1), np.uint64(BLOCK), np.uint64(8)
+    for o in range(0, rows, 4):
+        b0, b1, b2, b3 = bias[o], bias[o + 1], bias[o + 2], bias[o + 3]
+        w0, w1, w2, w3 = weights[o], weights[o + 1], weights[o + 2], weights[o + 3]
+        for k in range(np.uint64(0), np.uint64(count), np.uint64(16)):
+            at, to = k, np.uint64(o) * row + k
+            low, high = eight(x, at), eight(x, at + half)
+            l0, l1, l2, l3 = low * w0[0] + b0, low * w1[0] + b1, low * w2[0] + b2, low * w3[0] + b3
+            h0, h1 = high * w0[0] + b0, high * w1[0] + b1
+            h2, h3 = high * w2[0] + b2, high * w3[0] + b3
+            for i in range(1, inputs):
+                at += row
+                low, high = eight(x, at), eight(x, at + half)
+                l0, l1, l2, l3 = (
+                    l0 + low * w0[i],
+                    l1 + low * w1[i],
+                    l2 + low * w2[i],
+                    l3 + low * w3[i],
+                )
+                h0, h1 = h0 + high * w0[i], h1 + high * w1[i]
+                h2, h3 = h2 + high * w2[i], h3 + high * w3[i]
+            _put_both(out, to, l0, h0)
+            _put_both(out, to + row, l1, h1)
+            _put_both(out, to + row + row, l2, h2)
+            _put_both(out, to + row + row + row, l3, h3)
+
+
+@njit(inline="always")
+def _put_both(out, to, low, high):
+    """Write sixteen numbers."""
+    put(out, to, low)
+    put(out, to + np.uint64(8), high)
 
 
 @njit(fastmath=True)
