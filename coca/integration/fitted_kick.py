@@ -107,13 +107,16 @@ class Sight(NamedTuple):
     network: ReadOutNetwork | None = None
     conditions: np.ndarray = np.zeros(3)
     """Of the network."""
+    share: float = 1.0
+    """How much of the network's displacements is taken."""
     force: Force | None = None
     """Taken where the particles are, for the network."""
 
     @classmethod
     def of(cls, table: FittedCount, density: LinearDensity, force: Force) -> Sight:
         """How a run of a table's steps, that ends with this density, is seen."""
-        return cls(table.heat_at(density), table.network, table.conditions(density), force)
+        conditions, share = table.conditions(density), table.share(density)
+        return cls(table.heat_at(density), table.network, conditions, share, force)
 
 
 class FittedKick(FrameKick):
@@ -263,7 +266,7 @@ class FittedKick(FrameKick):
             fields = LatticeFields(
                 self.domain, self.frame, sight.force, at_end, self.last_force(step, measured)
             )
-            fields.move(sight.network, sight.conditions, at_end)
+            fields.move(sight.network, sight.conditions, sight.share, at_end)
 
     def last_force(self, step: Step, measured: Acceleration) -> LastForce:
         """What a step's force showed, for a network that reads out its end."""

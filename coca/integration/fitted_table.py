@@ -48,6 +48,8 @@ RANGES = "ranges"
 """Name in the file of what the slope and D_end range over, where matrices depend on them."""
 HEAT = "heat"
 """Name in the file of what read-outs multiply velocities within haloes by."""
+SHARES = "shares"
+"""Name in the file of how much of a network's displacements is taken."""
 NETWORK = "network_"
 """With what follows, names in the file of the arrays of a read-out network."""
 TILTS = 4
@@ -143,6 +145,9 @@ class FittedCount:
     network: ReadOutNetwork | None = None
     """What says where particles are seen at the last step's end, if not there where the steps
     have brought them."""
+    shares: np.ndarray | None = None
+    """How much of the network's displacements is taken, array (N,): what makes the power right on
+    average at each node."""
 
     def weights(self, density: LinearDensity) -> np.ndarray:
         """Weights (K,) of the matrices for a run that ends with this density."""
@@ -168,6 +173,12 @@ class FittedCount:
         if self.ranges is not None:
             low[1:], high[1:] = self.ranges
         return np.clip(values, low, high)
+
+    def share(self, density: LinearDensity) -> float:
+        """How much of the network's displacements is taken in a run that ends with this density."""
+        if self.shares is None:
+            return 1.0
+        return float(self.shares @ hats(self.nodes, density.log_rms))
 
     def begins(self, other: FittedCount) -> bool:
         """Whether a run with these steps takes the first steps of a run with the other ones."""
@@ -205,6 +216,8 @@ class FittedCount:
             tensors[HEAT] = np.asarray(self.heat, np.float32)
         if self.network is not None:
             tensors |= {NETWORK + name: array for name, array in vars(self.network).items()}
+        if self.shares is not None:
+            tensors[SHARES] = np.asarray(self.shares, np.float32)
         return tensors
 
     def check(self, steps: int) -> None:
@@ -226,6 +239,8 @@ class FittedCount:
             shapes[HEAT] = (K, len(heating.DENSITIES) - 1)
         if self.network is not None:
             shapes |= {NETWORK + name: shape for name, shape in self.network.shapes().items()}
+        if self.shares is not None:
+            shapes[SHARES] = (N,)
         tensors = self.tensors()
         for part, wanted in shapes.items():
             found = tensors[part]

@@ -139,10 +139,13 @@ class LatticeFields:
             kernels.lattice_network.average(around, REACH, means)
             yield part, around[REACH : REACH + count], means
 
-    def move(self, network: ReadOutNetwork, conditions: np.ndarray, state: State) -> None:
-        """Move the particles of a state, in place, as a network under conditions (3,) says."""
-        weights, cell = network.kernel_arrays(), np.float32(self.domain.cell)
-        scale = cell, np.float32(cell / self.D)
+    def move(
+        self, network: ReadOutNetwork, conditions: np.ndarray, share: float, state: State
+    ) -> None:
+        """Move the particles of a state, in place, as a network under conditions (3,) says, by a
+        share of what it says in position."""
+        weights, cell = network.kernel_arrays(), self.domain.cell
+        scale = np.float32(share * cell), np.float32(cell / self.D)
         e, w = (part.reshape(3, *self.domain.lattice) for part in (state.e, state.w))
         for part, fields_, means in self.chunks():
             kernels.lattice_network.move(

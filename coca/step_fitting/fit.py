@@ -144,7 +144,7 @@ def fit_seen(
     """Steps that were fitted to what the mesh's force converges to, with a network that reads
     them out to the truth of the runs."""
     fitted, samples, network = fit_network(runs, carried, config, report, start)
-    left = [sample.error(network) for sample in samples]
+    left = [s.error(network, fitted.share(s.run.density)) for s in samples]
     return replace(
         fitted,
         errors=node_errors(runs, left),

@@ -35,7 +35,8 @@ def errors_of(run: FitRun, table: FittedCount) -> list[float]:
     truth's, after a run with fitted steps."""
     run.follow(table)
     if table.network is not None:
-        run.lattice_fields().move(table.network, table.conditions(run.density), run.state)
+        conditions, share = table.conditions(run.density), table.share(run.density)
+        run.lattice_fields().move(table.network, conditions, share, run.state)
     x = positions(run, torch.from_numpy(run.state.e))
     found = real_space(run, x)
     nyquist, last = run.truth.domain.n_side / 2 / SHELL, found.r.shape[1] - 1

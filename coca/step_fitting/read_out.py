@@ -125,7 +125,7 @@ def unbias(runs: list[FitRun], start: np.ndarray, fitted: np.ndarray) -> np.ndar
     not make it smaller, `fitted` stay.
     """
     first, second = (np.array([_bias(run, m) for run in runs]) for m in (start, fitted))
-    factor = np.clip(_node_factors(runs, first, second), 0.7, 1.3)
+    factor = np.clip(node_factors(runs, first, second), 0.7, 1.3)
     moved, nodes = fitted.copy(), len(factor)
     way = fitted[:nodes, ..., 0, :] - start[:nodes, ..., 0, :]
     moved[:nodes, ..., 0, :] = start[:nodes, ..., 0, :] + factor[:, None, None, None] * way
@@ -141,13 +141,13 @@ def balance(runs: list[FitRun], matrices: torch.Tensor, heat: torch.Tensor) -> t
         np.array([_redshift_bias(run, matrices, h, i % 3) for i, run in enumerate(runs)])
         for h in (nothing, heat)
     )
-    factor = torch.from_numpy(np.clip(_node_factors(runs, first, second), 0.0, 1.3))
+    factor = torch.from_numpy(np.clip(node_factors(runs, first, second), 0.0, 1.3))
     balanced = heat.clone()
     balanced[: len(factor)] *= factor[:, None]
     return balanced
 
 
-def _node_factors(runs: list[FitRun], first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def node_factors(runs: list[FitRun], first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Shares (nodes,) float32 of the way from the first to the second bias of each run at which
     it vanishes, by least squares."""
     weights = np.array([run.on_nodes for run in runs])
@@ -172,8 +172,13 @@ def _seen(
 
 
 def _bias(run: FitRun, matrices: np.ndarray) -> float:
-    """Mean of P / P_true - 1 from 1/2 to 3/4 of the lattice's Nyquist k."""
-    e, _ = end_of_step(run, matrices_of(run, torch.from_numpy(matrices)))
+    """What `power_bias` says of the last step with these matrices."""
+    return power_bias(run, end_of_step(run, matrices_of(run, torch.from_numpy(matrices)))[0])
+
+
+def power_bias(run: FitRun, e: torch.Tensor) -> float:
+    """Mean of P / P_true - 1 from 1/2 to 3/4 of the lattice's Nyquist k, of a run's particles with
+    residual displacement (3, N) at its end."""
     ratio = real_space(run, positions(run, e)).ratio[0]
     nyquist = run.truth.domain.n_side / 2 / SHELL
     return float(ratio[int(nyquist / 2) : int(3 * nyquist / 4)].mean() - 1)

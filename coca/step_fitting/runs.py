@@ -135,6 +135,8 @@ class FitRun:
     """At its end."""
     weights: np.ndarray = field(init=False)
     """Weights of the matrices, array (K,) float32, see `coca.integration.fitted_table.basis`."""
+    tilts: int = field(init=False, default=TILTS)
+    """How many of them are of tilts."""
     steps: list[Step] = field(init=False)
     rule: FittedKick = field(init=False)
     state: State = field(init=False)
@@ -145,7 +147,7 @@ class FitRun:
     @property
     def on_nodes(self) -> np.ndarray:
         """The weights of those on nodes."""
-        return self.weights[:-TILTS]
+        return self.weights[: len(self.weights) - self.tilts]
 
     def start(self, fractions: np.ndarray, threshold: float | None = None) -> None:
         """Go back to the start.
@@ -183,6 +185,7 @@ class FitRun:
     def follow(self, table: FittedCount) -> None:
         """Take all steps of a table, to where its network, if it has one, would read them out."""
         self.weights = table.weights(self.density).astype(np.float32)
+        self.tilts = 0 if table.ranges is None else TILTS
         self.start(table.fractions, table.substep_threshold)
         for step, matrices in zip(self.steps, table.matrices, strict=True):
             self.measure(step)

@@ -79,10 +79,10 @@ def test_the_kernel_moves_particles_as_the_network_says(small):
         hidden = getattr(weights, f"w{number}") @ hidden + getattr(weights, f"b{number}")[:, None]
         hidden *= np.clip(hidden / 6 + 0.5, 0, 1) if number < 3 else 1
     moved = hidden[: layout.VECTORS], hidden[layout.VECTORS :]
-    e = state.e + small.cell * np.einsum("vn,vcn->cn", moved[0], vectors[: layout.VECTORS])
+    e = state.e + 0.9 * small.cell * np.einsum("vn,vcn->cn", moved[0], vectors[: layout.VECTORS])
     w = state.w + small.cell / D * np.einsum("vn,vcn->cn", moved[1], vectors)
     assert np.std(e - state.e) > 0.1 * small.cell, "nothing moves"
-    fields.move(weights, CONDITIONS, state)
+    fields.move(weights, CONDITIONS, 0.9, state)
     np.testing.assert_allclose(state.e, e, atol=2e-5 * np.abs(e).max())
     np.testing.assert_allclose(state.w, w, atol=2e-5 * np.abs(w).max())
 
@@ -106,7 +106,7 @@ def test_what_is_seen_turns_with_the_box(small):
     def moved(state, residual, force, delta):
         last = LastForce(residual, delta, 0.5)
         frame = rest_frame(small.particles)
-        LatticeFields(small, frame, force, state, last).move(network(), CONDITIONS, state)
+        LatticeFields(small, frame, force, state, last).move(network(), CONDITIONS, 1.0, state)
         return state
 
     delta = np.abs(smooth(small, 4, 1)[0])
@@ -121,6 +121,6 @@ def test_nothing_moves_where_no_residual_is_measured(small):
     state = state_of(small)
     before = state.e.copy(), state.w.copy()
     residual = np.float32(1e-6) * smooth(small, 7)
-    fields_of(small, state, residual).move(network(), CONDITIONS, state)
+    fields_of(small, state, residual).move(network(), CONDITIONS, 1.0, state)
     for after, old in zip((state.e, state.w), before, strict=True):
         assert np.abs(after - old).max() < 1e-6 * np.abs(old).max()
