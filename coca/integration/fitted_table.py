@@ -50,6 +50,8 @@ HEAT = "heat"
 """Name in the file of what read-outs multiply velocities within haloes by."""
 SHARES = "shares"
 """Name in the file of how much of a network's displacements is taken."""
+LIMITS = 0.2, 1.5
+"""Least and most of them that is taken."""
 NETWORK = "network_"
 """With what follows, names in the file of the arrays of a read-out network."""
 TILTS = 4
@@ -146,8 +148,8 @@ class FittedCount:
     """What says where particles are seen at the last step's end, if not there where the steps
     have brought them."""
     shares: np.ndarray | None = None
-    """How much of the network's displacements is taken, array (N,): what makes the power right on
-    average at each node."""
+    """How much of the network's displacements is taken, array (K,): what makes the power right on
+    average over the fit."""
 
     def weights(self, density: LinearDensity) -> np.ndarray:
         """Weights (K,) of the matrices for a run that ends with this density."""
@@ -178,7 +180,7 @@ class FittedCount:
         """How much of the network's displacements is taken in a run that ends with this density."""
         if self.shares is None:
             return 1.0
-        return float(self.shares @ hats(self.nodes, density.log_rms))
+        return float(np.clip(self.weights(density) @ self.shares, *LIMITS))
 
     def begins(self, other: FittedCount) -> bool:
         """Whether a run with these steps takes the first steps of a run with the other ones."""
@@ -240,7 +242,7 @@ class FittedCount:
         if self.network is not None:
             shapes |= {NETWORK + name: shape for name, shape in self.network.shapes().items()}
         if self.shares is not None:
-            shapes[SHARES] = (N,)
+            shapes[SHARES] = (K,)
         tensors = self.tensors()
         for part, wanted in shapes.items():
             found = tensors[part]

@@ -16,8 +16,8 @@ from coca.integration.read_out import HIDDEN, ReadOutNetwork
 from coca.kernels.lattice_layout import OUTPUTS, SCALARS, VECTORS
 from coca.step_fitting.differentiable import REACH
 from coca.step_fitting.read_out import (
+    factors,
     misfit,
-    node_factors,
     positions,
     power_bias,
     real_space,
@@ -27,8 +27,6 @@ from coca.step_fitting.runs import FitRun, Report
 
 SIZE_WEIGHT, DISPERSION_WEIGHT = 0.02, 0.05
 """Weights of (size / true size - 1)^2 and that of dispersions, mean squares both."""
-SHARES = 0.7, 1.3
-"""Least and most of a network's displacements that is taken."""
 WARM_UP = 0.1
 """Share of the iterations in which the learning rate rises."""
 LARGEST_GRADIENT = 1.0
@@ -121,11 +119,14 @@ def fit_network(
 
 @torch.no_grad()
 def shares_of(runs: list[FitRun], samples: list[Sample], network: Perceptron) -> np.ndarray:
-    """How much of the displacements is to be taken at each node for the power to be right on
-    average; descent by a few runs at a time leaves a per cent or two."""
+    """How much of the displacements is to be taken, array (K,), for the power to be right on
+    average; descent by a few runs at a time leaves some per cent."""
     with_none = np.array([power_bias(sample.run, sample.e) for sample in samples])
     with_all = np.array([power_bias(sample.run, sample.ends(network)[0]) for sample in samples])
-    return np.clip(node_factors(runs, with_none, with_all), *SHARES)
+    weights = np.array([run.weights for run in runs])
+    prior = np.ones(weights.shape[1])
+    prior[runs[0].on_nodes.size :] = 0.0
+    return factors(weights, prior, with_none, with_all)
 
 
 class Perceptron(nn.Module):

@@ -125,7 +125,7 @@ def unbias(runs: list[FitRun], start: np.ndarray, fitted: np.ndarray) -> np.ndar
     not make it smaller, `fitted` stay.
     """
     first, second = (np.array([_bias(run, m) for run in runs]) for m in (start, fitted))
-    factor = np.clip(node_factors(runs, first, second), 0.7, 1.3)
+    factor = np.clip(_node_factors(runs, first, second), 0.7, 1.3)
     moved, nodes = fitted.copy(), len(factor)
     way = fitted[:nodes, ..., 0, :] - start[:nodes, ..., 0, :]
     moved[:nodes, ..., 0, :] = start[:nodes, ..., 0, :] + factor[:, None, None, None] * way
@@ -141,19 +141,35 @@ def balance(runs: list[FitRun], matrices: torch.Tensor, heat: torch.Tensor) -> t
         np.array([_redshift_bias(run, matrices, h, i % 3) for i, run in enumerate(runs)])
         for h in (nothing, heat)
     )
-    factor = torch.from_numpy(np.clip(node_factors(runs, first, second), 0.0, 1.3))
+    factor = torch.from_numpy(np.clip(_node_factors(runs, first, second), 0.0, 1.3))
     balanced = heat.clone()
     balanced[: len(factor)] *= factor[:, None]
     return balanced
 
 
-def node_factors(runs: list[FitRun], first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Shares (nodes,) float32 of the way from the first to the second bias of each run at which
-    it vanishes, by least squares."""
+def _node_factors(runs: list[FitRun], first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """`factors` (nodes,) float32 on the nodes."""
     weights = np.array([run.on_nodes for run in runs])
-    A = np.concatenate([weights * (second - first)[:, None], BIAS_PRIOR * np.eye(weights.shape[1])])
-    b = np.concatenate([-first, np.full(weights.shape[1], BIAS_PRIOR)])
-    return np.linalg.lstsq(A, b, rcond=None)[0].astype(np.float32)
+    return factors(weights, np.ones(weights.shape[1]), first, second).astype(np.float32)
+
+
+def factors(
+    weights: np.ndarray, prior: np.ndarray, first: np.ndarray, second: np.ndarray
+) -> np.ndarray:
+    """Shares of the way from the first to the second bias of each run at which it vanishes, by
+    least squares.
+
+    Parameters
+    ----------
+    weights : array (runs, K)
+        Of the shares in each run.
+    prior : array (K,)
+        Shares where no run tells.
+    first, second : array (runs,)
+    """
+    A = np.concatenate([weights * (second - first)[:, None], BIAS_PRIOR * np.eye(len(prior))])
+    found: np.ndarray = np.linalg.lstsq(A, np.concatenate([-first, BIAS_PRIOR * prior]))[0]
+    return found
 
 
 def _redshift_bias(run: FitRun, matrices: torch.Tensor, heat: torch.Tensor, axis: int) -> float:
