@@ -5,6 +5,7 @@ and velocity dispersions of haloes."""
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,12 +28,17 @@ from coca.step_fitting.runs import FitRun, Report
 
 SIZE_WEIGHT, DISPERSION_WEIGHT = 0.02, 0.05
 """Weights of (size / true size - 1)^2 and that of dispersions, mean squares both."""
+POSITIONS, MOTIONS = slice(0, VECTORS), slice(VECTORS, OUTPUTS)
+"""Which coefficients are of positions, and of velocities."""
 WARM_UP = 0.1
 """Share of the iterations in which the learning rate rises."""
 LARGEST_GRADIENT = 1.0
 SAMPLED = 64
 """Every so many particles of a run tell mean and spread of what the network sees."""
 REPORTS = 10
+
+
+Features = tuple[torch.Tensor, torch.Tensor]
 
 
 class Sample:
@@ -54,17 +60,22 @@ class Sample:
         self.estimate = run.estimate()
         run.rest()
 
-    def features(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def features(self) -> Features:
         """Vectors (VELOCITIES, 3, N) and scalars (SCALARS, N)."""
         vectors, scalars = self.fields.features(self.conditions)
         return torch.from_numpy(vectors), torch.from_numpy(scalars)
 
-    def ends(self, network: Perceptron) -> tuple[torch.Tensor, torch.Tensor]:
-        """Residual displacements and velocities (3, N) of particles as they are seen."""
-        vectors, scalars = self.features()
-        shares = network(scalars)
-        e = self.e + self.cell * _sum(shares[:VECTORS], vectors[:VECTORS])
-        return e, self.w + self.cell / self.run.D_end * _sum(shares[VECTORS:], vectors)
+    def displaced(self, network: Perceptron, seen: Features | None = None) -> torch.Tensor:
+        """Residual displacements (3, N) of particles as they are seen."""
+        vectors, scalars = seen or self.features()
+        moved = _Sum.apply(network(scalars, POSITIONS), vectors[:VECTORS])
+        return self.e + self.cell * moved
+
+    def moved(self, network: Perceptron, seen: Features | None = None) -> torch.Tensor:
+        """Residual velocities (3, N) of particles as they are seen."""
+        vectors, scalars = seen or self.features()
+        moved = _Sum.apply(network(scalars, MOTIONS), vectors)
+        return self.w + self.cell / self.run.D_end * moved
 
     def loss(self, network: Perceptron, of: str, axis: int) -> torch.Tensor:
         """What "positions" or "velocities" leave to be desired, with a line of sight for these."""
@@ -74,7 +85,7 @@ class Sample:
 
     def position_loss(self, network: Perceptron) -> torch.Tensor:
         """What positions leave to be desired."""
-        x, haloes = positions(self.run, self.ends(network)[0]), self.run.true_haloes
+        x, haloes = positions(self.run, self.displaced(network)), self.run.true_haloes
         total = misfit(real_space(self.run, x))
         if haloes is None:
             return total
@@ -82,8 +93,10 @@ class Sample:
 
     def velocity_loss(self, network: Perceptron, axis: int) -> torch.Tensor:
         """What velocities leave to be desired, with a line of sight; positions are given."""
-        run, (e, w) = self.run, self.ends(network)
-        x, v = positions(run, e.detach()), torch.from_numpy(run.frame.velocity(run.D_end)) + w
+        run, seen = self.run, self.features()
+        with torch.no_grad():
+            x = positions(run, self.displaced(network, seen))
+        v = torch.from_numpy(run.frame.velocity(run.D_end)) + self.moved(network, seen)
         total = misfit(redshift_space(run, x, v, axis), 0.5 / REACH)
         if run.true_haloes is None:
             return total
@@ -92,13 +105,21 @@ class Sample:
     def error(self, network: Perceptron, share: float) -> float:
         """Rms error per component of the displacement, Mpc/h, with a share of the network's."""
         with torch.no_grad():
-            e = (self.e + share * (self.ends(network)[0] - self.e)).numpy()
+            e = (self.e + share * (self.displaced(network) - self.e)).numpy()
         return float(np.std((e - self.run.target(self.run.D_end)[0]).astype(np.float64)))
 
 
-def _sum(shares: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    """Sum (3, N) of vectors (m, 3, N) times shares (m, N)."""
-    return (shares[:, None] * vectors).sum(dim=0)
+class _Sum(torch.autograd.Function):
+    """Sum (3, N) of given vectors (m, 3, N) times shares (m, N)."""
+
+    @staticmethod
+    def forward(ctx: Any, shares: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+        ctx.vectors = vectors
+        return (shares[:, None] * vectors).sum(dim=0)
+
+    @staticmethod
+    def backward(ctx: Any, *derivatives: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return (derivatives[0] * ctx.vectors).sum(dim=1), None
 
 
 def fit_network(
@@ -122,7 +143,7 @@ def shares_of(runs: list[FitRun], samples: list[Sample], network: Perceptron) ->
     """How much of the displacements is to be taken, array (K,), for the power to be right on
     average; descent by a few runs at a time leaves some per cent."""
     with_none = np.array([power_bias(sample.run, sample.e) for sample in samples])
-    with_all = np.array([power_bias(sample.run, sample.ends(network)[0]) for sample in samples])
+    with_all = np.array([power_bias(sample.run, sample.displaced(network)) for sample in samples])
     weights = np.array([run.weights for run in runs])
     prior = np.ones(weights.shape[1])
     prior[runs[0].on_nodes.size :] = 0.0
@@ -141,12 +162,18 @@ class Perceptron(nn.Module):
         for part in self.last.parameters():
             nn.init.zeros_(part)
 
-    def forward(self, scalars: torch.Tensor) -> torch.Tensor:
-        """Coefficients (OUTPUTS, N)."""
-        seen = (scalars.T - self.mean) / self.spread
-        hidden = nn.functional.hardswish(self.second(nn.functional.hardswish(self.first(seen))))
-        coefficients: torch.Tensor = self.last(hidden).T
-        return coefficients
+    def forward(self, scalars: torch.Tensor, rows: slice) -> torch.Tensor:
+        """Some of the coefficients (OUTPUTS, N)."""
+        w1, b1 = self._first()
+        hidden = nn.functional.hardswish(torch.addmm(b1[:, None], w1, scalars))
+        w2, b2 = self.second.weight, self.second.bias[:, None]
+        hidden = nn.functional.hardswish(torch.addmm(b2, w2, hidden))
+        return torch.addmm(self.last.bias[rows, None], self.last.weight[rows], hidden)
+
+    def _first(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weights and biases of the first layer, with mean and spread in them."""
+        w1 = self.first.weight / self.spread
+        return w1, self.first.bias - w1 @ self.mean
 
     def take(self, network: ReadOutNetwork) -> None:
         """Become another network, the mean and spread of whose scalars may be others."""
@@ -160,10 +187,9 @@ class Perceptron(nn.Module):
 
     def weights(self) -> ReadOutNetwork:
         """The weights, with mean and spread in the first layer."""
-        w1 = self.first.weight / self.spread
-        b1 = self.first.bias - w1 @ self.mean
         layers = self.second.weight, self.second.bias, self.last.weight, self.last.bias
-        return ReadOutNetwork(*(part.detach().numpy().copy() for part in (w1, b1, *layers)))
+        parts = (*self._first(), *layers)
+        return ReadOutNetwork(*(part.detach().numpy().copy() for part in parts))
 
 
 def perceptron_for(samples: list[Sample], start: ReadOutNetwork | None = None) -> Perceptron:

@@ -13,7 +13,7 @@ from coca.integration.fitted_table import FittedSteps, shipped
 from coca.integration.integrate import initial_state, integrate
 from coca.step_fitting.fit import fit
 from coca.step_fitting.held_out import errors_of
-from coca.step_fitting.network import Sample, fit_network, perceptron_for
+from coca.step_fitting.network import MOTIONS, Sample, fit_network, perceptron_for
 from coca.step_fitting.read_out import positions
 from coca.step_fitting.runs import make_runs
 from tests.problem import frame_of_lpt
@@ -69,7 +69,7 @@ def test_runs_of_the_table_end_where_the_fit_has_them(runs, fitted, tmp_path):
         state = initial_state(frame_of_lpt(truth), frame, truth.D_start)
         (end,) = integrate(truth.domain, frame, truth.force, rule, run.steps, state, [run.D_end])
         with torch.no_grad():
-            e, w = sample.ends(network)
+            e, w = sample.displaced(network), sample.moved(network)
         assert float((e - sample.e).std()) > 1e-3 * truth.domain.cell, "nothing is moved"
         seen = sample.e + count.share(run.density) * (e - sample.e)
         disp = seen.numpy() + frame.displacement(run.D_end)
@@ -93,7 +93,7 @@ def test_a_run_is_seen_where_its_particles_are(runs):
     count = FittedSteps.load(STEPS).by_count[3]
     sample = Sample(runs[0], replace(count, heat=None))
     with torch.no_grad():
-        e, _ = sample.ends(perceptron_for([sample]))
+        e = sample.displaced(perceptron_for([sample]))
     assert torch.equal(positions(runs[0], e), positions(runs[0], sample.e))
 
 
@@ -103,5 +103,23 @@ def test_a_fit_goes_on_from_a_network(config, runs, fitted):
     other = perceptron_for(samples[:1], count.network)
     _, scalars = samples[1].features()
     with torch.no_grad():
-        wanted, found = network(scalars), other(scalars)
+        wanted, found = network(scalars, MOTIONS), other(scalars, MOTIONS)
     assert float((found - wanted).abs().max()) < 1e-4 * float(wanted.abs().max())
+
+
+def test_derivatives_are_differences(fitted):
+    """Of the loss along a change of the last layer, which it is smooth in."""
+    _, samples, network = fitted
+    torch.manual_seed(5)
+    for of, row in (("positions", 0), ("velocities", 12)):
+        network.zero_grad()
+        samples[0].loss(network, of, 1).backward()
+        bias, step = network.last.bias, 0.01
+        slope = bias.grad[row].item()
+        with torch.no_grad():
+            bias[row] += step
+            above = samples[0].loss(network, of, 1).item()
+            bias[row] -= 2 * step
+            below = samples[0].loss(network, of, 1).item()
+            bias[row] += step
+        assert slope == pytest.approx((above - below) / (2 * step), rel=0.1)
