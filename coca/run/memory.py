@@ -150,8 +150,8 @@ class Arrays:
         densities = 4 * self.N if self.fitted_steps else 0
         sub_steps = SUB_STEP_BYTES * self.N if self.sub_steps else 0
         fields = read_out_memory(self.config.particles, self.ranks) if self.read_out else 0
-        own = self.vectors * vectors + densities + sub_steps + fields
-        return own + cone_memory(self.config, self.N)
+        passing = max(sub_steps, fields)  # the ones have gone when the others come
+        return self.vectors * vectors + densities + passing + cone_memory(self.config, self.N)
 
     @property
     def scratch(self) -> int:
