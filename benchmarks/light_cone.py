@@ -75,8 +75,8 @@ SHELL = 8
 """Which one is put beside a snapshot."""
 LINEAR_BANDS = ((30, 70), (70, 130), (130, 200))
 LINEAR_N_SIDE = 128
-SMALL = 0.2
-"""sigma_8 of the linear field."""
+SMALL = 0.1
+"""sigma_8 of the linear field: at l = 100 motion along itself takes half a per cent off it."""
 
 
 class Sky(NamedTuple):

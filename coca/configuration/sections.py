@@ -292,6 +292,8 @@ class LightConeConfig(Section):
     """octant: directions of positive x, y and z alone."""
     momentum: Boolean = False
     """Maps of the sum of radial velocities too."""
+    particles: Boolean = False
+    """The particles themselves too, in files like Gadget's."""
     fits: Boolean = False
     """Each shell as a HEALPix map in FITS too; needs healpy."""
 

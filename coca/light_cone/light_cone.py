@@ -19,6 +19,7 @@ import numpy as np
 from coca import kernels
 from coca.cosmology.distance import comoving_distance, distance_slope
 from coca.errors import FileError
+from coca.light_cone.cone_particles import Crossings, particle_files, write_particles
 from coca.light_cone.geometry import NEARBY, Cone
 from coca.light_cone.shells import Shell, shell_path, write_fits, write_shell
 from coca.parallel.domain import Domain
@@ -41,6 +42,8 @@ class LightCone:
         Sum radial velocities too.
     fits : bool
         Write shells as FITS too, which healpy does.
+    particles : bool
+        Write particles too.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class LightCone:
         directory: Path,
         momentum: bool = False,
         fits: bool = False,
+        particles: bool = False,
     ):
         self.cone, self.domain, self.directory, self.fits = cone, domain, directory, fits
         self.times = cone.times()
@@ -58,15 +62,20 @@ class LightCone:
         self._before: Snapshot | None = None
         self.counts = np.zeros(cone.pixels, np.int32)
         self.momentum = np.zeros(cone.pixels if momentum else 0)
+        self.crossings = Crossings.none() if particles else None
 
     def ask_at(self, boundaries: Sequence[float]) -> None:
         """Ask for particles at the boundaries of steps alone, growth factors, where trajectories
         within steps are cubics. Not where velocities are wanted too: what is seen in haloes of
         those is not the cubic's derivative."""
-        if not self.momentum.size:
+        if not self._has_velocities:
             first = max(D for D in boundaries if self.times[0] + NEARBY >= D)
             last = min(D for D in boundaries if self.times[-1] - NEARBY <= D)
             self.times = [D for D in boundaries if first <= D <= last]
+
+    @property
+    def _has_velocities(self) -> bool:
+        return bool(self.momentum.size) or self.crossings is not None
 
     @property
     def pending(self) -> list[float]:
@@ -82,6 +91,8 @@ class LightCone:
         D, disp, vel = self._before
         arrays = {"D": np.array([D]), "disp": disp, "vel": vel}
         arrays |= {"counts": self.counts, "momentum": self.momentum}
+        if self.crossings is not None:
+            arrays |= self.crossings._asdict()
         return {f"light_cone/{name}": array for name, array in arrays.items()}
 
     def restore(self, memory: dict[str, np.ndarray]) -> None:
@@ -98,18 +109,28 @@ class LightCone:
         D, disp, vel, counts, momentum = (memory.pop(f"light_cone/{name}") for name in names)
         self._before = Snapshot(float(D[0]), disp, vel)
         self.counts, self.momentum = counts, momentum
+        if self.crossings is not None:
+            self.crossings = Crossings(*(memory.pop(f"light_cone/{k}") for k in Crossings._fields))
         self.domain.once(self.check_files)
 
     def check_files(self) -> None:
         """Raise FileError if a shell that is complete is not there."""
         seen = 1.0 if self._before is None else self._before.D
         for i, D in enumerate(self._edges[1:]):
-            path = shell_path(self.directory, self.cone.shells - 1 - i)
-            if seen + NEARBY >= D and not path.exists():
-                raise FileError(
-                    f"light_cone: {path} is missing, which was written before the run was killed; "
-                    "wanted it, or no --resume"
-                )
+            for path in self._files(self.cone.shells - 1 - i):
+                if seen + NEARBY >= D and not path.exists():
+                    raise FileError(
+                        f"light_cone: {path} is missing, which was written before the run was "
+                        "killed; wanted it, or no --resume"
+                    )
+
+    def _files(self, number: int) -> list[Path]:
+        """All files of a shell but FITS."""
+        ranks = self.domain.ranks.size
+        files = [shell_path(self.directory, number)]
+        if self.crossings is not None:
+            files += particle_files(self.directory, number, ranks)
+        return files
 
     def see(self, snapshot: Snapshot) -> None:
         """Take the particles at the next time, or pass over one that is none of the cone's."""
@@ -139,15 +160,27 @@ class LightCone:
         unit = [float(cosmology.velocity_unit(D)) for D in (before.D, after.D)]
         domain = self.domain
         box = (domain.first_plane, domain.n_side, domain.cell)
-        wanted = bool(self.momentum.size)
+        wanted = self._has_velocities
         counts = kernels.light_cone.candidates(reach, box, self.cone.observer, path[0], path[2])
         for rows in batches(counts, CANDIDATES):
-            pixel, at, _ = find_crossings(
+            pixel, at, particle = find_crossings(
                 tuple(before[1:]), tuple(after[1:]), reach, counts, box, rows, self.cone.observer,
                 H, parts, path, self.cone.octant, self.cone.n_side, wanted,
             )  # fmt: skip
             speed = at[:, 6] * (unit[0] + (unit[1] - unit[0]) * at[:, 7].astype(np.float64))
             kernels.light_cone.paint(pixel, speed, domain.threads, self.counts, self.momentum)
+            if self.crossings is not None:
+                seen, D = pixel >= 0, before.D + H * at[:, 7].astype(np.float64)
+                new = self._crossings(particle[seen], at[seen], D[seen])
+                self.crossings = self.crossings.add(new)
+
+    def _crossings(self, particle: np.ndarray, at: np.ndarray, D: np.ndarray) -> Crossings:
+        """Particles by their numbers on this rank, where they cross and at which D."""
+        cosmology, values = self.cone.cosmology, np.empty((len(D), 7), np.float32)
+        values[:, :3] = at[:, :3]
+        values[:, 3:6] = at[:, 3:6] * cosmology.velocity_unit(D)[:, None]
+        values[:, 6] = cosmology.a_of_D(D)
+        return Crossings((self.domain.first_particle + particle).astype(np.uint64), values)
 
     def _path(self, piece: tuple[float, float]) -> tuple[float, ...]:
         """Radius of the cone and its derivative in the part of a piece, at both ends."""
@@ -164,8 +197,19 @@ class LightCone:
         shell = self.shell(number, counts, momentum)
         if self.fits:
             self.domain.once(lambda: write_fits(self.directory, shell))
+        if self.crossings is not None:
+            self._write_particles(shell, self.crossings)
         self.domain.once(lambda: write_shell(self.directory, shell))
         self.counts, self.momentum = np.zeros_like(self.counts), np.zeros_like(self.momentum)
+
+    def _write_particles(self, shell: Shell, crossings: Crossings) -> None:
+        """Every rank those that it has."""
+        ranks = self.domain.ranks
+        paths = particle_files(self.directory, shell.number, ranks.size)
+        total = int(self.domain.sum(len(crossings.ids)))
+        with self.domain.together():
+            write_particles(paths[ranks.rank], shell, crossings, ranks.size, total)
+        self.crossings = Crossings.none()
 
     def shell(self, number: int, counts: np.ndarray, momentum: np.ndarray | None) -> Shell:
         """A shell with its maps."""

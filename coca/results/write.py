@@ -16,6 +16,7 @@ from coca.cosmology.amplitude import amplitude
 from coca.errors import ConfigError, unwritable
 from coca.files import conventions, snapshot_writer, tables
 from coca.files.tables import RUN_RECORD
+from coca.light_cone.cone_particles import particle_files
 from coca.light_cone.shells import fits_path, shell_files
 from coca.parallel.domain import Domain
 from coca.parallel.machine import peak_memory, processor
@@ -58,7 +59,7 @@ def write_results(plan: Plan, simulation: Simulation, progress: Progress) -> Non
         with clock("output"):
             written = _write_tables(directory, plan, simulation, measurements)
         if config.light_cone is not None:
-            written += domain.once(lambda: _shells(directory))
+            written += domain.once(lambda: _shells(directory, domain.ranks.size))
         if config.output.statistics:
             with clock("statistics"):
                 written += domain.once(lambda: _write_statistics(directory, plan))
@@ -261,8 +262,10 @@ def _write_report(
     return write_report(directory, simulation, measurements, run_record(plan, simulation, written))
 
 
-def _shells(directory: Path) -> list[str]:
-    paths = [path for shell in shell_files(directory) for path in (shell, fits_path(shell))]
+def _shells(directory: Path, ranks: int) -> list[str]:
+    paths: list[Path] = []
+    for i, shell in enumerate(shell_files(directory)):
+        paths += [shell, fits_path(shell), *particle_files(directory, i, ranks)]
     return [str(path.relative_to(directory)) for path in paths if path.is_file()]
 
 

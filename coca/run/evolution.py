@@ -62,7 +62,9 @@ class Problem:
             return None
         cone = build_cone(options, self.cosmology, config.box_size)
         directory = config.output.needed_directory()
-        return LightCone(cone, self.domain, directory, options.momentum, options.fits)
+        return LightCone(
+            cone, self.domain, directory, options.momentum, options.fits, options.particles
+        )
 
     @cached_property
     def reference_force(self) -> ParticleMesh | P3M:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from coca.configuration.run import WITHOUT_ESTIMATE, Config
+from coca.configuration.sections import LightConeConfig
 from coca.initial_conditions import from_snapshot
 from coca.integration.read_out import read_out_memory
+from coca.light_cone.geometry import build_cone
 from coca.light_cone.light_cone import CANDIDATES
 from coca.parallel.fft import SWAP_BYTES
 
@@ -30,6 +34,9 @@ to another rank: positions and accelerations, sent and received."""
 P3M_BYTES, NBODY_BYTES = 51, 130
 """Bytes per particle of pairs in one force, and of all that N-body keeps in a long step, measured
 at 144^3."""
+CROSSED = 110
+"""Bytes for each particle of a light cone's shell: what is held, with more of them added, and what
+is written of it."""
 REPORT_OWN = 80
 """MiB of the libraries that draw, and of pictures."""
 REPORT_DISK = 4 * 2**20
@@ -217,7 +224,17 @@ def cone_memory(config: Config, particles: int) -> int:
     if cone is None:
         return 0
     maps = 12 * cone.n_side**2 * (12 if cone.momentum else 4)
-    return 72 * particles + 100 * CANDIDATES + 3 * maps
+    share = particles / config.particles**3
+    crossed = int(CROSSED * share * most_in_shell(config, cone)) if cone.particles else 0
+    return 72 * particles + 100 * CANDIDATES + 3 * maps + crossed
+
+
+def most_in_shell(config: Config, cone: LightConeConfig) -> int:
+    """Particles of a homogeneous universe in the fullest shell of a light cone."""
+    edges = build_cone(cone, config.build_cosmology(), config.box_size).chi
+    part = 0.125 if cone.footprint == "octant" else 1.0
+    volume = part * 4.0 / 3.0 * np.pi * np.diff(edges**3).max()
+    return int(volume * (config.particles / config.box_size) ** 3)
 
 
 def start_memory(config: Config, ranks: int = 1) -> int:

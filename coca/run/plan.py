@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from coca.atomic_files import check_directory, check_disk
 from coca.configuration.run import Config, first_output
+from coca.configuration.sections import LightConeConfig
 from coca.configuration.values import MOST_FOR_TOLERANCE
 from coca.cosmology import linear_power
 from coca.cosmology.amplitude import Amplitude, known_amplitude
@@ -20,6 +21,7 @@ from coca.initial_conditions import from_snapshot, linear_fields
 from coca.integration.error_estimate import GOOD_TO
 from coca.integration.fitted_table import FittedSteps
 from coca.integration.linear_density import expected
+from coca.light_cone.cone_particles import BYTES
 from coca.light_cone.healpix import check_healpy
 from coca.parallel.domain import check_ranks
 from coca.parallel.machine import check_memory, choose_threads
@@ -77,9 +79,7 @@ class Plan:
         cone = self.config.light_cone
         if cone is None:
             return []
-        chi = comoving_distance(self.config.build_cosmology(), scale_factor(cone.z_max))
-        boxes = 4.0 / 3.0 * math.pi * chi**3 / self.config.box_size**3
-        boxes *= 0.125 if cone.footprint == "octant" else 1.0
+        chi, boxes = cone_volume(self.config, cone)
         return [
             f"light cone   to z = {cone.z_max:g}, {chi:.0f} Mpc/h: {boxes:.3g} volumes of the box, "
             f"{boxes * self.config.particles**3:.3g} particles in maps of n_side {cone.n_side}"
@@ -291,6 +291,13 @@ def _memory(
     return memory
 
 
+def cone_volume(config: Config, cone: LightConeConfig) -> tuple[float, float]:
+    """The radius of a light cone in Mpc/h, and its volume over that of the box."""
+    chi = float(comoving_distance(config.build_cosmology(), scale_factor(cone.z_max)))
+    part = 0.125 if cone.footprint == "octant" else 1.0
+    return chi, part * 4.0 / 3.0 * math.pi * chi**3 / config.box_size**3
+
+
 def _check_light_cone(config: Config, start: float, ranks: Ranks) -> None:
     """Raise ConfigError if a light cone begins before the run, or its files do not fit the disk."""
     cone = config.light_cone
@@ -306,8 +313,12 @@ def _check_light_cone(config: Config, start: float, ranks: Ranks) -> None:
     directory = config.output.needed_directory()
     shells = cone.shells if cone.redshifts is None else len(cone.redshifts) - 1
     needed = shells * 12 * cone.n_side**2 * (12 if cone.momentum else 4) * (1 + cone.fits)
+    keys, wanted = "light_cone.n_side, shells", "a lower n_side or fewer shells"
+    if cone.particles:
+        needed += int(BYTES * cone_volume(config, cone)[1] * config.particles**3)
+        keys, wanted = "light_cone.particles", "a lower z_max, an octant or maps alone"
     if ranks.rank == 0:
-        check_disk("light_cone.n_side, shells", directory, needed, "a lower n_side or fewer shells")
+        check_disk(keys, directory, needed, wanted)
 
 
 def _check_pairs(config: Config) -> None:

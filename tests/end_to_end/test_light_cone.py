@@ -1,7 +1,9 @@
 """Runs with a light cone: what they write, and what is there after they were stopped."""
 
+import json
 import signal
 
+import h5py
 import numpy as np
 import pytest
 
@@ -45,8 +47,10 @@ def maps(directory):
     return [read_shell(path).counts for path in shell_files(directory)]
 
 
-def test_a_run_that_was_stopped_has_the_same_shells(config_values, tmp_path):
+@pytest.mark.parametrize("particles", [False, True])
+def test_a_run_that_was_stopped_has_the_same_shells(particles, config_values, tmp_path):
     values = config_values | SMALL
+    values["light_cone"] = SMALL["light_cone"] | {"particles": particles}
     values["output"] |= {"report": False, "snapshots": False}
     file = written(values, tmp_path / "config.yaml")
     whole = tmp_path / "whole"
@@ -55,9 +59,22 @@ def test_a_run_that_was_stopped_has_the_same_shells(config_values, tmp_path):
     plan = make_plan(config, OneRank())
     with pytest.raises(Terminated):
         run_plan(plan, Progress(quiet=True), StoppedAt(config))
-    assert len(list((tmp_path / "run" / "light_cone").iterdir())) in (1, 2)
+    assert len(list((tmp_path / "run" / "light_cone").glob("shell_*"))) in (1, 2)
     resumed = run_plan(plan, Progress(quiet=True), CheckpointFiles(config, resume=True))
     write_results(plan, resumed, Progress(quiet=True))
     for a, b in zip(maps(whole), maps(tmp_path / "run"), strict=True):
         assert a.sum() > 0
         np.testing.assert_array_equal(a, b)
+    listed = json.loads((tmp_path / "run" / "run.json").read_text())["files"]
+    assert ("light_cone/particles_002.hdf5" in listed) == particles
+    for name in (name for name in listed if "particles" in name):
+        for a, b in zip(
+            cone_particles(whole / name), cone_particles(tmp_path / "run" / name), strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
+def cone_particles(path):
+    with h5py.File(path) as file:
+        group = file["PartType1"]
+        return [group[name][:] for name in ("ParticleIDs", "Coordinates", "Velocities")]

@@ -1,10 +1,12 @@
 """Ranks share a light cone's particles, and write one map."""
 
+import h5py
 import numpy as np
 
 from coca.configuration.sections import LightConeConfig
 from coca.frames import lpt_frame
 from coca.initial_conditions.linear_fields import from_seed
+from coca.light_cone.cone_particles import particle_files
 from coca.light_cone.geometry import build_cone
 from coca.light_cone.light_cone import LightCone
 from coca.light_cone.shells import read_shell, shell_path
@@ -18,8 +20,8 @@ def test_the_map_is_that_of_one_rank(ranks, parted, alone, cosmology, power, sha
     own = slice(parted.first_particle, parted.first_particle + size)
     options = LightConeConfig(z_max=0.03, n_side=8, shells=2, observer=(1.0, 95.0, 40.0))
     cone = build_cone(options, cosmology, alone.box_size)
-    shared = LightCone(cone, parted, shared_path / "shared")
-    single = LightCone(cone, alone, shared_path / f"alone{ranks.rank}")
+    shared = LightCone(cone, parted, shared_path / "shared", particles=True)
+    single = LightCone(cone, alone, shared_path / f"alone{ranks.rank}", particles=True)
     for D in cone.times():
         disp, vel = frame.displacement(D), frame.velocity(D)
         single.see(Snapshot(D, disp, vel))
@@ -28,3 +30,21 @@ def test_the_map_is_that_of_one_rank(ranks, parted, alone, cosmology, power, sha
     for i in range(2):
         found, wanted = (read_shell(shell_path(c.directory, i)) for c in (shared, single))
         np.testing.assert_array_equal(found.counts, wanted.counts)
+        found, wanted = (
+            particles_of(c, i, size) for c, size in ((shared, ranks.size), (single, 1))
+        )
+        assert len(found) == len(wanted) > 100
+        np.testing.assert_array_equal(found, wanted)
+
+
+def particles_of(light_cone, number, ranks):
+    """Identifiers, places and redshifts of all in a shell, in an order that does not depend on
+    ranks."""
+    rows = []
+    for path in particle_files(light_cone.directory, number, ranks):
+        with h5py.File(path) as file:
+            assert file["Header"].attrs["NumFilesPerSnapshot"] == ranks
+            columns = [file["PartType1"][name][:] for name in ("ParticleIDs", "Redshift")]
+            rows.append(np.column_stack([*columns, file["PartType1/Coordinates"][:]]))
+    rows = np.concatenate(rows)
+    return rows[np.lexsort(rows.T)]

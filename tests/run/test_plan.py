@@ -153,6 +153,7 @@ def test_a_plan_does_not_wait_for_camb(config_values, tmp_path, monkeypatch):
             {"z_max": 1.0, "n_side": 8192, "shells": 1000},
             "light_cone.n_side, shells: found .* GiB",
         ),
+        ({"z_max": 10.0, "n_side": 16, "particles": True}, "light_cone.particles: found .* GiB"),
     ],
 )
 def test_light_cones_that_cannot_be(config_values, cone, message, monkeypatch):
