@@ -13,11 +13,11 @@ from coca.__main__ import main
         ("spacing=[0.0, 1.0]", "spacing: found .* wanted two positive numbers"),
         (
             "substep_thresholds={13: 0.2}",
-            "substep_thresholds: found 13, wanted numbers from 1 to force_evaluations, 8",
+            "substep_thresholds: found 13, wanted numbers from 1 to force_evaluations, 6",
         ),
         (
             "boundaries={13: [0.5]}",
-            "boundaries: found 13, wanted numbers from 1 to force_evaluations, 8",
+            "boundaries: found 13, wanted numbers from 1 to force_evaluations, 6",
         ),
         ("batch=300", "batch: found 300, wanted at most 256"),
         (
