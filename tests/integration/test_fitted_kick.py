@@ -11,6 +11,7 @@ from coca.integration.fitted_kick import FittedKick, sharpened
 from coca.integration.fitted_table import CLASSES, MATRIX, FittedCount, FittedSteps, shipped
 from coca.integration.integrate import initial_state, integrate
 from coca.integration.linear_density import LinearDensity
+from coca.integration.read_out import ReadOutNetwork
 from coca.particles import State, hermite
 from tests.kernels.edges import EDGES, shares
 
@@ -39,10 +40,10 @@ def test_a_frame_without_residual_is_followed_exactly(table, domain, cosmology, 
     frame = conditions.lpt_frame(cosmology)
     fitted = table.by_count[count]
     plan = schemes.residual(cosmology, schemes.step_boundaries(0.06, 1.0, fitted.fractions))
-    steps = iter(plan)
+    times = iter([*(step.D_mid for step in plan), 1.0])  # the last is the read-out's
 
     def exact_force(x, density, out):
-        D = next(steps).D_mid
+        D = next(times)
         g = -D * frame.velocity(D) - frame.acceleration(D) / cosmology.c(D)
         delta = np.full(domain.particles, 3.0, np.float32)
         return Acceleration(np.float32(g), delta, np.zeros_like)
@@ -68,9 +69,12 @@ def alike(table):
 
     def steps(count):
         matrices = np.array([*[carry] * (count - 1), last[count - 1]])
+        shapes = ReadOutNetwork.shapes().items()
+        arrays = {name: np.float32(rng.normal(0, 0.1, shape)) for name, shape in shapes}
         return FittedCount(
             np.zeros(1), schemes.power_fractions(count, 0.6), matrices, np.ones((count, 1)),
             np.zeros(1), np.ones(2), THRESHOLD, None, 0.1 * count * np.ones((1, 5)),
+            ReadOutNetwork(**arrays), np.array([0.8]),
         )  # fmt: skip
 
     return FittedSteps("lpt", "nbody", table.fitted, {n: steps(n) for n in (1, 2, 3)})
@@ -87,7 +91,7 @@ def follow(problem, table, count, D_end, outputs, first=0, before=None):
         frame,
         table.by_count[count],
         plan,
-        DENSITY,
+        DENSITY._replace(D=D_end),
         problem.force,
         table.shorter(count),
     )
