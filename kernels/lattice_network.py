@@ -129,26 +129,47 @@ def _along_z(rows, h, out):
 @njit(fastmath=True)
 def _vectors(fields, means, i, j, k0, count, V):
     """Fill vectors (VELOCITIES, 3, BLOCK) of `count` particles of row i, j from k0 on."""
-    one = np.float32(1)
+    one, end = np.float32(1), k0 + count
     for c in range(3):
-        inward, residual = fields[i, INWARD + c, j], fields[i, RESIDUAL + c, j]
-        for k in range(count):
-            V[0, c, k], V[1, c, k] = inward[k0 + k], residual[k0 + k]
+        _copy(fields[i, INWARD + c, j, k0:end], V[0, c])
+        _copy(fields[i, RESIDUAL + c, j, k0:end], V[1, c])
         for n in range(2):
-            inward, residual = means[i, n, INWARD + c, j], means[i, n, RESIDUAL + c, j]
-            for k in range(count):
-                V[2 + n, c, k], V[4 + n, c, k] = inward[k0 + k], residual[k0 + k]
-        disp, vel = fields[i, DISPLACEMENT + c, j], fields[i, VELOCITY + c, j]
+            _copy(means[i, n, INWARD + c, j, k0:end], V[2 + n, c])
+            _copy(means[i, n, RESIDUAL + c, j, k0:end], V[4 + n, c])
+        disp, vel = fields[i, DISPLACEMENT + c, j, k0:end], fields[i, VELOCITY + c, j, k0:end]
         for n in range(WIDTHS):
-            mean_disp, mean_vel = means[i, n, DISPLACEMENT + c, j], means[i, n, VELOCITY + c, j]
-            for k in range(count):
-                V[6 + n, c, k] = mean_disp[k0 + k] - disp[k0 + k]
-                V[VECTORS + n, c, k] = mean_vel[k0 + k] - vel[k0 + k]
-    u = VECTORS + 1
+            _less(means[i, n, DISPLACEMENT + c, j, k0:end], disp, V[6 + n, c])
+            _less(means[i, n, VELOCITY + c, j, k0:end], vel, V[VECTORS + n, c])
+    x, y, z = V[VECTORS + 1, 0], V[VECTORS + 1, 1], V[VECTORS + 1, 2]
+    share = np.empty(BLOCK, np.float32)
     for k in range(count):
-        share = one / (one + np.sqrt(V[u, 0, k] ** 2 + V[u, 1, k] ** 2 + V[u, 2, k] ** 2))
-        for c in range(3):
-            V[VECTORS - 1, c, k] = share * V[u, c, k]
+        share[k] = one / (one + np.sqrt(x[k] * x[k] + y[k] * y[k] + z[k] * z[k]))
+    for c in range(3):
+        fast, slow = V[VECTORS + 1, c], V[VECTORS - 1, c]
+        for k in range(count):
+            slow[k] = share[k] * fast[k]
+
+
+@njit(fastmath=True)
+def _copy(a, out):
+    """Copy numbers."""
+    for k in range(a.size):
+        out[k] = a[k]
+
+
+@njit(fastmath=True)
+def _less(a, b, out):
+    """Differences of numbers."""
+    for k in range(a.size):
+        out[k] = a[k] - b[k]
+
+
+@njit(fastmath=True)
+def _dot(a, b, count, out):
+    """Scalar products of vectors (3, BLOCK)."""
+    ax, ay, az, bx, by, bz = a[0], a[1], a[2], b[0], b[1], b[2]
+    for k in range(count):
+        out[k] = ax[k] * bx[k] + ay[k] * by[k] + az[k] * bz[k]
 
 
 @njit(fastmath=True)
@@ -158,16 +179,19 @@ def _scalars(fields, means, i, j, k0, count, V, conditions, X):
     X[1, :count] = fields[i, LOG_BEFORE, j, k0 : k0 + count]
     for n in range(WIDTHS):
         X[2 + n, :count] = means[i, n, LOG_DENSITY, j, k0 : k0 + count]
-    at, norms = 2 + WIDTHS + VECTORS, np.empty((VECTORS, BLOCK), np.float32)
+    at, inverse = 2 + WIDTHS + VECTORS, np.empty((VECTORS, BLOCK), np.float32)
     for a in range(VECTORS):
+        length, own = X[2 + WIDTHS + a], inverse[a]
+        _dot(V[a], V[a], count, length)
         for k in range(count):
-            norm = np.sqrt(V[a, 0, k] ** 2 + V[a, 1, k] ** 2 + V[a, 2, k] ** 2)
-            X[2 + WIDTHS + a, k] = norm / (norm + _BEND)
-            norms[a, k] = np.float32(1) / (norm + _FLOOR)
+            norm = np.sqrt(length[k])
+            length[k] = norm / (norm + _BEND)
+            own[k] = np.float32(1) / (norm + _FLOOR)
         for b in range(a):
+            cosine, other = X[at], inverse[b]
+            _dot(V[a], V[b], count, cosine)
             for k in range(count):
-                dot = V[a, 0, k] * V[b, 0, k] + V[a, 1, k] * V[b, 1, k] + V[a, 2, k] * V[b, 2, k]
-                X[at, k] = dot * norms[a, k] * norms[b, k]
+                cosine[k] *= own[k] * other[k]
             at += 1
     for a in range(CONDITIONS):
         X[at + a, :count] = conditions[a]
@@ -176,9 +200,9 @@ def _scalars(fields, means, i, j, k0, count, V, conditions, X):
 @njit(fastmath=True)
 def _gates(means, i, j, k0, count, gate):
     """Fill how far each particle's gate (BLOCK,) is open."""
-    square = means[i, 1, SQUARE, j]
+    square = means[i, 1, SQUARE, j, k0 : k0 + count]
     for k in range(count):
-        gate[k] = square[k0 + k] / (square[k0 + k] + np.float32(CLOSED))
+        gate[k] = square[k] / (square[k] + np.float32(CLOSED))
 
 
 @njit(parallel=True, cache=True, fastmath=True)
@@ -303,15 +327,21 @@ def _add(h, V, gate, count, scale, e, w):
     more)."""
     total = np.empty(BLOCK, np.float32)
     for c in range(3):
-        total[:] = np.float32(0)
-        for a in range(VECTORS):
-            for k in range(count):
-                total[k] += h[a, k] * V[a, c, k]
+        _combine(h, V, 0, VECTORS, c, count, total)
+        row = e[c]
         for k in range(count):
-            e[c, k] += scale[0] * gate[k] * total[k]
-        total[:] = np.float32(0)
-        for a in range(VELOCITIES):
-            for k in range(count):
-                total[k] += h[VECTORS + a, k] * V[a, c, k]
+            row[k] += scale[0] * gate[k] * total[k]
+        _combine(h, V, VECTORS, VELOCITIES, c, count, total)
+        row = w[c]
         for k in range(count):
-            w[c, k] += scale[1] * gate[k] * total[k]
+            row[k] += scale[1] * gate[k] * total[k]
+
+
+@njit(fastmath=True)
+def _combine(h, V, first, vectors, c, count, total):
+    """Fill `total` with component c of so many vectors times coefficients from `first` on."""
+    total[:] = np.float32(0)
+    for a in range(vectors):
+        share, vector = h[first + a], V[a, c]
+        for k in range(count):
+            total[k] += share[k] * vector[k]
