@@ -27,10 +27,6 @@ from coca.integration.schemes import Step
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot, State, hermite
 
-BEND = 0.5
-"""How much seen velocities bend the way between the ends of a step. In haloes they are those of
-single phases of orbits: with all of their bend haloes inside a step are smeared, with none too
-dense."""
 Force = Callable[[np.ndarray, bool, np.ndarray], Acceleration]
 """Called with positions, whether the density is wanted too, and where to write g: see
 `coca.gravity.particle_mesh.ParticleMesh`."""
@@ -144,10 +140,9 @@ def integrate(
     """Follow the particles through `steps` and yield snapshots at `outputs`.
 
     A snapshot inside a step is the cubic Hermite interpolant of the residual between the
-    step's ends, so the number of steps does not depend on the outputs. Where the rule sees
-    particles elsewhere than they go on, the ends are where they are seen, velocities bend the way
-    between them by `BEND` alone, and the velocity is that of the nearer one: between two phases of
-    an orbit it would lose its dispersion.
+    step's ends, so the number of force evaluations does not depend on the outputs. Where the rule
+    sees particles elsewhere than they go on, the ends are where they are seen, and the velocity is
+    that of the nearer one: between two phases of an orbit it would lose its dispersion.
 
     Parameters
     ----------
@@ -193,8 +188,7 @@ def integrate(
             if D < step.D1:
                 residual = hermite(before, after, D)
                 if seen or after is not state:
-                    e = _between(before, after, D, residual[0])
-                    residual = e, _nearer(before, after, D).w.copy()
+                    residual = residual[0], _nearer(before, after, D).w.copy()
             elif following is None:
                 residual = state.e, state.w  # nobody needs them any more
             else:
@@ -202,14 +196,6 @@ def integrate(
             yield _snapshot(frame, D, *residual)
         if following is not None:
             on_step()
-
-
-def _between(before: State, after: State, D: float, cubic: np.ndarray) -> np.ndarray:
-    """Residual displacements inside a step whose ends are seen: on the way from the straight line
-    between these to the cubic, by `BEND`."""
-    t = np.float32((D - before.D_e) / (after.D_e - before.D_e))
-    straight = (1 - t) * before.e + t * after.e
-    return straight + np.float32(BEND) * (cubic - straight)
 
 
 def _nearer(before: State, after: State, D: float) -> State:
