@@ -36,14 +36,14 @@ def test_a_table_that_is_there_is_kept(tmp_path, capsys):
         (["steps={absent}"], "steps: cannot use {absent}"),
         (["steps={tables}/lpt.safetensors"], "lpt.safetensors of frame lpt, truth nbody, wanted"),
         (["steps={tables}/emulator.safetensors"], "frame emulator, truth bullfrog, wanted frame l"),
-        (["steps={tables}/lpt_pm.safetensors", "counts=[7, 11]"], "counts: found [11], wanted num"),
+        (["steps={tables}/lpt_pm.safetensors", "counts=[7, 13]"], "counts: found [13], wanted num"),
     ],
 )
 def test_steps_that_cannot_be_read_out_are_refused_before_the_work(
     options, wanted, tmp_path, capsys
 ):
     names = {"absent": tmp_path / "absent.safetensors", "tables": ROOT / "coca/tables"}
-    options = [f"table={tmp_path / 'table.safetensors'}", "force_evaluations=12", *options]
+    options = [f"table={tmp_path / 'table.safetensors'}", "force_evaluations=13", *options]
     arguments = [f"--set={option.format(**names)}" for option in options]
     assert main(["fit", "configs/fit.yaml", *arguments]) == 2
     assert wanted.format(**names) in capsys.readouterr().err
