@@ -16,8 +16,7 @@ from coca.emulator.loaded import load_network
 from coca.errors import ConfigError
 from coca.frames import Frame
 from coca.integration.fitted_table import FittedRange, FittedSteps
-from coca.integration.read_out import REACH
-from coca.kernels.lattice_layout import FIELDS
+from coca.integration.read_out import fields_memory
 from coca.parallel.machine import check_memory, choose_threads
 from coca.parallel.ranks import Ranks
 
@@ -80,11 +79,12 @@ def fit_memory(config: FitConfig) -> int:
     """Bytes that all simulations keep: the start, the frame, each run's particles and modes, and
     what a network sees of them; what happens in between stays on disk."""
     states = 24 + (84 if config.frame == "emulator" else 24)
-    run = 12 * 4 + 8 * 4 + 3
+    n = config.particles
+    run = (12 * 4 + 8 * 4 + 3) * n**3
     if config.steps is not None:
-        run = 12 * 2 + 8 * 4 + 4 * FIELDS * (1 + 2 * REACH / config.particles)
-    runs = int(run * len(config.growth_factors))
-    return (config.simulations + config.held_out) * config.particles**3 * (states + runs)
+        run = (12 * 2 + 8 * 4) * n**3 + fields_memory(n, n)
+    runs = run * len(config.growth_factors)
+    return (config.simulations + config.held_out) * (states * n**3 + runs)
 
 
 def _table_before(config: FitConfig) -> FittedSteps | None:

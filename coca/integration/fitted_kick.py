@@ -109,14 +109,12 @@ class Sight(NamedTuple):
     """Of the network."""
     share: float = 1.0
     """How much of the network's displacements is taken."""
-    force: Force | None = None
-    """Taken where the particles are, for the network."""
 
     @classmethod
-    def of(cls, table: FittedCount, density: LinearDensity, force: Force) -> Sight:
+    def of(cls, table: FittedCount, density: LinearDensity) -> Sight:
         """How a run of a table's steps, that ends with this density, is seen."""
         conditions, share = table.conditions(density), table.share(density)
-        return cls(table.heat_at(density), table.network, conditions, share, force)
+        return cls(table.heat_at(density), table.network, conditions, share)
 
 
 class FittedKick(FrameKick):
@@ -145,8 +143,9 @@ class FittedKick(FrameKick):
     ):
         super().__init__(domain, cosmology, frame)
         self._matrices: dict[Step, np.ndarray] = {}
-        self._read_outs: dict[Step, np.ndarray] = {}
+        self._read_outs: dict[Step, tuple[FittedCount, LinearDensity]] = {}
         self._sights: dict[Step, Sight] = {}
+        self._force: Force | None = None
         self._sub_steps = SubStepper(domain, cosmology, frame, steps, substep_threshold)
         self.changes = substeps.no_substeps()
         """What sub-steps add to the step that was measured last."""
@@ -190,11 +189,9 @@ class FittedKick(FrameKick):
         rule = cls(domain, cosmology, frame, steps, table.substep_threshold)
         for step, deviation in zip(steps, table.at(density), strict=True):
             rule._matrices[step] = _matrices(step, deviation)
-        rule._sights[steps[-1]] = Sight.of(table, density, force)
+        rule._sights[steps[-1]], rule._force = Sight.of(table, density), force
         for step, other in zip(steps, shorter, strict=False):
-            there = density._replace(D=step.D1)
-            rule._read_outs[step] = _matrices(step, other.last_at(there))
-            rule._sights[step] = Sight.of(other, there, force)
+            rule._read_outs[step] = other, density._replace(D=step.D1)
         return rule
 
     def set_matrices(
@@ -217,9 +214,11 @@ class FittedKick(FrameKick):
     def read_out(self, state: State, step: Step, measured: Acceleration) -> None:
         """Note where particles are seen at the step's end, if the table says it."""
         if step in self._read_outs:
+            table, density = self._read_outs[step]
+            matrices = _matrices(step, table.last_at(density))
             seen = State(state.e.copy(), state.w.copy(), step.D1, step.D1)
-            self._step(seen, step, measured, self._read_outs[step], self.memory["before"].copy())
-            self._see(seen, step, measured)
+            self._step(seen, step, measured, matrices, self.memory["before"].copy())
+            self._see(seen, step, measured, Sight.of(table, density))
             self.memory["seen_e"], self.memory["seen_w"] = seen.e, seen.w
             self.memory["seen_at"] = np.array([step.D1])
 
@@ -254,18 +253,15 @@ class FittedKick(FrameKick):
         self.changes.add_to(state)
         return sums
 
-    def _see(self, state: State, step: Step, measured: Acceleration) -> None:
-        """Bring the particles of a state at a step's end to where they are seen, if the table says
-        it."""
-        sight = self._sights.get(step, Sight())
+    def _see(self, state: State, step: Step, measured: Acceleration, sight: Sight) -> None:
+        """Bring the particles of a state at a step's end to where they are seen."""
         at_end = State(state.e, state.w, step.D1, step.D1)
         if sight.heat is not None:
             heat(self.domain, self.frame, at_end, measured.delta, sight.heat)
         if sight.network is not None:
-            assert sight.force is not None
-            fields = LatticeFields(
-                self.domain, self.frame, sight.force, at_end, self.last_force(step, measured)
-            )
+            assert self._force is not None
+            last = self.last_force(step, measured)
+            fields = LatticeFields(self.domain, self.frame, self._force, at_end, last)
             fields.move(sight.network, sight.conditions, sight.share, at_end)
 
     def last_force(self, step: Step, measured: Acceleration) -> LastForce:
@@ -277,8 +273,7 @@ class FittedKick(FrameKick):
         """Take the residual to the step's end; say what the force showed."""
         matrices, before = self._matrices[step], self.memory["before"]
         sums = self._step(state, step, measured, matrices, before)
-        if step not in self._read_outs:
-            self._see(state, step, measured)
+        self._see(state, step, measured, self._sights.get(step, Sight()))
         if step.D1 not in self.memory["seen_at"]:
             self.memory |= _NOTHING_SEEN
         self.memory |= {"indices": self.changes.indices, "ahead": self.changes.ahead}

@@ -175,6 +175,10 @@ def _fill(own: np.ndarray, first: int, vectors: np.ndarray, scale: np.float32) -
 def read_out_memory(particles: int, ranks: int) -> int:
     """Bytes of a rank's arrays while a network moves particles, of so many along one axis."""
     plane, planes = particles**2, particles // ranks
-    fields = layout.FIELDS * (planes + 2 * REACH) + MEASURED * planes
     means = layout.WIDTHS * layout.AVERAGED * min(CHUNK, planes)
-    return 4 * plane * (fields + means)
+    return fields_memory(particles, planes) + 4 * plane * (MEASURED * planes + means)
+
+
+def fields_memory(particles: int, planes: int) -> int:
+    """Bytes of `LatticeFields` of so many planes."""
+    return 4 * particles**2 * layout.FIELDS * (planes + 2 * REACH)

@@ -15,14 +15,12 @@ from coca.configuration.fitting import FitConfig
 from coca.integration.fitted_table import FittedCount
 from coca.integration.read_out import HIDDEN, ReadOutNetwork
 from coca.kernels.lattice_layout import OUTPUTS, SCALARS, VECTORS
-from coca.step_fitting.differentiable import REACH
 from coca.step_fitting.read_out import (
     factors,
-    misfit,
+    loss_of_positions,
+    loss_of_velocities,
     positions,
     power_bias,
-    real_space,
-    redshift_space,
 )
 from coca.step_fitting.runs import FitRun, Report
 
@@ -85,11 +83,9 @@ class Sample:
 
     def position_loss(self, network: Perceptron) -> torch.Tensor:
         """What positions leave to be desired."""
-        x, haloes = positions(self.run, self.displaced(network)), self.run.true_haloes
-        total = misfit(real_space(self.run, x))
-        if haloes is None:
-            return total
-        return total + SIZE_WEIGHT * ((haloes.sizes(x) - 1) ** 2).mean()
+        return loss_of_positions(
+            self.run, positions(self.run, self.displaced(network)), SIZE_WEIGHT
+        )
 
     def velocity_loss(self, network: Perceptron, axis: int) -> torch.Tensor:
         """What velocities leave to be desired, with a line of sight; positions are given."""
@@ -97,10 +93,7 @@ class Sample:
         with torch.no_grad():
             x = positions(run, self.displaced(network, seen))
         v = torch.from_numpy(run.frame.velocity(run.D_end)) + self.moved(network, seen)
-        total = misfit(redshift_space(run, x, v, axis), 0.5 / REACH)
-        if run.true_haloes is None:
-            return total
-        return total + DISPERSION_WEIGHT * ((run.true_haloes.dispersions(v) - 1) ** 2).mean()
+        return loss_of_velocities(run, x, v, axis, DISPERSION_WEIGHT)
 
     def error(self, network: Perceptron, share: float) -> float:
         """Rms error per component of the displacement, Mpc/h, with a share of the network's."""

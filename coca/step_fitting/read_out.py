@@ -215,24 +215,36 @@ def _errors_after(run: FitRun, matrices: np.ndarray) -> np.ndarray:
 def position_loss(run: FitRun, matrices: torch.Tensor) -> torch.Tensor:
     """What the last step's positions leave to be desired: power, correlation, sizes of haloes."""
     x = positions(run, end_of_step(run, matrices_of(run, matrices))[0])
+    return loss_of_positions(run, x, HALO_WEIGHT)
+
+
+def loss_of_positions(run: FitRun, x: torch.Tensor, halo_weight: float) -> torch.Tensor:
+    """The same of positions (3, N), with the weight of sizes."""
     total = misfit(real_space(run, x))
     if run.true_haloes is not None:
-        total = total + HALO_WEIGHT * ((run.true_haloes.sizes(x) - 1) ** 2).mean()
+        total = total + halo_weight * ((run.true_haloes.sizes(x) - 1) ** 2).mean()
     return total
 
 
 def velocity_loss(
     run: FitRun, matrices: torch.Tensor, heat: torch.Tensor, axis: int
 ) -> torch.Tensor:
-    """What the last step's velocities leave to be desired: redshift space, dispersions of haloes.
+    """What the last step's velocities leave to be desired: redshift space, and dispersions of
+    haloes."""
+    return loss_of_velocities(run, *_seen(run, matrices, heat), axis, HALO_WEIGHT)
+
+
+def loss_of_velocities(
+    run: FitRun, x: torch.Tensor, v: torch.Tensor, axis: int, halo_weight: float
+) -> torch.Tensor:
+    """The same of positions and velocities (3, N), with the weight of dispersions.
 
     Shells count to half of the lattice's Nyquist k, where multipoles are used: the tail of
     velocities in haloes, which smaller scales show and no factor makes, would bend these.
     """
-    x, v = _seen(run, matrices, heat)
     total = misfit(redshift_space(run, x, v, axis), 0.5 / REACH)
     if run.true_haloes is not None:
-        total = total + HALO_WEIGHT * ((run.true_haloes.dispersions(v) - 1) ** 2).mean()
+        total = total + halo_weight * ((run.true_haloes.dispersions(v) - 1) ** 2).mean()
     return total
 
 
