@@ -77,12 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"coca {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
-    ics = commands.add_parser(
-        "ics",
-        help="write initial conditions",
-        description=ICS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    ics = _command(commands, "ics", "write initial conditions", ICS)
     _add_configuration(ics, "configs/quickstart.yaml", "initial_conditions.redshift=49")
     ics.add_argument(
         "--swift",
@@ -131,14 +126,23 @@ def _add_simulations(parser: argparse.ArgumentParser, verb: str, how: str) -> No
     )
 
 
-def _add_run(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "run",
-        help="run a simulation",
-        description=RUN,
-        epilog=EXAMPLES,
+def _command(
+    commands: argparse._SubParsersAction,
+    name: str,
+    help: str,
+    description: str,
+    epilog: str | None = None,
+) -> argparse.ArgumentParser:
+    """The parser of a command, whose description and epilog keep their lines."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=help, description=description, epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    )  # fmt: skip
+    return parser
+
+
+def _add_run(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "run", "run a simulation", RUN, epilog=EXAMPLES)
     _add_configuration(parser, "configs/quickstart.yaml", "seed=7")
     parser.add_argument(
         "--dry-run", action="store_true", help="check, print plan, memory and cost, and stop"
@@ -152,12 +156,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_analyse(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "analyse",
-        help="statistics of snapshots",
-        description=ANALYSE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = _command(commands, "analyse", "statistics of snapshots", ANALYSE)
     parser.add_argument("snapshots", nargs="+", type=Path, metavar="SNAPSHOT", help="Gadget HDF5")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the first snapshot's")
     parser.add_argument(
@@ -178,12 +177,7 @@ def _add_analyse(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_lens(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "lens",
-        help="lensing by a run's light cone",
-        description=LENS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = _command(commands, "lens", "lensing by a run's light cone", LENS)
     parser.add_argument("directory", type=Path, metavar="DIRECTORY", help="of a run")
     parser.add_argument(
         "--sources",
@@ -196,11 +190,8 @@ def _add_lens(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_collect(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "collect",
-        help="parameters and summaries of an ensemble in one file",
-        description=COLLECT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = _command(
+        commands, "collect", "parameters and summaries of an ensemble in one file", COLLECT
     )
     parser.add_argument("directory", type=Path, metavar="DIRECTORY", help="of an ensemble")
     parser.add_argument(
