@@ -68,7 +68,7 @@ def _interpolate(matrices, number, rows, now, then, out):
         out[4, i], out[5, i], out[6, i], out[7, i] = m4, m5, m6, m7
 
 
-@njit(parallel=True, cache=True, fastmath=True)
+@njit(parallel=True, cache=True, fastmath=True, error_model="numpy")
 def step(e, w, s, before, delta, delta_before, edges, edges_before, matrices, H, c):
     """Take e and w to the step's end in place, and leave H^2 c s in `before`.
 

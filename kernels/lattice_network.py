@@ -37,7 +37,7 @@ _FLOOR = np.float32(0.05)
 _BEND = np.float32(0.3)
 
 
-@njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
+@njit(parallel=True, cache=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def prepare(fields, residual, scale, delta, before):
     """Fill what follows from displacement and velocity, and from others.
 
@@ -69,16 +69,17 @@ def prepare(fields, residual, scale, delta, before):
                 fields[i, LOG_BEFORE, j, k] = np.log(np.float32(1.05) + max(before[i, j, k], least))
 
 
-@njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
+@njit(parallel=True, cache=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def average(padded, reach, means):
     """Fill `means` of some planes from fields (planes + 2 reach, FIELDS, ny, nz) with `reach`
     planes beyond either end, at least the last of `REACHES`; what no vector or scalar is made of
     is left out."""
-    ny, nz = padded.shape[2:]
-    for t in prange(means.shape[0] * AVERAGED):
+    nz = padded.shape[3]
+    for task in prange(means.shape[0] * AVERAGED):
+        t = np.int64(task)
         i, c = t // AVERAGED, t % AVERAGED
-        rows, along_y = padded[i + reach, c].copy(), np.empty((ny, nz), np.float32)
-        along_x, h = rows.reshape(-1), 0
+        rows, h = padded[i + reach, c].copy(), 0
+        along_x = rows.reshape(-1)
         for n in range(WIDTHS):
             while h < REACHES[n]:
                 h += 1
@@ -86,8 +87,10 @@ def average(padded, reach, means):
                 _add_two(below.reshape(-1), above.reshape(-1), along_x)
             if (n == 0 and c == SQUARE) or (n == 2 and (c == SQUARE or INWARD <= c < LOG_DENSITY)):
                 continue
-            _along_y(rows, h, along_y)
-            _along_z(along_y, h, means[i, n, c])
+            wide = _wrapped(rows, h)
+            along_y = _windows(wide.reshape(-1), h, nz + 2 * h)
+            sums = _windows(along_y, h, 1).reshape(wide.shape)
+            _scaled(sums, np.float32(1.0 / (2 * h + 1) ** 3), means[i, n, c])
 
 
 @njit(fastmath={"contract", "nsz"})
@@ -98,48 +101,61 @@ def _add_two(a, b, total):
 
 
 @njit(fastmath={"contract", "nsz"})
-def _along_y(rows, h, out):
-    """Sums (ny, nz) over 2 h + 1 rows around each, periodically."""
-    ny = rows.shape[0]
-    for j in range(ny):
-        total = out[j]
-        total[:] = rows[j]
-        for hop in range(1, h + 1):
-            _add_two(rows[(j - hop) % ny], rows[(j + hop) % ny], total)
+def _wrapped(rows, h):
+    """Rows (ny + 2 h, nz + 2 h) of a periodic array (ny, nz), which begin h before it."""
+    ny, nz = rows.shape
+    wide = np.empty((ny + 2 * h, nz + 2 * h), np.float32)
+    for j in range(ny + 2 * h):
+        row, to = rows[(j - h) % ny], wide[j]
+        for k in range(h):
+            to[k], to[h + nz + k] = row[(k - h) % nz], row[k % nz]
+        _copy(row, to[h:])
+    return wide
 
 
 @njit(fastmath={"contract", "nsz"})
-def _along_z(rows, h, out):
-    """Means (ny, nz) along the last axis, periodically, of sums over (2 h + 1)^2 rows."""
-    ny, nz = rows.shape
-    share = np.float32(1.0 / (2 * h + 1) ** 3)
-    wrapped = np.empty(nz + 2 * h, np.float32)
-    for j in range(ny):
-        row, to = rows[j], out[j]
-        for k in range(h):
-            wrapped[k], wrapped[h + nz + k] = row[(k - h) % nz], row[k % nz]
-        wrapped[h : h + nz] = row
-        for k in range(nz):
-            total = wrapped[k]
-            for hop in range(1, 2 * h + 1):
-                total += wrapped[k + hop]
-            to[k] = share * total
+def _windows(a, h, stride):
+    """Sums of 2 h + 1 numbers so far apart, h a power of two, from each number on but the last
+    2 h stride."""
+    sums, more, span = np.empty_like(a), np.empty_like(a), 2 * stride
+    _sum(a, a[stride:], sums)
+    while span <= h * stride:
+        _sum(sums, sums[span:], more)
+        sums, more, span = more, sums, 2 * span
+    _sum(sums, a[span:], more)
+    return more
 
 
-@njit(fastmath=True)
-def _vectors(fields, means, i, j, k0, count, V):
-    """Fill vectors (VELOCITIES, 3, BLOCK) of `count` particles of row i, j from k0 on."""
+@njit(fastmath={"contract", "nsz"})
+def _sum(a, b, out):
+    """Sums of the first numbers of two arrays, as many as the second has."""
+    for k in range(b.size):
+        out[k] = a[k] + b[k]
+
+
+@njit(fastmath={"contract", "nsz"})
+def _scaled(a, scale, out):
+    """Fill an array with the first rows and columns of a larger one, scaled."""
+    for j in range(out.shape[0]):
+        row, to = a[j], out[j]
+        for k in range(to.size):
+            to[k] = scale * row[k]
+
+
+@njit(fastmath=True, error_model="numpy")
+def _vectors(fields, means, j, k0, count, V):
+    """Fill vectors (VELOCITIES, 3, BLOCK) of `count` particles of row j of a plane from k0 on."""
     one, end = np.float32(1), k0 + count
     for c in range(3):
-        _copy(fields[i, INWARD + c, j, k0:end], V[0, c])
-        _copy(fields[i, RESIDUAL + c, j, k0:end], V[1, c])
+        _copy(fields[INWARD + c, j, k0:end], V[0, c])
+        _copy(fields[RESIDUAL + c, j, k0:end], V[1, c])
         for n in range(2):
-            _copy(means[i, n, INWARD + c, j, k0:end], V[2 + n, c])
-            _copy(means[i, n, RESIDUAL + c, j, k0:end], V[4 + n, c])
-        disp, vel = fields[i, DISPLACEMENT + c, j, k0:end], fields[i, VELOCITY + c, j, k0:end]
+            _copy(means[n, INWARD + c, j, k0:end], V[2 + n, c])
+            _copy(means[n, RESIDUAL + c, j, k0:end], V[4 + n, c])
+        disp, vel = fields[DISPLACEMENT + c, j, k0:end], fields[VELOCITY + c, j, k0:end]
         for n in range(WIDTHS):
-            _less(means[i, n, DISPLACEMENT + c, j, k0:end], disp, V[6 + n, c])
-            _less(means[i, n, VELOCITY + c, j, k0:end], vel, V[VECTORS + n, c])
+            _less(means[n, DISPLACEMENT + c, j, k0:end], disp, V[6 + n, c])
+            _less(means[n, VELOCITY + c, j, k0:end], vel, V[VECTORS + n, c])
     x, y, z = V[VECTORS + 1, 0], V[VECTORS + 1, 1], V[VECTORS + 1, 2]
     share = np.empty(BLOCK, np.float32)
     for k in range(count):
@@ -150,21 +166,21 @@ def _vectors(fields, means, i, j, k0, count, V):
             slow[k] = share[k] * fast[k]
 
 
-@njit(fastmath=True)
+@njit(fastmath=True, error_model="numpy")
 def _copy(a, out):
     """Copy numbers."""
     for k in range(a.size):
         out[k] = a[k]
 
 
-@njit(fastmath=True)
+@njit(fastmath=True, error_model="numpy")
 def _less(a, b, out):
     """Differences of numbers."""
     for k in range(a.size):
         out[k] = a[k] - b[k]
 
 
-@njit(fastmath=True)
+@njit(fastmath=True, error_model="numpy")
 def _dot(a, b, count, out):
     """Scalar products of vectors (3, BLOCK)."""
     ax, ay, az, bx, by, bz = a[0], a[1], a[2], b[0], b[1], b[2]
@@ -172,13 +188,14 @@ def _dot(a, b, count, out):
         out[k] = ax[k] * bx[k] + ay[k] * by[k] + az[k] * bz[k]
 
 
-@njit(fastmath=True)
-def _scalars(fields, means, i, j, k0, count, V, conditions, X):
+@njit(fastmath=True, error_model="numpy")
+def _scalars(fields, means, j, k0, count, V, conditions, X):
     """Fill scalars (SCALARS, BLOCK) of the same particles from their vectors."""
-    X[0, :count] = fields[i, LOG_DENSITY, j, k0 : k0 + count]
-    X[1, :count] = fields[i, LOG_BEFORE, j, k0 : k0 + count]
+    end = k0 + count
+    _copy(fields[LOG_DENSITY, j, k0:end], X[0])
+    _copy(fields[LOG_BEFORE, j, k0:end], X[1])
     for n in range(WIDTHS):
-        X[2 + n, :count] = means[i, n, LOG_DENSITY, j, k0 : k0 + count]
+        _copy(means[n, LOG_DENSITY, j, k0:end], X[2 + n])
     at, inverse = 2 + WIDTHS + VECTORS, np.empty((VECTORS, BLOCK), np.float32)
     for a in range(VECTORS):
         length, own = X[2 + WIDTHS + a], inverse[a]
@@ -194,18 +211,20 @@ def _scalars(fields, means, i, j, k0, count, V, conditions, X):
                 cosine[k] *= own[k] * other[k]
             at += 1
     for a in range(CONDITIONS):
-        X[at + a, :count] = conditions[a]
+        condition = X[at + a]
+        for k in range(count):
+            condition[k] = conditions[a]
 
 
-@njit(fastmath=True)
-def _gates(means, i, j, k0, count, gate):
+@njit(fastmath=True, error_model="numpy")
+def _gates(means, j, k0, count, gate):
     """Fill how far each particle's gate (BLOCK,) is open."""
-    square = means[i, 1, SQUARE, j, k0 : k0 + count]
+    square = means[1, SQUARE, j, k0 : k0 + count]
     for k in range(count):
         gate[k] = square[k] / (square[k] + np.float32(CLOSED))
 
 
-@njit(parallel=True, cache=True, fastmath=True)
+@njit(parallel=True, cache=True, fastmath=True, error_model="numpy")
 def features(fields, means, conditions, first, vectors, scalars):
     """Fill what the network sees and what it moves by.
 
@@ -226,17 +245,18 @@ def features(fields, means, conditions, first, vectors, scalars):
         for j in range(ny):
             for k0 in range(0, nz, BLOCK):
                 count = min(BLOCK, nz - k0)
-                _vectors(fields, means, i, j, k0, count, V)
-                _scalars(fields, means, i, j, k0, count, V, conditions, X)
-                scalars[:, first + i, j, k0 : k0 + count] = X[:, :count]
-                _gates(means, i, j, k0, count, gate)
+                _vectors(fields[i], means[i], j, k0, count, V)
+                _scalars(fields[i], means[i], j, k0, count, V, conditions, X)
+                for a in range(SCALARS):
+                    _copy(X[a, :count], scalars[a, first + i, j, k0:])
+                _gates(means[i], j, k0, count, gate)
                 for a in range(VELOCITIES):
                     for c in range(3):
                         for k in range(count):
                             vectors[a, c, first + i, j, k0 + k] = gate[k] * V[a, c, k]
 
 
-@njit(fastmath=True)
+@njit(fastmath=True, error_model="numpy")
 def _layer(weights, bias, count, x, out):
     """Fill out (m, BLOCK) with weights (m, n) times x (n, BLOCK) and the bias (m,), m a multiple of
     four: four rows and sixteen particles at a time stay in registers."""
@@ -275,7 +295,7 @@ def _put_both(out, to, low, high):
     put(out, to + np.uint64(8), high)
 
 
-@njit(fastmath=True)
+@njit(fastmath=True, error_model="numpy")
 def _bend(x, count):
     """x times its share of the way from -3 to 3 (hard swish), in place."""
     zero, one, sixth, half = np.float32(0), np.float32(1), np.float32(1 / 6), np.float32(0.5)
@@ -284,16 +304,16 @@ def _bend(x, count):
             x[o, k] *= min(max(x[o, k] * sixth + half, zero), one)
 
 
-@njit(parallel=True, cache=True, fastmath=True)
-def move(fields, means, conditions, w1, b1, w2, b2, w3, b3, scale, first, e, w):
+@njit(parallel=True, cache=True, fastmath=True, error_model="numpy")
+def move(fields, means, conditions, weights, biases, scale, first, e, w):
     """Add what the network says to displacements and velocities.
 
     Parameters
     ----------
     fields, means, conditions
         As for `features`.
-    w1, b1, w2, b2, w3, b3 : arrays float32
-        Weights and biases of the layers; the last has OUTPUTS outputs or up to three more.
+    weights, biases : tuples of arrays float32
+        Of the layers; the last has OUTPUTS outputs or up to three more.
     scale : (float32, float32)
         The spacing, and the spacing over D.
     first : int
@@ -301,27 +321,27 @@ def move(fields, means, conditions, w1, b1, w2, b2, w3, b3, scale, first, e, w):
     e, w : array (3, all planes, ny, nz) float32
     """
     planes, _, ny, nz = fields.shape
+    most = SCALARS
+    for bias in biases:
+        most = max(most, bias.size)
     for i in prange(planes):
-        V = np.empty((VELOCITIES, 3, BLOCK), np.float32)
-        X, gate = np.empty((SCALARS, BLOCK), np.float32), np.empty(BLOCK, np.float32)
-        h1 = np.empty((w1.shape[0], BLOCK), np.float32)
-        h2 = np.empty((w2.shape[0], BLOCK), np.float32)
-        h3 = np.empty((w3.shape[0], BLOCK), np.float32)
+        V, gate = np.empty((VELOCITIES, 3, BLOCK), np.float32), np.empty(BLOCK, np.float32)
+        layers = np.empty((len(weights) + 1, most, BLOCK), np.float32)
         for j in range(ny):
             for k0 in range(0, nz, BLOCK):
                 count = min(BLOCK, nz - k0)
-                _vectors(fields, means, i, j, k0, count, V)
-                _scalars(fields, means, i, j, k0, count, V, conditions, X)
-                _layer(w1, b1, count, X, h1)
-                _bend(h1, count)
-                _layer(w2, b2, count, h1, h2)
-                _bend(h2, count)
-                _layer(w3, b3, count, h2, h3)
-                _gates(means, i, j, k0, count, gate)
-                _add(h3, V, gate, count, scale, e[:, first + i, j, k0:], w[:, first + i, j, k0:])
+                _vectors(fields[i], means[i], j, k0, count, V)
+                _scalars(fields[i], means[i], j, k0, count, V, conditions, layers[0])
+                for n in range(len(weights)):
+                    _layer(weights[n], biases[n], count, layers[n], layers[n + 1])
+                    if n + 1 < len(weights):
+                        _bend(layers[n + 1, : biases[n].size], count)
+                _gates(means[i], j, k0, count, gate)
+                h, e_row, w_row = layers[-1], e[:, first + i, j, k0:], w[:, first + i, j, k0:]
+                _add(h, V, gate, count, scale, e_row, w_row)
 
 
-@njit(fastmath=True)
+@njit(fastmath=True, error_model="numpy")
 def _add(h, V, gate, count, scale, e, w):
     """Add vectors times coefficients (OUTPUTS or more, BLOCK) to rows e and w (3, count and
     more)."""
@@ -337,10 +357,11 @@ def _add(h, V, gate, count, scale, e, w):
             row[k] += scale[1] * gate[k] * total[k]
 
 
-@njit(fastmath=True)
+@njit(fastmath=True, error_model="numpy")
 def _combine(h, V, first, vectors, c, count, total):
     """Fill `total` with component c of so many vectors times coefficients from `first` on."""
-    total[:] = np.float32(0)
+    for k in range(count):
+        total[k] = np.float32(0)
     for a in range(vectors):
         share, vector = h[first + a], V[a, c]
         for k in range(count):

@@ -68,12 +68,13 @@ class ReadOutNetwork:
             found |= {f"w{i + 1}": (widths[i + 1], widths[i]), f"b{i + 1}": (widths[i + 1],)}
         return found
 
-    def kernel_arrays(self) -> tuple[np.ndarray, ...]:
-        """The arrays as the kernel takes them, with a number of outputs that is a multiple of
-        four."""
+    def layers(self) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+        """Weights and biases as the kernel takes them, with a number of outputs that is a multiple
+        of four."""
         more = -OUTPUTS % 4
-        last = np.pad(self.w3, ((0, more), (0, 0))), np.pad(self.b3, (0, more))
-        return tuple(map(np.ascontiguousarray, (self.w1, self.b1, self.w2, self.b2, *last)))
+        weights = self.w1, self.w2, np.pad(self.w3, ((0, more), (0, 0)))
+        biases = self.b1, self.b2, np.pad(self.b3, (0, more))
+        return tuple(map(np.ascontiguousarray, weights)), tuple(map(np.ascontiguousarray, biases))
 
 
 class LastForce(NamedTuple):
@@ -144,12 +145,12 @@ class LatticeFields:
     ) -> None:
         """Move the particles of a state, in place, as a network under conditions (3,) says, by a
         share of what it says in position."""
-        weights, cell = network.kernel_arrays(), self.domain.cell
+        layers, cell = network.layers(), self.domain.cell
         scale = np.float32(share * cell), np.float32(cell / self.D)
         e, w = (part.reshape(3, *self.domain.lattice) for part in (state.e, state.w))
         for part, fields_, means in self.chunks():
             kernels.lattice_network.move(
-                fields_, means, conditions.astype(np.float32), *weights, scale, part.start, e, w
+                fields_, means, conditions.astype(np.float32), *layers, scale, part.start, e, w
             )  # fmt: skip
 
     def features(self, conditions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
