@@ -30,19 +30,27 @@ class Snapshot(NamedTuple):
     """x - q, array (3, N) float32, Mpc/h."""
     vel: np.ndarray
     """dx/dD, array (3, N) float32, Mpc/h."""
+    slopes: tuple[np.ndarray, np.ndarray] | None = None
+    """dx/dD, as `vel`, of the way from the step's start to here at both ends of it, where that is
+    not the cubic through the velocities, and was asked for."""
+
+
+def hermite_weights(t: float, H: float) -> tuple[np.ndarray, np.ndarray]:
+    """What (x, v) at the start and (x, v) at the end of a time H weigh in the position, and in the
+    velocity, after a part t of it on the cubic through both."""
+    rise, slope = t**2 * (3 - 2 * t), 6 * t * (1 - t) / H
+    of_position = (1 - rise, H * t * (1 - t) ** 2, rise, H * t**2 * (t - 1))
+    of_velocity = (-slope, (1 - t) * (1 - 3 * t), slope, t * (3 * t - 2))
+    return np.array(of_position), np.array(of_velocity)
 
 
 def hermite(before: State, after: State, D: float) -> tuple[np.ndarray, np.ndarray]:
     """Displacement and velocity at `D` on the cubic through both states."""
     H = after.D_e - before.D_e
-    t = (D - before.D_e) / H
-    rise, slope = t**2 * (3 - 2 * t), 6 * t * (1 - t) / H
-    weights_e = (1 - rise, H * t * (1 - t) ** 2, rise, H * t**2 * (t - 1))
-    weights_w = (-slope, (1 - t) * (1 - 3 * t), slope, t * (3 * t - 2))
     e, w = np.zeros_like(after.e), np.zeros_like(after.w)
     fields = (before.e, before.w, after.e, after.w)
-    for out, weights in ((e, weights_e), (w, weights_w)):
-        kernels.particles.add_terms(fields, np.array(weights, np.float32), out)
+    for out, weights in zip((e, w), hermite_weights((D - before.D_e) / H, H), strict=True):
+        kernels.particles.add_terms(fields, weights.astype(np.float32), out)
     return e, w
 
 

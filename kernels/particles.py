@@ -27,6 +27,21 @@ def add_terms(fields, weights, out):
                 part[p] += w * field[p]
 
 
+@njit(parallel=True, cache=True)
+def products(a, b, c, d):
+    """Sums of |b - a|^2, |d - c|^2 and (b - a) (d - c) over arrays (3, N) float32, array (3,)."""
+    n, chunks = a.shape[1], 64
+    sums = np.zeros((chunks, 3))
+    for chunk in prange(chunks):
+        for i in range(3):
+            for p in range(chunk * n // chunks, (chunk + 1) * n // chunks):
+                u, v = b[i, p] - a[i, p], d[i, p] - c[i, p]
+                sums[chunk, 0] += u * u
+                sums[chunk, 1] += v * v
+                sums[chunk, 2] += u * v
+    return sums.sum(axis=0)
+
+
 @njit(parallel=True, cache=True, fastmath=True)
 def axpy(scale, x, y):
     """Add scale * x to y; both flat float32 arrays."""

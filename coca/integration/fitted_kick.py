@@ -145,6 +145,8 @@ class FittedKick(FrameKick):
         self._matrices: dict[Step, np.ndarray] = {}
         self._read_outs: dict[Step, tuple[FittedCount, LinearDensity]] = {}
         self._sights: dict[Step, Sight] = {}
+        self._longer: tuple[FittedCount, LinearDensity] | None = None
+        self._goes_on: State | None = None
         self._force: Force | None = None
         self._sub_steps = SubStepper(domain, cosmology, frame, steps, substep_threshold)
         self.changes = substeps.no_substeps()
@@ -168,6 +170,7 @@ class FittedKick(FrameKick):
         density: LinearDensity,
         force: Force,
         shorter: Sequence[FittedCount] = (),
+        longer: FittedCount | None = None,
     ) -> FittedKick:
         """The kick of a table's steps.
 
@@ -185,6 +188,9 @@ class FittedKick(FrameKick):
         shorter : sequence of FittedCount
             What ends with the first step, the second and so on, see `FittedSteps.shorter`; its last
             matrices read these out.
+        longer : FittedCount, optional
+            Takes the same steps and one more, see `FittedSteps.longer`; where particles would go on
+            after the last step.
         """
         rule = cls(domain, cosmology, frame, steps, table.substep_threshold)
         for step, deviation in zip(steps, table.at(density), strict=True):
@@ -192,6 +198,9 @@ class FittedKick(FrameKick):
         rule._sights[steps[-1]], rule._force = Sight.of(table, density), force
         for step, other in zip(steps, shorter, strict=False):
             rule._read_outs[step] = other, density._replace(D=step.D1)
+        if longer is not None:
+            D0, share = steps[0].D0, longer.fractions[len(steps)]
+            rule._longer = longer, density._replace(D=D0 + (steps[-1].D1 - D0) / share)
         return rule
 
     def set_matrices(
@@ -212,21 +221,37 @@ class FittedKick(FrameKick):
         return measured
 
     def read_out(self, state: State, step: Step, measured: Acceleration) -> None:
-        """Note where particles are seen at the step's end, if the table says it."""
+        """Note where particles are seen at the step's end, or where they would go on from the
+        last one's, if tables say it."""
         if step in self._read_outs:
             table, density = self._read_outs[step]
-            matrices = _matrices(step, table.last_at(density))
-            seen = State(state.e.copy(), state.w.copy(), step.D1, step.D1)
-            self._step(seen, step, measured, matrices, self.memory["before"].copy())
+            seen = self._other_end(state, step, measured, table.last_at(density))
             self._see(seen, step, measured, Sight.of(table, density))
             self.memory["seen_e"], self.memory["seen_w"] = seen.e, seen.w
             self.memory["seen_at"] = np.array([step.D1])
+        elif step in self._sights and self._longer is not None:
+            table, density = self._longer
+            deviation = table.at(density)[len(self._matrices) - 1]
+            self._goes_on = self._other_end(state, step, measured, deviation)
+
+    def _other_end(
+        self, state: State, step: Step, measured: Acceleration, deviation: np.ndarray
+    ) -> State:
+        """The step's end with other matrices; the state stays."""
+        end = State(state.e.copy(), state.w.copy(), step.D1, step.D1)
+        matrices, before = _matrices(step, deviation), self.memory["before"].copy()
+        self._step(end, step, measured, matrices, before)
+        return end
 
     def seen(self, D: float) -> State | None:
-        """What `read_out` noted of `D`, or nothing; of the last growth factor only."""
+        """Where particles are seen at D, if `read_out` noted it; of the last growth factor only."""
         if D not in self.memory["seen_at"]:
             return None
         return State(self.memory["seen_e"], self.memory["seen_w"], D, D)
+
+    def goes_on(self, D: float) -> State | None:
+        """Where particles would go on from the last step's end, if `read_out` noted it."""
+        return self._goes_on if self._goes_on and self._goes_on.D_e == D else None
 
     def _step(
         self,

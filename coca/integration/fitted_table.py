@@ -294,6 +294,14 @@ class FittedSteps:
             found.append(self.by_count[n])
         return found
 
+    def longer(self, count: int) -> FittedCount | None:
+        """The fitted steps that go on after the last of `count` with one more, if the others are
+        the same."""
+        one_more = self.by_count.get(count + 1)
+        if one_more is None or not self.by_count[count].begins(one_more):
+            return None
+        return one_more
+
     def steps_for(self, error: float, density: LinearDensity) -> int:
         """Fewest steps that left at most this rms error, in spacings; the most there are if none
         did."""

@@ -22,10 +22,12 @@ import numpy as np
 from coca import kernels
 from coca.frames import Frame
 from coca.gravity.particle_mesh import Acceleration
+from coca.integration import inside_steps
+from coca.integration.inside_steps import End
 from coca.integration.kicks import Evaluation, Kick
 from coca.integration.schemes import Step
 from coca.parallel.domain import Domain
-from coca.particles import Snapshot, State, hermite
+from coca.particles import Snapshot, State
 
 Force = Callable[[np.ndarray, bool, np.ndarray], Acceleration]
 """Called with positions, whether the density is wanted too, and where to write g: see
@@ -58,6 +60,8 @@ class KickIntegrator:
     frame: Frame
     force: Force
     rule: Kick
+    ways: bool = False
+    """Whether snapshots at the ends of steps say on which way particles came."""
 
     @property
     def memory(self) -> dict[str, np.ndarray]:
@@ -75,7 +79,7 @@ class KickIntegrator:
         """Snapshots at `outputs`; arguments as for `integrate`."""
         return integrate(
             self.domain, self.frame, self.force, self.rule, steps, state, outputs, on_evaluation,
-            on_step,
+            on_step, self.ways,
         )  # fmt: skip
 
 
@@ -136,13 +140,13 @@ def integrate(
     outputs: Sequence[float],
     on_evaluation: Callable[[Evaluation | None], None] = lambda evaluation: None,
     on_step: Callable[[], None] = lambda: None,
+    ways: bool = False,
 ) -> Iterator[Snapshot]:
     """Follow the particles through `steps` and yield snapshots at `outputs`.
 
     A snapshot inside a step is the cubic Hermite interpolant of the residual between the
     step's ends, so the number of force evaluations does not depend on the outputs. Where the rule
-    sees particles elsewhere than they go on, the ends are where they are seen, and the velocity is
-    that of the nearer one: between two phases of an orbit it would lose its dispersion.
+    sees particles elsewhere than they go on, see `coca.integration.inside_steps`.
 
     Parameters
     ----------
@@ -162,6 +166,8 @@ def integrate(
         Called after each force evaluation with what it showed.
     on_step : callable, optional
         Called after each step but the last, when its snapshots have been taken.
+    ways : bool
+        Whether snapshots at the ends of steps have slopes.
 
     Yields
     ------
@@ -175,36 +181,50 @@ def integrate(
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         inside = [D for D in pending if D <= step.D1 or following is None]
         pending = pending[len(inside) :]
-        between = any(D < step.D1 for D in inside)
-        seen = rule.seen(step.D0)
-        before = (seen or copy.deepcopy(state)) if between else state
+        between = any(D < step.D1 or ways for D in inside)
+        before = _end(rule, copy.deepcopy(state) if between else state, step.D0)
         measured = measure(domain, frame, force, rule, state, step, x)
-        if following and (inside or (pending and pending[0] < following.D1)):
+        if between or (following and (inside or (pending and pending[0] < following.D1))):
             rule.read_out(state, step, measured)
         on_evaluation(kick(state, step, rule, measured))
         drift(state, step.D1)
-        after = rule.seen(step.D1) or state
+        after = _end(rule, state, step.D1)
         for D in inside:
+            way = None
             if D < step.D1:
-                residual = hermite(before, after, D)
-                if seen or after is not state:
-                    residual = residual[0], _nearer(before, after, D).w.copy()
-            elif following is None:
-                residual = state.e, state.w  # nobody needs them any more
+                residual = inside_steps.inside(domain, before, after, D)
             else:
-                residual = after.e.copy(), after.w.copy()
-            yield _snapshot(frame, D, *residual)
+                if ways and (before.apart or after.apart):
+                    way = _way(domain, frame, before, after)
+                residual = after.seen.e, after.seen.w
+                if following is not None:  # else nobody needs them any more
+                    residual = residual[0].copy(), residual[1].copy()
+            yield _snapshot(frame, D, *residual, way)
         if following is not None:
             on_step()
 
 
-def _nearer(before: State, after: State, D: float) -> State:
-    """The state that is nearer in time."""
-    return before if D - before.D_e < after.D_e - D else after
+def _end(rule: Kick, state: State, D: float) -> End:
+    """Particles at the end of a step, which a rule may see elsewhere than they go on."""
+    return End(rule.goes_on(D) or state, rule.seen(D) or state)
 
 
-def _snapshot(frame: Frame, D: float, e: np.ndarray, w: np.ndarray) -> Snapshot:
+def _way(domain: Domain, frame: Frame, before: End, after: End) -> tuple[np.ndarray, np.ndarray]:
+    """Slopes of the way of particles through a step, at its ends."""
+    way = inside_steps.slopes(domain, before, after)
+    for end, slope in zip((before, after), way, strict=True):
+        frame.add(end.goes_on.D_e, (0.0, 1.0, 0.0), slope)
+    return way
+
+
+def _snapshot(
+    frame: Frame,
+    D: float,
+    e: np.ndarray,
+    w: np.ndarray,
+    way: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Snapshot:
     """Particles with a residual in a frame; the residual's memory is used."""
     frame.add(D, (1.0, 0.0, 0.0), e)
     frame.add(D, (0.0, 1.0, 0.0), w)
-    return Snapshot(D, e, w)
+    return Snapshot(D, e, w, way)

@@ -51,11 +51,15 @@ class Kick(ABC):
         return acceleration
 
     def read_out(self, state: State, step: Step, measured: Acceleration) -> None:  # noqa: B027
-        """Note where particles are seen at the step's end, if elsewhere than where they go on;
-        `state` stays."""
+        """Note where particles are seen at the step's end, if elsewhere than where they go on, or
+        where they would go on from the last step's; `state` stays."""
 
     def seen(self, D: float) -> State | None:
-        """What `read_out` noted of `D`, or nothing."""
+        """Where particles are seen at D, if `read_out` noted it."""
+        return None
+
+    def goes_on(self, D: float) -> State | None:
+        """Where particles go on at D, if `read_out` noted that they are not there."""
         return None
 
     @abstractmethod

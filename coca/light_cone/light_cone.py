@@ -29,6 +29,10 @@ CANDIDATES = 4_000_000
 """About as many particles are tried at once at most."""
 
 
+Ways = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Displacements and dx/dD, arrays (3, N), at both ends of cubics."""
+
+
 class LightCone:
     """Takes particles at the times of a cone, and writes its shells as they are complete.
 
@@ -66,15 +70,15 @@ class LightCone:
 
     def ask_at(self, boundaries: Sequence[float]) -> None:
         """Ask for particles at the boundaries of steps alone, growth factors, where trajectories
-        within steps are cubics. Not where velocities are wanted too: what is seen in haloes of
-        those is not the cubic's derivative."""
-        if not self._has_velocities:
-            first = max(D for D in boundaries if self.times[0] + NEARBY >= D)
-            last = min(D for D in boundaries if self.times[-1] - NEARBY <= D)
-            self.times = [D for D in boundaries if first <= D <= last]
+        within steps are cubics or nearly so. Not where velocities are wanted too: what is seen in
+        haloes of those is not the cubic's derivative."""
+        first = max(D for D in boundaries if self.times[0] + NEARBY >= D)
+        last = min(D for D in boundaries if self.times[-1] - NEARBY <= D)
+        self.times = [D for D in boundaries if first <= D <= last]
 
     @property
-    def _has_velocities(self) -> bool:
+    def has_velocities(self) -> bool:
+        """Whether velocities are wanted, not only where particles are."""
         return bool(self.momentum.size) or self.crossings is not None
 
     @property
@@ -88,7 +92,7 @@ class LightCone:
         """What a checkpoint has to keep, to be given to `restore`."""
         if self._before is None:
             return {}
-        D, disp, vel = self._before
+        D, disp, vel, _ = self._before
         arrays = {"D": np.array([D]), "disp": disp, "vel": vel}
         arrays |= {"counts": self.counts, "momentum": self.momentum}
         if self.crossings is not None:
@@ -139,38 +143,38 @@ class LightCone:
         before, self._before = self._before, snapshot
         if before is None:
             return
-        reach = kernels.light_cone.row_reach(
-            before[1:], snapshot[1:], snapshot.D - before.D, self.domain.lattice
-        )
+        H, slopes = snapshot.D - before.D, snapshot.slopes or (before.vel, snapshot.vel)
+        ways = (before.disp, slopes[0]), (snapshot.disp, slopes[1])
+        reach = kernels.light_cone.row_reach(*ways, H, self.domain.lattice)
         within = [D for D in self._pieces if before.D + NEARBY < D < snapshot.D - NEARBY]
         ends = [before.D, *within, snapshot.D]
         first, last = self._pieces[0] - NEARBY, self._pieces[-1] + NEARBY
         for piece in itertools.pairwise(D for D in ends if first <= D <= last):
-            self._paint(before, snapshot, piece, reach)
+            self._paint(before.D, H, ways, piece, reach)
             edges = [i for i, D in enumerate(self._edges) if abs(D - piece[1]) <= NEARBY]
             if edges:
                 self._finish(self.cone.shells - edges[0])
 
     def _paint(
-        self, before: Snapshot, after: Snapshot, piece: tuple[float, float], reach: np.ndarray
+        self, start: float, H: float, ways: Ways, piece: tuple[float, float], reach: np.ndarray
     ) -> None:
-        """Add those that cross in a piece of the time between two snapshots to the maps."""
-        cosmology, H = self.cone.cosmology, after.D - before.D
-        path, parts = self._path(piece), tuple((D - before.D) / H for D in piece)
-        unit = [float(cosmology.velocity_unit(D)) for D in (before.D, after.D)]
+        """Add those that cross in a piece of the time H from `start` to the maps."""
+        cosmology = self.cone.cosmology
+        path, parts = self._path(piece), tuple((D - start) / H for D in piece)
+        unit = [float(cosmology.velocity_unit(D)) for D in (start, start + H)]
         domain = self.domain
         box = (domain.first_plane, domain.n_side, domain.cell)
-        wanted = self._has_velocities
+        wanted = self.has_velocities
         counts = kernels.light_cone.candidates(reach, box, self.cone.observer, path[0], path[2])
         for rows in batches(counts, CANDIDATES):
             pixel, at, particle = find_crossings(
-                tuple(before[1:]), tuple(after[1:]), reach, counts, box, rows, self.cone.observer,
+                *ways, reach, counts, box, rows, self.cone.observer,
                 H, parts, path, self.cone.octant, self.cone.n_side, wanted,
             )  # fmt: skip
             speed = at[:, 6] * (unit[0] + (unit[1] - unit[0]) * at[:, 7].astype(np.float64))
             kernels.light_cone.paint(pixel, speed, domain.threads, self.counts, self.momentum)
             if self.crossings is not None:
-                seen, D = pixel >= 0, before.D + H * at[:, 7].astype(np.float64)
+                seen, D = pixel >= 0, start + H * at[:, 7].astype(np.float64)
                 new = self._crossings(particle[seen], at[seen], D[seen])
                 self.crossings = self.crossings.add(new)
 

@@ -150,10 +150,10 @@ class Arrays:
     @property
     def state(self) -> int:
         """The residual with what steps remember, and what outputs in between take."""
-        several = len(self.config.output.redshifts) > 1
+        several = len(self.config.output.redshifts) > 1 or self.config.light_cone is not None
         vectors = 3 + (2 if several else 0)
         if self.fitted_steps:
-            vectors += 1 + (3 if several else 0)
+            vectors += 1 + (4 if several else 0)
         densities = 4 * self.N if self.fitted_steps else 0
         sub_steps = SUB_STEP_BYTES * self.N if self.sub_steps else 0
         fields = read_out_memory(self.config.particles, self.ranks) if self.read_out else 0
@@ -218,15 +218,15 @@ def disk_space(config: Config) -> int:
 
 
 def cone_memory(config: Config, particles: int) -> int:
-    """Bytes of a light cone: particles at two times with those that the second is made of, a batch
-    of crossings, and the maps of a shell with their sum over ranks."""
+    """Bytes of a light cone: particles at two times with their slopes and those that the second is
+    made of, a batch of crossings, and the maps of a shell with their sum over ranks."""
     cone = config.light_cone
     if cone is None:
         return 0
     maps = 12 * cone.n_side**2 * (12 if cone.momentum else 4)
     share = particles / config.particles**3
     crossed = int(CROSSED * share * most_in_shell(config, cone)) if cone.particles else 0
-    return 72 * particles + 100 * CANDIDATES + 3 * maps + crossed
+    return 96 * particles + 100 * CANDIDATES + 3 * maps + crossed
 
 
 def most_in_shell(config: Config, cone: LightConeConfig) -> int:

@@ -178,15 +178,16 @@ class Method:
         steps: list[Step],
         density: Callable[[], LinearDensity],
         timed: Callable[[Force], Force] = lambda force: force,
+        ways: bool = False,
     ) -> Integrator:
         """What takes particles through the steps of `count` force evaluations; arguments as for
-        `rule`, with the force, and what measures the time it takes."""
+        `rule`, with the force, what measures the time it takes, and `ways` of `KickIntegrator`."""
         if self.name == "nbody":
             assert isinstance(force, P3M)
             return NBody(domain, cosmology, force, phase_of(count))
         taken = timed(force)
         rule = self.rule(domain, cosmology, frame, taken, steps, density)
-        return KickIntegrator(domain, frame, taken, rule)
+        return KickIntegrator(domain, frame, taken, rule, ways)
 
     def rule(
         self,
@@ -215,9 +216,10 @@ class Method:
         table = self.fitted(len(steps))
         if table is None:
             return ResidualKick(domain, cosmology, frame, self.gain)
-        shorter = self.table.shorter(len(steps)) if self.table else []
+        assert self.table is not None
+        others = self.table.shorter(len(steps)), self.table.longer(len(steps))
         return FittedKick.of_table(
-            domain, cosmology, frame, table, steps, density(), force, shorter
+            domain, cosmology, frame, table, steps, density(), force, *others
         )
 
     def limits(

@@ -100,9 +100,10 @@ class ReferenceRun:
         self.conditions = linear_fields.from_seed(plan.domain, power, plan.seed)
         self.D_start, times = plan.D_start, plan.times
         lpt = self.conditions.lpt_frame(plan.cosmology)
-        start = Snapshot(self.D_start, *(f(self.D_start) for f in (lpt.displacement, lpt.velocity)))
+        D = self.D_start
+        start = State(lpt.displacement(D), lpt.velocity(D), D, D)
         run = kept.get(plan.identity, times, plan.domain.particles, lambda: self._run(times))
-        self.states = [State(s.disp, s.vel, s.D, s.D) for s in (start, *run)]
+        self.states = [start, *(State(s.disp, s.vel, s.D, s.D) for s in run)]
 
     def _run(self, times: list[float]) -> Iterator[Snapshot]:
         """The simulation's snapshots."""

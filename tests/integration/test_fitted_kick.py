@@ -9,10 +9,11 @@ from coca.gravity.particle_mesh import Acceleration
 from coca.integration import schemes
 from coca.integration.fitted_kick import FittedKick, sharpened
 from coca.integration.fitted_table import CLASSES, MATRIX, FittedCount, FittedSteps, shipped
+from coca.integration.inside_steps import End, inside
 from coca.integration.integrate import initial_state, integrate
 from coca.integration.linear_density import LinearDensity
 from coca.integration.read_out import ReadOutNetwork
-from coca.particles import State, hermite
+from coca.particles import State
 from tests.kernels.edges import EDGES, shares
 
 
@@ -94,6 +95,7 @@ def follow(problem, table, count, D_end, outputs, first=0, before=None):
         DENSITY._replace(D=D_end),
         problem.force,
         table.shorter(count),
+        table.longer(count),
     )
     state = initial_state(frame, frame, 0.06)
     if before is not None:
@@ -120,27 +122,38 @@ def test_every_step_ends_as_a_run_of_fewer_steps_that_ends_there(alike, nonlinea
             np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
 
 
-def test_outputs_inside_steps_lie_between_what_is_seen_at_their_ends(alike, nonlinear):
+def test_outputs_inside_steps_turn_from_what_is_seen_at_one_end_to_the_other(alike, nonlinear):
     *_, plan, _ = follow(nonlinear, alike, 3, 1.0, [1.0])
     ends = [plan[0].D1, plan[1].D1]
     middle = 0.5 * sum(ends)
-    run = follow(nonlinear, alike, 3, 1.0, [ends[0], middle, ends[1], 1.0])[0]
-    (alone, last), _, kept = follow(nonlinear, alike, 3, 1.0, [middle, 1.0])
+    run, _, kept = follow(nonlinear, alike, 3, 1.0, [ends[0], middle, ends[1], 1.0])
+    (alone, last), *_ = follow(nonlinear, alike, 3, 1.0, [middle, 1.0])
     np.testing.assert_array_equal(alone.disp, run[1].disp)
     np.testing.assert_array_equal(last.disp, run[3].disp)
-    frame, before, after = nonlinear.lpt, *(run[i] for i in (0, 2))
+    frame = nonlinear.lpt
 
-    def residual(snapshot):
+    def end(snapshot, goes_on):
         e = snapshot.disp - frame.displacement(snapshot.D)
         w = snapshot.vel - frame.velocity(snapshot.D)
-        return State(e, w, snapshot.D, snapshot.D)
+        return End(goes_on, State(e, w, snapshot.D, snapshot.D))
 
-    e = hermite(residual(before), residual(after), middle)[0]
-    w = residual(after).w  # as near, and later
+    both = end(run[0], kept[0][0]), end(run[2], kept[1][0])
+    e, w = inside(nonlinear.domain, *both, middle)
     np.testing.assert_allclose(alone.disp, frame.displacement(middle) + e, atol=1e-4)
     np.testing.assert_allclose(alone.vel, frame.velocity(middle) + w, atol=1e-3)
     resumed = follow(nonlinear, alike, 3, 1.0, [middle, 1.0], 1, kept[0])[0]
     np.testing.assert_array_equal(resumed[0].disp, alone.disp)
+
+
+def test_the_last_step_knows_where_particles_would_go_on(alike, nonlinear):
+    """Inside it a run is what it would be if it had one step more."""
+    *_, plan, _ = follow(nonlinear, alike, 3, 1.0, [1.0])
+    ends = [plan[0].D1, plan[1].D1]
+    middle = 0.5 * sum(ends)
+    (wanted, _), *_ = follow(nonlinear, alike, 3, 1.0, [middle, 1.0])
+    (found, _), *_ = follow(nonlinear, alike, 2, ends[1], [middle, ends[1]])
+    np.testing.assert_allclose(found.disp, wanted.disp, atol=1e-4)
+    assert alike.longer(2) is alike.by_count[3] and alike.longer(3) is None
 
 
 def test_other_boundaries_and_sub_steps_read_nothing_out(alike):

@@ -48,3 +48,9 @@ def test_residual_kick(gain):
     np.testing.assert_allclose(w, expected, atol=1e-5)
     assert residual == pytest.approx(np.sum(s**2), rel=1e-5)
     assert error == pytest.approx(np.sum(s**2 / (1 + y) ** 2), rel=1e-5)
+
+
+def test_products_of_differences():
+    a, b, c, d = np.random.default_rng(5).normal(size=(4, 3, 1000)).astype(np.float32)
+    wanted = ((b - a) ** 2).sum(), ((d - c) ** 2).sum(), ((b - a) * (d - c)).sum()
+    np.testing.assert_allclose(kernels.particles.products(a, b, c, d), wanted, rtol=1e-4)

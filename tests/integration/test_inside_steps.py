@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+
+from coca.integration.inside_steps import End, inside, slopes, turn, turn_slopes
+from coca.parallel.domain import Domain
+from coca.particles import State, hermite
+
+START, STOP = 0.4, 0.7
+
+
+@pytest.fixture(scope="module")
+def domain():
+    return Domain(32.0, 16, 1)
+
+
+@pytest.fixture(scope="module")
+def ends(domain):
+    """Particles at two ends, whose separations from where they go on know nothing of each other."""
+    rng = np.random.default_rng(1)
+
+    def arrays(scale):
+        return (scale * rng.normal(size=(2, 3, domain.particles))).astype(np.float32)
+
+    def end(D):
+        means, apart = arrays(1.0), arrays(0.3)
+        return End(State(*means, D, D), State(*(means + apart), D, D))
+
+    return end(START), end(STOP)
+
+
+def separation(domain, ends, D):
+    """What is seen at D less where particles go on."""
+    mean = hermite(ends[0].goes_on, ends[1].goes_on, D)
+    return np.array(inside(domain, *ends, D)) - mean
+
+
+@pytest.mark.parametrize("correlation", [-0.5, 0.0, 0.7, 1.0])
+def test_a_turn_leads_from_one_separation_to_the_other(correlation):
+    np.testing.assert_allclose(turn(0.0, correlation), [1, 0], atol=1e-12)
+    np.testing.assert_allclose(turn(1.0, correlation), [0, 1], atol=1e-12)
+    rates = [(turn(t + 1e-6, correlation) - turn(t - 1e-6, correlation)) / 2e-6 for t in (0.0, 1.0)]
+    found = [turn_slopes(t, correlation) for t in (0.0, 1.0)]
+    np.testing.assert_allclose(found, rates, atol=1e-6)
+    if correlation == 1.0:
+        np.testing.assert_allclose(turn(0.3, 1.0), [0.7, 0.3], atol=1e-6)
+
+
+@pytest.mark.parametrize("part", [0.2, 0.5, 0.9])
+def test_separations_keep_their_size(domain, ends, part):
+    """Half-way along a straight line their squares would be halved."""
+    found = separation(domain, ends, START + part * (STOP - START))
+    squares = np.mean(np.square(found), axis=(1, 2))
+    np.testing.assert_allclose(squares, 0.09, rtol=0.05)
+
+
+def test_ends_are_where_particles_are_seen(domain, ends):
+    for end, D in zip(ends, (START, STOP), strict=True):
+        found = inside(domain, *ends, D)
+        np.testing.assert_allclose(found, [end.seen.e, end.seen.w], atol=1e-5)
+
+
+def test_the_same_separation_stays(domain, ends):
+    """One that is a fifth larger at the end grows in proportion to time."""
+    first, last = ends
+    apart = np.array([first.seen.e - first.goes_on.e, first.seen.w - first.goes_on.w])
+    grown = np.array([last.goes_on.e, last.goes_on.w]) + np.float32(1.2) * apart
+    alike = first, End(last.goes_on, State(*grown, STOP, STOP))
+    found = separation(domain, alike, 0.5 * (START + STOP))
+    np.testing.assert_allclose(found, 1.1 * apart, atol=2e-4)
+
+
+def test_where_nothing_is_apart_particles_go_on_a_cubic(domain, ends):
+    together = tuple(End(end.goes_on, end.goes_on) for end in ends)
+    wanted = hermite(*(end.goes_on for end in ends), 0.5)
+    np.testing.assert_allclose(inside(domain, *together, 0.5), wanted, atol=1e-6)
+
+
+def test_slopes_are_those_of_the_way(domain, ends):
+    h = 0.002 * (STOP - START)
+    found = slopes(domain, *ends)
+    for slope, first in zip(found, (START, STOP - h), strict=True):
+        near = [inside(domain, *ends, D)[0] for D in (first, first + h)]
+        np.testing.assert_allclose(slope, (near[1] - near[0]) / h, atol=0.02 * np.abs(slope).max())
+
+
+def test_the_cubic_with_these_slopes_is_the_way(domain, ends):
+    """A light cone follows it: to a thirtieth of the separations."""
+    way = [
+        State(end.seen.e, slope, D, D)
+        for end, slope, D in zip(ends, slopes(domain, *ends), (START, STOP), strict=True)
+    ]
+    for D in (0.48, 0.55, 0.62):
+        off = hermite(*way, D)[0] - inside(domain, *ends, D)[0]
+        assert np.sqrt(np.mean(np.square(off))) < 0.3 / 30
