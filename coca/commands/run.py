@@ -75,7 +75,7 @@ def one_member(config: Config, ranks: Ranks, options: argparse.Namespace) -> str
 
 
 def simulate_and_write(plan: Plan, progress: Progress, resume: bool) -> Simulation:
-    """The run, with checkpoints until it is written."""
+    """The run, with checkpoints until it is written; Terminated if it was told to end."""
     directory, checkpoints = (
         plan.config.output.needed_directory(),
         CheckpointFiles(plan.config, resume),
@@ -90,6 +90,7 @@ def simulate_and_write(plan: Plan, progress: Progress, resume: bool) -> Simulati
             checkpoints.give_up()
         raise
     checkpoints.remove()
+    checkpoints.end_if_told()
     return simulation
 
 

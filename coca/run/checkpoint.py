@@ -170,8 +170,18 @@ class CheckpointFiles(Checkpoints):
             how = "interrupted" if self._signal == signal.SIGINT else "terminated"
             raise Terminated(
                 f"{how}; saved in {self._directory}: the same command goes on with --resume",
-                128 + (self._signal or signal.SIGTERM),
+                self._status(),
             )
+
+    def end_if_told(self) -> None:
+        """Raise Terminated if the run, whose results are written, was told to end after its last
+        checkpoint: what would come next is not to begin."""
+        if self._domain.sum(int(self._signal > 0)):
+            raise Terminated("told to end, after the run had finished", self._status())
+
+    def _status(self) -> int:
+        """Exit status of a process that was told to end, on this rank or another."""
+        return 128 + (self._signal or signal.SIGTERM)
 
     def give_up(self) -> None:
         """Remove the index where nothing has been saved or written, without communication."""

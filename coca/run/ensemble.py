@@ -146,7 +146,7 @@ def run_ensemble(
     Returns
     -------
     int
-        How many members failed.
+        How many members failed, or were left when the ensemble was told to end.
     """
     keep_freed_memory(large=all(member.config.frame != "emulator" for member in work.todo))
     group, results = ranks.split(work.groups), dict(work.results)
@@ -157,7 +157,7 @@ def run_ensemble(
             group.once(partial(_make, member.config.output.needed_directory()))
             results[member.name] = run(member.config, group)
         except Terminated as told:
-            results[member.name] = f"failed: {told}"
+            results[member.name] = group.once(partial(_how_it_ended, member.config, told))
             break
         except (CocaError, FloatingPointError, OSError) as error:  # raised on all of a group
             results[member.name] = f"failed: {error}"
@@ -166,10 +166,17 @@ def run_ensemble(
                 raise
             results[member.name] = f"failed: {type(error).__name__}: {error}"
         progress.say(f"member {member.name}: {results[member.name]}")
-    failed = _conclude(directory, ranks, results)
+    results = _conclude(directory, ranks, results)
+    failed = {name: text for name, text in results.items() if text.startswith("failed")}
+    left = sum(member.name not in results for member in work.todo)
     if ranks.rank == 0:
-        _say(work, failed, progress)
-    return len(failed)
+        _say(work, failed, left, progress)
+    return len(failed) + left
+
+
+def _how_it_ended(config: Config, told: Terminated) -> str:
+    """A line on a run that was told to end; it may have finished before that took effect."""
+    return how_it_went(config) if finished(config) else f"failed: {told}"
 
 
 def _make(directory: Path) -> None:
@@ -237,7 +244,7 @@ def how_it_went(config: Config) -> str:
 
 
 def _conclude(directory: Path, ranks: Ranks, results: dict[str, str]) -> dict[str, str]:
-    """Write what became of every member; which failed, and why."""
+    """Write what became of every member that was run, and return it."""
     merged = {name: text for part in ranks.gather(results) for name, text in part.items()}
     merged = dict(sorted(merged.items()))
 
@@ -246,14 +253,15 @@ def _conclude(directory: Path, ranks: Ranks, results: dict[str, str]) -> dict[st
         write_json(directory / LIST, merged)
 
     ranks.once(write)
-    return {name: text for name, text in merged.items() if text.startswith("failed")}
+    return merged
 
 
-def _say(work: WorkLeft, failed: dict[str, str], progress: Progress) -> None:
-    new, before = len(work.todo) - len(failed), len(work.results)
+def _say(work: WorkLeft, failed: dict[str, str], left: int, progress: Progress) -> None:
+    new, before = len(work.todo) - len(failed) - left, len(work.results)
+    told = f", {left} left: told to end" if left else ""
     progress.say(
         f"{len(work.todo) + before} members: {new} run, {before} finished before, "
-        f"{len(failed)} failed"
+        f"{len(failed)} failed{told}"
     )
     for name, text in failed.items():
         progress.say(f"  {name} {text}")

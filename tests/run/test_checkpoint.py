@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import signal
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -124,6 +126,35 @@ def test_a_run_that_is_told_to_end_saves(
     assert json.loads((directory / INDEX).read_text())["slot"] == 0
     assert run_sim.main([str(small_file), "--resume"]) == 0
     assert "resumed after 1 steps" in capsys.readouterr().out
+
+
+def test_told_in_its_last_step_a_run_finishes_and_an_ensemble_ends(
+    small_file, directory, monkeypatch, capsys
+):
+    """The members after it are not begun, and are run by the same command."""
+    brings_up = checkpoint.CheckpointFiles.watching
+
+    @contextmanager
+    def told(self):
+        with brings_up(self):
+            yield
+            if self._config.seed == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+                while not self._signal:
+                    time.sleep(0.001)
+
+    ensemble = [str(small_file), "--set", "ensemble.seeds=[1,2]"]
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.CheckpointFiles, "watching", told)
+        assert run(small_file, "--set", "seed=1") == 143
+        assert "after the run had finished" in capsys.readouterr().err
+        assert (directory / "run.json").exists()
+        shutil.rmtree(directory)
+        assert run_sim.main(ensemble) == 1
+    assert "2 members: 1 run, 0 finished before, 0 failed, 1 left" in capsys.readouterr().out
+    assert (directory / "0000" / "run.json").exists() and not (directory / "0001").exists()
+    assert run_sim.main(ensemble) == 0
+    assert "2 members: 1 run, 1 finished before, 0 failed" in capsys.readouterr().out
 
 
 def test_told_twice_a_run_ends_at_once(often_saved, directory):
