@@ -36,7 +36,6 @@ from coca.frames import Frame
 from coca.gravity.particle_mesh import Acceleration
 from coca.integration import substeps
 from coca.integration.fitted_table import CLASSES, DENSITIES, DENSITIES_BEFORE, FittedCount
-from coca.integration.heating import heat
 from coca.integration.integrate import Force
 from coca.integration.kicks import Evaluation, FrameKick
 from coca.integration.linear_density import LinearDensity
@@ -102,8 +101,6 @@ def _mixing(edges: np.ndarray) -> np.ndarray:
 class Sight(NamedTuple):
     """How particles are seen at a step's end, once its matrices have been applied."""
 
-    heat: np.ndarray | None = None
-    """See `coca.integration.heating`, array (5,)."""
     network: ReadOutNetwork | None = None
     conditions: np.ndarray = np.zeros(3)
     """Of the network."""
@@ -114,7 +111,7 @@ class Sight(NamedTuple):
     def of(cls, table: FittedCount, density: LinearDensity) -> Sight:
         """How a run of a table's steps, that ends with this density, is seen."""
         conditions, share = table.conditions(density), table.share(density)
-        return cls(table.heat_at(density), table.network, conditions, share)
+        return cls(table.network, conditions, share)
 
 
 class FittedKick(FrameKick):
@@ -203,12 +200,9 @@ class FittedKick(FrameKick):
             rule._longer = longer, density._replace(D=D0 + (steps[-1].D1 - D0) / share)
         return rule
 
-    def set_matrices(
-        self, step: Step, deviation: np.ndarray, heat: np.ndarray | None = None
-    ) -> None:
-        """Take a step with deviations (*CLASSES, TARGETS, FEATURES) from the explicit matrix; the
-        last one may have a heat (5,)."""
-        self._matrices[step], self._sights[step] = _matrices(step, deviation), Sight(heat)
+    def set_matrices(self, step: Step, deviation: np.ndarray) -> None:
+        """Take a step with deviations (*CLASSES, TARGETS, FEATURES) from the explicit matrix."""
+        self._matrices[step] = _matrices(step, deviation)
 
     def aim(self, x: np.ndarray) -> None:
         """Particles that had sub-steps are where those lead."""
@@ -281,8 +275,6 @@ class FittedKick(FrameKick):
     def _see(self, state: State, step: Step, measured: Acceleration, sight: Sight) -> None:
         """Bring the particles of a state at a step's end to where they are seen."""
         at_end = State(state.e, state.w, step.D1, step.D1)
-        if sight.heat is not None:
-            heat(self.domain, self.frame, at_end, measured.delta, sight.heat)
         if sight.network is not None:
             assert self._force is not None
             last = self.last_force(step, measured)

@@ -16,7 +16,6 @@ from coca import kernels
 from coca.cosmology.background import Cosmology
 from coca.errors import FileError
 from coca.files.safetensors import read_tensors, write_tensors
-from coca.integration import heating
 from coca.integration.linear_density import LinearDensity
 from coca.integration.read_out import ReadOutNetwork
 from coca.integration.schemes import Step, step_boundaries
@@ -46,8 +45,6 @@ THRESHOLD = "substep_threshold"
 """Name in the file of a squared phase, where there are sub-steps."""
 RANGES = "ranges"
 """Name in the file of what the slope and D_end range over, where matrices depend on them."""
-HEAT = "heat"
-"""Name in the file of what read-outs multiply velocities within haloes by."""
 SHARES = "shares"
 """Name in the file of how much of a network's displacements is taken."""
 LIMITS = 0.2, 1.5
@@ -141,9 +138,6 @@ class FittedCount:
     """Squared phase beyond which particles have sub-steps, see `coca.integration.substeps`."""
     ranges: np.ndarray | None = None
     """Least and largest slope and ln D_end of the fit, array (2, 2), where it has tilts."""
-    heat: np.ndarray | None = None
-    """What the last step multiplies velocities within haloes by, less one, array (K, 5), see
-    `coca.integration.heating`."""
     network: ReadOutNetwork | None = None
     """What says where particles are seen at the last step's end, if not there where the steps
     have brought them."""
@@ -162,10 +156,6 @@ class FittedCount:
     def last_at(self, density: LinearDensity) -> np.ndarray:
         """M_fit of the last step, array (*CLASSES, TARGETS, FEATURES)."""
         return np.einsum("k,k...->...", self.weights(density), self.matrices[-1])
-
-    def heat_at(self, density: LinearDensity) -> np.ndarray | None:
-        """The last step's heat, array (5,), if it has one."""
-        return None if self.heat is None else self.weights(density) @ self.heat
 
     def conditions(self, density: LinearDensity) -> np.ndarray:
         """Conditions (3,) of the network: ln(D_end sigma), slope and ln D_end, within the fit."""
@@ -214,8 +204,6 @@ class FittedCount:
             tensors[THRESHOLD] = np.array([self.substep_threshold], np.float64)
         if self.ranges is not None:
             tensors[RANGES] = np.asarray(self.ranges, np.float64)
-        if self.heat is not None:
-            tensors[HEAT] = np.asarray(self.heat, np.float32)
         if self.network is not None:
             tensors |= {NETWORK + name: array for name, array in vars(self.network).items()}
         if self.shares is not None:
@@ -237,8 +225,6 @@ class FittedCount:
         }
         if self.ranges is not None:
             shapes[RANGES] = (2, 2)
-        if self.heat is not None:
-            shapes[HEAT] = (K, len(heating.DENSITIES) - 1)
         if self.network is not None:
             shapes |= {NETWORK + name: shape for name, shape in self.network.shapes().items()}
         if self.shares is not None:
@@ -365,6 +351,9 @@ def _by_count(tensors: dict[str, np.ndarray]) -> dict[int, FittedCount]:
         if THRESHOLD in parts:
             parts[THRESHOLD] = float(parts[THRESHOLD].item())
         network = {name: parts.pop(NETWORK + name, None) for name in ReadOutNetwork.names()}
+        unknown = sorted(parts.keys() - {*PARTS, THRESHOLD, RANGES, SHARES})
+        if unknown:
+            raise ValueError(f"{unknown[0]}.{count}: found, wanted no such part")
         if any(array is not None for array in network.values()):
             absent = [NETWORK + name for name, array in network.items() if array is None]
             if absent:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from coca import kernels
-from coca.integration import heating
 from coca.integration.fitted_table import DENSITIES, DENSITIES_BEFORE
 from coca.parallel.domain import Domain
 from coca.statistics.spectra import density_modes
@@ -143,58 +142,3 @@ def _features(run: FitRun) -> tuple[tuple[np.ndarray, ...], tuple[float, float]]
         memory["delta_before"], DENSITIES, DENSITIES_BEFORE,
     )  # fmt: skip
     return features, (step.D1 - step.D0, run.truth.cosmology.c(step.D_mid))
-
-
-def heated(run: FitRun, x: np.ndarray, v: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
-    """What `coca.integration.heating.heat` makes of all velocities (3, N), with derivatives.
-
-    Parameters
-    ----------
-    run : FitRun
-    x : array (3, N) float32
-        Positions.
-    v : tensor (3, N)
-    h : tensor (5,)
-    """
-    domain, delta = run.truth.domain, run.measured.delta
-    indices = heating.dense_particles(domain, delta)
-    if len(indices) == 0:
-        return v
-    some = torch.from_numpy(indices)
-    share = heating.share_of(delta[indices])
-    rise = torch.from_numpy(heating.rise(delta[indices]).astype(np.float32))
-    inside = v[:, some]
-    relative = inside - _NearMean.apply(inside, domain, x[:, indices], share)
-    return v.index_add(1, some, (rise @ h) * relative)
-
-
-class _NearMean(torch.autograd.Function):
-    """Means (3, M) of values at particles, as `coca.integration.neighbourhood` takes them."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, values: torch.Tensor, domain: Domain, x: np.ndarray, share: np.ndarray
-    ) -> torch.Tensor:
-        m = domain.n_side // 2
-        rows = share[:, None] * np.column_stack([np.ones_like(share), *values.detach().numpy()])
-        sums = _near_sums(rows, x, m, domain.box_size)
-        inverse = 1.0 / np.maximum(sums[:, :1], 1e-12)
-        ctx.kept = domain, x, share, inverse
-        return torch.from_numpy(np.ascontiguousarray((inverse * sums[:, 1:]).T))
-
-    @staticmethod
-    def backward(ctx: Any, *derivatives: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        domain, x, share, inverse = ctx.kept
-        rows = inverse * derivatives[0].numpy().T
-        sums = _near_sums(rows, x, domain.n_side // 2, domain.box_size)
-        out = np.ascontiguousarray((share[:, None] * sums).T)
-        return torch.from_numpy(out), None, None, None
-
-
-def _near_sums(rows: np.ndarray, x: np.ndarray, m: int, box_size: float) -> np.ndarray:
-    """Sums over what is near, CIC to a mesh of m cells and back, of rows (M, c)."""
-    mesh, out = np.zeros((m, m, m, rows.shape[1]), np.float32), np.empty_like(rows)
-    scale = np.float32(m / box_size)
-    kernels.read_out.spread(x, scale, rows, mesh)
-    kernels.read_out.collect(x, scale, mesh, out)
-    return out

@@ -109,10 +109,10 @@ def fit_count(
         run.start(fractions, threshold)
     matrices, residuals = [], []
     for i in range(count):
-        found, heat = fit_step(runs, i, config)
+        found = fit_step(runs, i, config)
         matrices.append(found)
         for run in runs:
-            run.advance(run.steps[i], found, heat)
+            run.advance(run.steps[i], found)
         residuals.append(largest_residuals(runs))
     left = [run.error(run.D_end) for run in runs]
     return FittedCount(
@@ -124,7 +124,6 @@ def fit_count(
         error_fit([run.estimate() for run in runs], left),
         threshold,
         ranges,
-        heat,
     )
 
 
@@ -152,17 +151,14 @@ def fit_seen(
     )
 
 
-def fit_step(
-    runs: list[FitRun], number: int, config: FitConfig
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Matrices (K, *CLASSES, TARGETS, FEATURES) of the step that all runs have come to, and of the
-    last one the heat (K, 5)."""
+def fit_step(runs: list[FitRun], number: int, config: FitConfig) -> np.ndarray:
+    """Matrices (K, *CLASSES, TARGETS, FEATURES) of the step that all runs have come to."""
     for run in runs:
         run.measure(run.steps[number])
     moments = [run.moments(run.steps[number]) for run in runs]
     matrices = least_squares(moments, [run.weights for run in runs])
     last = number == len(runs[0].steps) - 1
-    return fit_read_out(runs, moments, matrices, config) if last else (matrices, None)
+    return fit_read_out(runs, moments, matrices, config) if last else matrices
 
 
 def largest_residuals(runs: list[FitRun]) -> np.ndarray:

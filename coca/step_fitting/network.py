@@ -124,10 +124,10 @@ def fit_network(
 ) -> tuple[FittedCount, list[Sample], Perceptron]:
     """Steps with a network that reads out their end, from a network to start from, if there is one;
     the runs at that end, and the network as it was fitted."""
-    samples = [Sample(run, replace(count, heat=None)) for run in runs]
+    samples = [Sample(run, count) for run in runs]
     network = perceptron_for(samples, start)
     descend(network, samples, config, report)
-    fitted = replace(count, heat=None, network=network.weights(), shares=None)
+    fitted = replace(count, network=network.weights(), shares=None)
     return replace(fitted, shares=shares_of(runs, samples, network)), samples, network
 
 

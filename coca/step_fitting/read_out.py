@@ -1,32 +1,23 @@
 """The matrices of the last fitted step, which tell where particles are seen, by descent.
 
-The mean of a particle's position or velocity, given what is measured, has no spread: haloes of
-such particles are too small and too cold. So what is read from a run is fitted to what is measured
-in it: power spectra and correlations with the truth in real and in redshift space, and the size and
-velocity dispersion of haloes.
+The mean of a particle's position, given what is measured, has no spread: haloes of such particles
+are too small. So the row for e is fitted to what is measured in a run: power spectrum and
+correlation with the truth, and the sizes of haloes. The row for H w stays that of the mean. What a
+network reads out, `coca.step_fitting.network`, is fitted to the same, and to redshift space and
+velocity dispersions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from coca.configuration.fitting import FitConfig
-from coca.integration import heating
 from coca.integration.fitted_kick import explicit_matrix, unmixing
-from coca.integration.fitted_table import DENSITIES
 from coca.statistics.spectra import density_modes
-from coca.step_fitting.differentiable import (
-    REACH,
-    SHELL,
-    Spectra,
-    end_of_step,
-    heated,
-    spectra_beside,
-)
+from coca.step_fitting.differentiable import REACH, SHELL, Spectra, end_of_step, spectra_beside
 from coca.step_fitting.least_squares import Moments
 
 if TYPE_CHECKING:
@@ -35,82 +26,51 @@ if TYPE_CHECKING:
 POWER_WEIGHT = 12.0
 """Weight of (P / P_true - 1)^2 beside 1 - r."""
 HALO_WEIGHT = 0.1
-"""Weight of (size / true size - 1)^2 and that of dispersions, mean squares both."""
-HEAT_UNIT = 0.3
-"""Unit of the heat, in the descent."""
+"""Weight of (size / true size - 1)^2, the mean square."""
 BIAS_PRIOR = 0.003
 """How far, in P / P_true, a simulation's power is from telling where `unbias` should go."""
 
 
 def fit_read_out(
     runs: list[FitRun], moments: Moments, matrices: np.ndarray, config: FitConfig
-) -> tuple[np.ndarray, np.ndarray]:
-    """The last step's matrices (K, *CLASSES, TARGETS, FEATURES), from those of the means, and its
-    heat (K, 5): positions first, then the velocities of these."""
+) -> np.ndarray:
+    """The last step's matrices (K, *CLASSES, TARGETS, FEATURES) of least `position_loss`, without
+    bias, from those of the means."""
     start, unit = torch.from_numpy(matrices.astype(np.float32)), units(runs, moments, matrices)
-    placed = fit_positions(runs, start, unit, config)
-    moved, heat = fit_velocities(runs, placed, unit, config)
-    return moved.numpy().astype(matrices.dtype), heat.numpy()
+    change = torch.zeros_like(start, requires_grad=True)
+    descend(runs, start, change, unit, config)
+    fitted = start + change.detach() * unit
+    return unbias(runs, start.numpy(), fitted.numpy()).astype(matrices.dtype)
 
 
 def units(runs: list[FitRun], moments: Moments, matrices: np.ndarray) -> torch.Tensor:
-    """Changes (classes now, TARGETS, FEATURES) of matrix elements that change positions, and H
-    times velocities, by their error."""
+    """Changes (classes now, TARGETS, FEATURES) of matrix elements that change positions by their
+    error; none of the row for H w."""
     squares = sum(np.diagonal(s, axis1=-2, axis2=-1).sum(axis=0) for s, _ in moments)
     rms = np.sqrt(squares / sum(n.sum(axis=0) for _, n in moments).clip(1)[:, None] / 3.0)
     rms = np.maximum(rms, 1e-3 * rms.max())
-    error = np.mean([_errors_after(run, matrices) for run in runs], axis=0)
-    return torch.from_numpy((error[:, None] / rms[:, None, :]).astype(np.float32))
-
-
-def fit_positions(
-    runs: list[FitRun], start: torch.Tensor, unit: torch.Tensor, config: FitConfig
-) -> torch.Tensor:
-    """Matrices whose row for e is that of least `position_loss`, without bias."""
-    change, unit = torch.zeros_like(start, requires_grad=True), unit.clone()
-    unit[:, 1] = 0.0
-    descend(runs, [change], lambda run, _: position_loss(run, start + change * unit), config)
-    fitted = start + change.detach() * unit
-    return torch.from_numpy(unbias(runs, start.numpy(), fitted.numpy()))
-
-
-def fit_velocities(
-    runs: list[FitRun], start: torch.Tensor, unit: torch.Tensor, config: FitConfig
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Matrices whose row for H w is that of least `velocity_loss`, and heat (K, 5).
-
-    In classes of less density than are heated velocities stay the mean, which is right where there
-    are no orbits: left free, they are made twice too large in voids, since that too lowers the
-    power in redshift space.
-    """
-    change, unit = torch.zeros_like(start, requires_grad=True), unit.clone()
-    unit[:, 0] = 0.0
-    unit[: np.searchsorted(DENSITIES, heating.DENSITIES[0]) + 1] = 0.0
-    hotter = torch.zeros((len(start), len(heating.DENSITIES) - 1), requires_grad=True)
-
-    def left(run: FitRun, axis: int) -> torch.Tensor:
-        return velocity_loss(run, start + change * unit, HEAT_UNIT * hotter, axis)
-
-    descend(runs, [change, hotter], left, config)
-    fitted = start + change.detach() * unit
-    return fitted, balance(runs, fitted, HEAT_UNIT * hotter.detach())
+    error = np.mean([_error_after(run, matrices) for run in runs])
+    found = np.zeros((len(rms), *matrices.shape[-2:]), np.float32)
+    found[:, 0] = error / rms
+    return torch.from_numpy(found)
 
 
 def descend(
     runs: list[FitRun],
-    unknowns: list[torch.Tensor],
-    left: Callable[[FitRun, int], torch.Tensor],
+    start: torch.Tensor,
+    change: torch.Tensor,
+    unit: torch.Tensor,
     config: FitConfig,
 ) -> None:
-    """Bring unknowns to the least of what is left to be desired in the runs, by Adam; `left` gets a
-    run and a line of sight."""
+    """Bring the change of matrices, in units, to where the runs have the least `position_loss`, by
+    Adam."""
     rng = np.random.default_rng(config.seed)
-    optimiser = torch.optim.Adam(unknowns, config.learning_rate)
+    optimiser = torch.optim.Adam([change], config.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.iterations)
     for _ in range(config.iterations):
         optimiser.zero_grad()
         for run in rng.choice(np.array(runs), config.batch, replace=False):
-            (left(run, int(rng.integers(3))) / config.batch).backward()
+            (position_loss(run, start + change * unit) / config.batch).backward()
         optimiser.step()
         schedule.step()
 
@@ -131,20 +91,6 @@ def unbias(runs: list[FitRun], start: np.ndarray, fitted: np.ndarray) -> np.ndar
     moved[:nodes, ..., 0, :] = start[:nodes, ..., 0, :] + factor[:, None, None, None] * way
     after = [_bias(run, moved) for run in runs]
     return moved if np.linalg.norm(after) < 0.9 * np.linalg.norm(second) else fitted
-
-
-def balance(runs: list[FitRun], matrices: torch.Tensor, heat: torch.Tensor) -> torch.Tensor:
-    """Heat with a factor on each node, so that the power in redshift space is right on average, as
-    `unbias` has it for positions; dispersions alone would have it a few per cent too low."""
-    nothing = torch.zeros_like(heat)
-    first, second = (
-        np.array([_redshift_bias(run, matrices, h, i % 3) for i, run in enumerate(runs)])
-        for h in (nothing, heat)
-    )
-    factor = torch.from_numpy(np.clip(_node_factors(runs, first, second), 0.0, 1.3))
-    balanced = heat.clone()
-    balanced[: len(factor)] *= factor[:, None]
-    return balanced
 
 
 def _node_factors(runs: list[FitRun], first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -172,21 +118,6 @@ def factors(
     return found
 
 
-def _redshift_bias(run: FitRun, matrices: torch.Tensor, heat: torch.Tensor, axis: int) -> float:
-    """Mean of P / P_true - 1 in redshift space to a third of the lattice's Nyquist k."""
-    ratio = redshift_space(run, *_seen(run, matrices, heat), axis).ratio.mean(dim=0)
-    return float(ratio[: max(1, round(len(ratio) / 3 / REACH))].mean() - 1)
-
-
-def _seen(
-    run: FitRun, matrices: torch.Tensor, heat: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Positions, from which nothing is derived, and velocities."""
-    e, w = end_of_step(run, matrices_of(run, matrices))
-    x, v = positions(run, e.detach()), torch.from_numpy(run.frame.velocity(run.D_end)) + w
-    return x, heated(run, x.numpy(), v, torch.from_numpy(run.weights) @ heat)
-
-
 def _bias(run: FitRun, matrices: np.ndarray) -> float:
     """What `power_bias` says of the last step with these matrices."""
     return power_bias(run, end_of_step(run, matrices_of(run, torch.from_numpy(matrices)))[0])
@@ -200,16 +131,10 @@ def power_bias(run: FitRun, e: torch.Tensor) -> float:
     return float(ratio[int(nyquist / 2) : int(3 * nyquist / 4)].mean() - 1)
 
 
-def _errors_after(run: FitRun, matrices: np.ndarray) -> np.ndarray:
-    """Rms errors of the displacement and of H times the velocity that the last step with these
-    matrices would leave."""
-    H = run.steps[-1].D1 - run.steps[-1].D0
-    found = end_of_step(run, matrices_of(run, torch.from_numpy(matrices.astype(np.float32))))
-    rms = [
-        np.std((part.numpy() - true).astype(np.float64))
-        for part, true in zip(found, run.target(run.D_end), strict=True)
-    ]
-    return np.array([rms[0], H * rms[1]])
+def _error_after(run: FitRun, matrices: np.ndarray) -> float:
+    """Rms error of the displacement that the last step with these matrices would leave."""
+    e = end_of_step(run, matrices_of(run, torch.from_numpy(matrices.astype(np.float32))))[0]
+    return float(np.std((e.numpy() - run.target(run.D_end)[0]).astype(np.float64)))
 
 
 def position_loss(run: FitRun, matrices: torch.Tensor) -> torch.Tensor:
@@ -224,14 +149,6 @@ def loss_of_positions(run: FitRun, x: torch.Tensor, halo_weight: float) -> torch
     if run.true_haloes is not None:
         total = total + halo_weight * ((run.true_haloes.sizes(x) - 1) ** 2).mean()
     return total
-
-
-def velocity_loss(
-    run: FitRun, matrices: torch.Tensor, heat: torch.Tensor, axis: int
-) -> torch.Tensor:
-    """What the last step's velocities leave to be desired: redshift space, and dispersions of
-    haloes."""
-    return loss_of_velocities(run, *_seen(run, matrices, heat), axis, HALO_WEIGHT)
 
 
 def loss_of_velocities(

@@ -175,10 +175,9 @@ class FitRun:
             truth.domain, self.frame, truth.force, self.rule, self.state, step, x
         )
 
-    def advance(self, step: Step, matrices: np.ndarray, heat: np.ndarray | None = None) -> None:
-        """Take the step with matrices (K, *CLASSES, TARGETS, FEATURES), and a heat (K, 5)."""
-        h = None if heat is None else self.weights @ heat
-        self.rule.set_matrices(step, np.einsum("k,k...->...", self.weights, matrices), h)
+    def advance(self, step: Step, matrices: np.ndarray) -> None:
+        """Take the step with matrices (K, *CLASSES, TARGETS, FEATURES)."""
+        self.rule.set_matrices(step, np.einsum("k,k...->...", self.weights, matrices))
         evaluation = kick(self.state, step, self.rule, self.measured)
         assert evaluation is not None
         self.evaluations.append(evaluation)
@@ -190,7 +189,7 @@ class FitRun:
         self.start(table.fractions, table.substep_threshold)
         for step, matrices in zip(self.steps, table.matrices, strict=True):
             self.measure(step)
-            self.advance(step, matrices, table.heat if step is self.steps[-1] else None)
+            self.advance(step, matrices)
 
     def lattice_fields(self) -> LatticeFields:
         """What a network sees of the last step's end."""

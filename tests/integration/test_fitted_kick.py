@@ -74,7 +74,7 @@ def alike(table):
         arrays = {name: np.float32(rng.normal(0, 0.1, shape)) for name, shape in shapes}
         return FittedCount(
             np.zeros(1), schemes.power_fractions(count, 0.6), matrices, np.ones((count, 1)),
-            np.zeros(1), np.ones(2), THRESHOLD, None, 0.1 * count * np.ones((1, 5)),
+            np.zeros(1), np.ones(2), THRESHOLD, None,
             ReadOutNetwork(**arrays), np.array([0.8]),
         )  # fmt: skip
 

@@ -72,6 +72,13 @@ def test_tables_without_all_parts_say_what_is_missing(table, tmp_path, monkeypat
         FittedSteps.load(tmp_path / "table.safetensors")
 
 
+def test_a_part_that_no_run_would_follow_is_refused(table, tmp_path, monkeypatch):
+    """As tables of before have it, whose steps were fitted together with it."""
+    own = FittedCount.tensors
+    monkeypatch.setattr(FittedCount, "tensors", lambda s: own(s) | {"heat": np.zeros((11, 5))})
+    check_refused(tmp_path, table, r"heat\.1: found, wanted no such part")
+
+
 def check_refused(directory, table, message):
     table.save(directory / "table.safetensors")
     with pytest.raises(FileError, match=rf"table: .*{message}"):

@@ -1,13 +1,11 @@
 """Derivatives against differences, and spectra against those of `coca.statistics`."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 
 from coca.statistics.spectra import density_modes
-from coca.step_fitting.differentiable import SHELL, heated, shell_numbers, spectra_beside
+from coca.step_fitting.differentiable import SHELL, shell_numbers, spectra_beside
 
 RNG = np.random.default_rng(5)
 
@@ -58,31 +56,6 @@ def test_derivatives_of_spectra_are_differences(domain, positions, true, axis):
     assert float((x.grad * direction).sum()) == pytest.approx(
         (at(step) - at(-step)) / (2 * step), rel=5e-3
     )
-
-
-def test_derivatives_of_heat_are_differences(domain, positions):
-    """By all velocities and by the heat, of a random sum of what it makes of them."""
-    delta = np.abs(RNG.normal(size=domain.particles)).astype(np.float32) * 40
-    run = SimpleNamespace(
-        truth=SimpleNamespace(domain=domain), measured=SimpleNamespace(delta=delta)
-    )
-    x = positions.numpy()
-    v, factors = (torch.from_numpy(np.float32(RNG.normal(size=x.shape))) for _ in range(2))
-    h = torch.tensor([0.3, 0.1, 0.2, 0.4, 0.1])
-    variables = [v.clone().requires_grad_(), h.clone().requires_grad_()]
-    (factors * heated(run, x, *variables)).sum().backward()
-    for number, value in enumerate((v, h)):
-        direction = torch.from_numpy(np.float32(RNG.normal(size=value.shape)))
-
-        def at(shift, number=number, value=value, direction=direction):
-            moved = [v, h]
-            moved[number] = value + shift * direction
-            return float((factors * heated(run, x, *moved)).sum(dtype=torch.float64))
-
-        # linear in each
-        assert float((variables[number].grad * direction).sum()) == pytest.approx(
-            0.5 * (at(1.0) - at(-1.0)), rel=1e-3, abs=1e-2
-        )
 
 
 def test_every_mode_is_of_one_shell_but_the_zero_mode():

@@ -91,7 +91,7 @@ def test_a_table_is_read_out_by_what_was_fitted(config):
 def test_a_run_is_seen_where_its_particles_are(runs):
     """A network that moves nothing leaves positions as the steps have them."""
     count = FittedSteps.load(STEPS).by_count[3]
-    sample = Sample(runs[0], replace(count, heat=None))
+    sample = Sample(runs[0], count)
     with torch.no_grad():
         e = sample.displaced(perceptron_for([sample]))
     assert torch.equal(positions(runs[0], e), positions(runs[0], sample.e))

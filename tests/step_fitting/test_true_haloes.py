@@ -37,7 +37,7 @@ def test_haloes_are_measured_by_hand(particles):
             assert found == pytest.approx(wanted, rel=0.05 if values is y else 1e-4)
 
 
-def test_ratios_follow_size_and_heat(particles):
+def test_ratios_follow_sizes_and_velocities(particles):
     """Positions twice as far from the middles, velocities three times as fast."""
     domain, x, v = particles
     haloes = find_haloes(domain, x, v)
