@@ -23,7 +23,6 @@ extensions = [
     "config_reference",
 ]
 exclude_patterns = ["_build"]
-suppress_warnings = ["ref.python"]  # two classes are called Spectra
 nitpicky = False  # numpydoc's words for types (array, sequence of Step) are no references
 
 myst_heading_anchors = 3

@@ -24,8 +24,9 @@ ANGLES = 3
 """Bins of |mu| of spectra with a line of sight."""
 
 
-class Spectra(NamedTuple):
-    """Beside a true density: tensors (bins of |mu|, shells), the first shell from `SHELL` on."""
+class RelativeSpectra(NamedTuple):
+    """Spectra of particles beside those of a true density: tensors (bins of |mu|, shells), the
+    first shell from `SHELL` on."""
 
     ratio: torch.Tensor
     """P / P_true."""
@@ -33,9 +34,9 @@ class Spectra(NamedTuple):
     """Cross-correlation coefficient."""
 
 
-def spectra_beside(
+def relative_spectra(
     domain: Domain, x: torch.Tensor, true: np.ndarray, axis: int | None = None
-) -> Spectra:
+) -> RelativeSpectra:
     """Spectra of particles beside true density modes.
 
     Parameters
@@ -50,11 +51,11 @@ def spectra_beside(
     bins = 1 if axis is None else ANGLES
     shells = int(REACH * domain.n_side / 2 / SHELL)
     number = shell_numbers(true.shape[0], axis)
-    P_true = kernels.read_out.shell_sums(true, true, number, shells * bins)[0]
+    P_true = kernels.derivatives.shell_sums(true, true, number, shells * bins)[0]
     P, cross = _ShellSums.apply(x, domain, true, number, shells * bins)
     ratio = P / torch.from_numpy(P_true)
     r = cross / torch.sqrt(P * torch.from_numpy(P_true))
-    return Spectra(*(values.view(shells, bins).T[:, 1:] for values in (ratio, r)))
+    return RelativeSpectra(*(values.view(shells, bins).T[:, 1:] for values in (ratio, r)))
 
 
 class _ShellSums(torch.autograd.Function):
@@ -66,7 +67,7 @@ class _ShellSums(torch.autograd.Function):
     ) -> torch.Tensor:
         modes = density_modes(domain, x.detach().numpy(), true.shape[0])
         ctx.kept = x.detach().numpy(), domain, modes, true, number
-        return torch.from_numpy(kernels.read_out.shell_sums(modes, true, number, shells))
+        return torch.from_numpy(kernels.derivatives.shell_sums(modes, true, number, shells))
 
     @staticmethod
     def backward(ctx: Any, *derivatives: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -75,10 +76,10 @@ class _ShellSums(torch.autograd.Function):
         fft = domain.transform(m)
         by_mode = fft.empty_k()
         factors = derivatives[0].numpy() / N
-        kernels.read_out.shell_derivative(modes, true, number, factors, by_mode)
+        kernels.derivatives.shell_derivative(modes, true, number, factors, by_mode)
         field = fft.backward(by_mode)
         out = np.empty_like(x)
-        kernels.read_out.cloud_derivative(x, field, np.float32(m / domain.box_size), out)
+        kernels.derivatives.cloud_derivative(x, field, np.float32(m / domain.box_size), out)
         return torch.from_numpy(out), None, None, None, None
 
 
@@ -130,7 +131,7 @@ class _Step(torch.autograd.Function):
     def backward(ctx: Any, *derivatives: torch.Tensor) -> tuple[torch.Tensor, None]:
         features, last = _features(ctx.run)
         ends = (derivative.contiguous().numpy() for derivative in derivatives)
-        found = kernels.read_out.matrix_derivative(*features, *last, *ends)
+        found = kernels.derivatives.matrix_derivative(*features, *last, *ends)
         return torch.from_numpy(found.astype(np.float32)), None
 
 

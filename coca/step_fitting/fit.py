@@ -1,5 +1,5 @@
-"""Fit of the steps of `coca.integration.fitted_kick` on simulations: least squares, but for the
-last step, whose matrices `coca.step_fitting.read_out` fits to what is measured in the run."""
+"""The fit of `coca.integration.fitted_kick` on simulations: least squares, and for the last step
+`coca.step_fitting.last_step`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from coca.integration import schemes
 from coca.integration.fitted_table import FittedCount, FittedRange, FittedSteps, basis
 from coca.integration.linear_density import LinearDensity
 from coca.integration.read_out import ReadOutNetwork
-from coca.step_fitting.held_out import describe
+from coca.step_fitting.held_out import describe_errors
+from coca.step_fitting.last_step import fit_last_step
 from coca.step_fitting.least_squares import least_squares
 from coca.step_fitting.network import fit_network
-from coca.step_fitting.read_out import fit_read_out
 from coca.step_fitting.runs import FitRun, FrameOf, Report, make_runs
 
 
@@ -61,7 +61,7 @@ def fit(
         left = by_count[count].errors.mean()
         report(f"{count} force evaluations: rms error {left:.3f} spacings")
         if held_out:
-            report("held out:\n" + describe(held_out, by_count[count]))
+            report("held out:\n" + describe_errors(held_out, by_count[count]))
         yield FittedSteps(config.frame, config.truth, FittedRange.of(config), dict(by_count))
 
 
@@ -158,7 +158,7 @@ def fit_step(runs: list[FitRun], number: int, config: FitConfig) -> np.ndarray:
     moments = [run.moments(run.steps[number]) for run in runs]
     matrices = least_squares(moments, [run.weights for run in runs])
     last = number == len(runs[0].steps) - 1
-    return fit_read_out(runs, moments, matrices, config) if last else matrices
+    return fit_last_step(runs, moments, matrices, config) if last else matrices
 
 
 def largest_residuals(runs: list[FitRun]) -> np.ndarray:

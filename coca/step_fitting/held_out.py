@@ -7,14 +7,14 @@ import torch
 
 from coca.integration.fitted_table import FittedCount
 from coca.step_fitting.differentiable import SHELL
-from coca.step_fitting.read_out import positions, real_space
+from coca.step_fitting.losses import positions, real_spectra
 from coca.step_fitting.runs import FitRun
 
 REPORTED = (1 / 3, 2 / 3, 1.0, 1.25)
 """Wavenumbers over the Nyquist wavenumber of the particle lattice."""
 
 
-def describe(runs: list[FitRun], table: FittedCount) -> str:
+def describe_errors(runs: list[FitRun], table: FittedCount) -> str:
     """Mean and scatter over runs, in a line for each kind of error."""
     left = np.array([errors_of(run, table) for run in runs])
     k = " / ".join(f"{share:.2g}" for share in REPORTED)
@@ -38,7 +38,7 @@ def errors_of(run: FitRun, table: FittedCount) -> list[float]:
         conditions, share = table.conditions(run.density), table.share(run.density)
         run.lattice_fields().move(table.network, conditions, share, run.state)
     x = positions(run, torch.from_numpy(run.state.e))
-    found = real_space(run, x)
+    found = real_spectra(run, x)
     nyquist, last = run.truth.domain.n_side / 2 / SHELL, found.r.shape[1] - 1
     at = [min(round(share * nyquist) - 1, last) for share in REPORTED]
     haloes = [np.nan, np.nan]

@@ -1,4 +1,4 @@
-"""Least squares for the matrices of a step."""
+"""Least squares for the matrices of a step, and for how far to go without bias."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ SHRINKAGE = 3000.0
 each on the nodes and with tilts, each with its density before."""
 NOISE = 1e-8
 """Mean square, over that of the largest feature, below which a feature is round-off."""
+BIAS_PRIOR = 0.003
+"""How far, in P / P_true, a simulation's power is from telling where it is without bias."""
 Moments = list[tuple[np.ndarray, np.ndarray]]
 """What `kernels.fitted.moments` gives for every run."""
 
 
 def least_squares(moments: Moments, weights: list[np.ndarray]) -> np.ndarray:
-    """Matrices (K, *CLASSES, TARGETS, FEATURES) from the moments of all members.
+    """Matrices (K, *CLASSES, TARGETS, FEATURES) from the moments of all runs.
 
     Each finer fit is drawn to the coarser one by `SHRINKAGE` particles, and tilts to none.
     """
@@ -46,6 +48,25 @@ def least_squares(moments: Moments, weights: list[np.ndarray]) -> np.ndarray:
             X_bk = _solve(both + draw, right + draw @ coarse)
             out[:, b, k] = X_bk.reshape(K, F, -1)
     return np.moveaxis(out, -1, -2)
+
+
+def factors(
+    weights: np.ndarray, prior: np.ndarray, first: np.ndarray, second: np.ndarray
+) -> np.ndarray:
+    """Shares (K,) of the way from the first to the second bias of each run at which it vanishes, by
+    least squares.
+
+    Parameters
+    ----------
+    weights : array (runs, K)
+        Those of the shares in each run.
+    prior : array (K,)
+        Shares where no run tells.
+    first, second : array (runs,)
+    """
+    A = np.concatenate([weights * (second - first)[:, None], BIAS_PRIOR * np.eye(len(prior))])
+    found: np.ndarray = np.linalg.lstsq(A, np.concatenate([-first, BIAS_PRIOR * prior]))[0]
+    return found
 
 
 def _solve(A: np.ndarray, B: np.ndarray) -> np.ndarray:

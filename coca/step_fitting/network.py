@@ -15,13 +15,8 @@ from coca.configuration.fitting import FitConfig
 from coca.integration.fitted_table import FittedCount
 from coca.integration.read_out import HIDDEN, ReadOutNetwork
 from coca.kernels.lattice_layout import OUTPUTS, SCALARS, VECTORS
-from coca.step_fitting.read_out import (
-    factors,
-    loss_of_positions,
-    loss_of_velocities,
-    positions,
-    power_bias,
-)
+from coca.step_fitting.least_squares import factors
+from coca.step_fitting.losses import loss_of_positions, loss_of_velocities, positions, power_bias
 from coca.step_fitting.runs import FitRun, Report
 
 SIZE_WEIGHT, DISPERSION_WEIGHT = 0.02, 0.05

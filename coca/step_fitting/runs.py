@@ -36,7 +36,7 @@ from coca.integration.schemes import Step
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot, State, hermite
 from coca.statistics.spectra import density_modes
-from coca.step_fitting.true_haloes import TrueHaloes, find_haloes
+from coca.step_fitting.true_haloes import TrueHaloes, find_true_haloes
 
 FrameOf = Callable[["ReferenceRun"], Frame]
 Report = Callable[[str], None]
@@ -237,7 +237,7 @@ class FitRun:
         """The haloes that the run should end with."""
         domain = self.truth.domain
         disp, vel = self.truth.at(self.D_end)
-        return find_haloes(domain, domain.add_lattice(disp), vel)
+        return find_true_haloes(domain, domain.add_lattice(disp), vel)
 
     def error(self, D: float) -> float:
         """Rms error per component of the residual displacement, Mpc/h."""

@@ -1,4 +1,4 @@
-"""Haloes of a true simulation, and how large and hot the same particles are in a run."""
+"""Haloes of a true simulation: their sizes, and velocity dispersions, beside a run's."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from coca.parallel.domain import Domain
 from coca.particles import into_box
 from coca.statistics.haloes import LINKING_LENGTH, friends
 
-LEAST = (20, 50, 200)
+FEWEST_BY_CLASS = (20, 50, 200)
 """Fewest particles of the haloes of each class of mass."""
 
-CLOSE = 0.02
-"""In particle spacings, what distances are smooth on: a softening."""
+SOFTENING = 0.02
+"""Length below which distances from the middle are smooth, in particle spacings."""
 
 
 class TrueHaloes(NamedTuple):
@@ -27,7 +27,7 @@ class TrueHaloes(NamedTuple):
     halo: torch.Tensor
     """The halo of each of them, tensor (M,) int64."""
     mass_class: torch.Tensor
-    """Class of each halo by its mass, tensor (H,) int64, see `LEAST`."""
+    """Class of each halo by its mass, tensor (H,) int64, see `FEWEST_BY_CLASS`."""
     first: torch.Tensor
     """True position of one particle of each halo, tensor (3, H), Mpc/h."""
     size: torch.Tensor
@@ -45,25 +45,25 @@ class TrueHaloes(NamedTuple):
         return self._mean(_spread(self, v[:, self.particles]) / self.dispersion)
 
     def _mean(self, ratio: torch.Tensor) -> torch.Tensor:
-        count = torch.bincount(self.mass_class, minlength=len(LEAST))
-        sums = torch.zeros(len(LEAST)).index_add(0, self.mass_class, ratio)
+        count = torch.bincount(self.mass_class, minlength=len(FEWEST_BY_CLASS))
+        sums = torch.zeros(len(FEWEST_BY_CLASS)).index_add(0, self.mass_class, ratio)
         return sums[count > 0] / count[count > 0]
 
 
-def find_haloes(domain: Domain, x: np.ndarray, v: np.ndarray) -> TrueHaloes | None:
+def find_true_haloes(domain: Domain, x: np.ndarray, v: np.ndarray) -> TrueHaloes | None:
     """The haloes, if there are any, of true particles with positions and velocities (3, N)."""
     inside = into_box(x, domain.box_size)
     group = friends(inside, domain.box_size, LINKING_LENGTH * domain.cell)
     count = np.bincount(group)
-    if count.max() < LEAST[0]:
+    if count.max() < FEWEST_BY_CLASS[0]:
         return None
-    particles = np.flatnonzero(count[group] >= LEAST[0])
+    particles = np.flatnonzero(count[group] >= FEWEST_BY_CLASS[0])
     heavy, first, halo = np.unique(group[particles], return_index=True, return_inverse=True)
     found = TrueHaloes(
         domain,
         torch.from_numpy(particles),
         torch.from_numpy(halo),
-        torch.from_numpy(np.searchsorted(LEAST, count[heavy], "right") - 1),
+        torch.from_numpy(np.searchsorted(FEWEST_BY_CLASS, count[heavy], "right") - 1),
         torch.from_numpy(x[:, particles[first]]),
         torch.ones(len(heavy)),
         torch.ones(len(heavy)),
@@ -77,7 +77,7 @@ def _size(haloes: TrueHaloes, x: torch.Tensor) -> torch.Tensor:
     L = haloes.domain.box_size
     apart = x[:, haloes.particles] - haloes.first[:, haloes.halo]
     squares = _squares(haloes, apart - L * torch.round(apart.detach() / L))
-    return _mean_of(haloes, torch.sqrt(squares + (CLOSE * haloes.domain.cell) ** 2))
+    return _mean_of(haloes, torch.sqrt(squares + (SOFTENING * haloes.domain.cell) ** 2))
 
 
 def _spread(haloes: TrueHaloes, v: torch.Tensor) -> torch.Tensor:

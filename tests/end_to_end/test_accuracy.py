@@ -7,7 +7,7 @@ from coca.configuration.loading import make_config
 from coca.run.plan import make_plan
 from coca.run.simulation import run_plan
 from coca.statistics.spectra import particle_spectra
-from coca.step_fitting.read_out import POWER_WEIGHT
+from coca.step_fitting.losses import POWER_WEIGHT
 from tests.problem import run
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from coca.statistics.spectra import density_modes
-from coca.step_fitting.differentiable import SHELL, shell_numbers, spectra_beside
+from coca.step_fitting.differentiable import SHELL, relative_spectra, shell_numbers
 
 RNG = np.random.default_rng(5)
 
@@ -23,7 +23,7 @@ def true(domain, conditions):
 @pytest.mark.parametrize("axis", [None, 1])
 def test_spectra_are_sums_over_shells(domain, positions, true, axis):
     """By hand, over all modes of both halves of Fourier space."""
-    found = spectra_beside(domain, positions, true, axis)
+    found = relative_spectra(domain, positions, true, axis)
     mesh = true.shape[0]
     modes = density_modes(domain, positions.numpy(), mesh)
     whole = [np.fft.fftn(np.fft.irfftn(m.astype(complex), s=(mesh,) * 3)) for m in (modes, true)]
@@ -44,13 +44,13 @@ def test_spectra_are_sums_over_shells(domain, positions, true, axis):
 def test_derivatives_of_spectra_are_differences(domain, positions, true, axis):
     """Along the gradient, of a random sum of all that spectra give."""
     x = positions.clone().requires_grad_()
-    found = spectra_beside(domain, x, true, axis)
+    found = relative_spectra(domain, x, true, axis)
     factors = [torch.from_numpy(RNG.normal(size=part.shape)) for part in found]
     sum((f * part).sum() for f, part in zip(factors, found, strict=True)).backward()
     direction, step = x.grad / x.grad.abs().mean(), 1e-3
 
     def at(shift):
-        moved = spectra_beside(domain, positions + shift * direction, true, axis)
+        moved = relative_spectra(domain, positions + shift * direction, true, axis)
         return float(sum((f * part).sum() for f, part in zip(factors, moved, strict=True)))
 
     assert float((x.grad * direction).sum()) == pytest.approx(

@@ -4,7 +4,7 @@ import pytest
 from coca.configuration.fitting import FitConfig
 from coca.configuration.loading import load_config
 from coca.integration.fitted_table import CLASSES, MATRIX, FittedCount
-from coca.step_fitting.held_out import REPORTED, describe, errors_of
+from coca.step_fitting.held_out import REPORTED, describe_errors, errors_of
 from coca.step_fitting.runs import make_runs
 from tests.problem import frame_of_lpt
 
@@ -39,6 +39,6 @@ def test_errors_fall_with_steps(runs):
 
 def test_means_and_scatter_are_printed(runs):
     left = np.array([errors_of(run, explicit(4)) for run in runs])
-    power = describe(runs, explicit(4)).splitlines()[0]
+    power = describe_errors(runs, explicit(4)).splitlines()[0]
     for mean, scatter in zip(left.mean(axis=0)[:4], left.std(axis=0)[:4], strict=True):
         assert f"{mean:+.2f} ({scatter:.2f})" in power

@@ -2,7 +2,7 @@ import numpy as np
 
 from coca import kernels
 from coca.integration.fitted_table import CLASSES, TILTS
-from coca.step_fitting.least_squares import least_squares
+from coca.step_fitting.least_squares import factors, least_squares
 
 FEATURES, TARGETS = kernels.constants.FEATURES, kernels.constants.TARGETS
 
@@ -36,3 +36,13 @@ def test_features_of_round_off_get_no_weight():
     found = found[:1]
     np.testing.assert_allclose(found[..., 2], 2.0, rtol=1e-5)
     assert not found[..., [0, 1, 3]].any()
+
+
+def test_shares_of_the_way_leave_no_bias():
+    """Of biases that are linear in the shares; where no run tells, the share is the prior's."""
+    rng = np.random.default_rng(9)
+    weights = np.column_stack([rng.uniform(0.2, 1.0, size=(20, 2)), np.zeros(20)])
+    shares, first = np.array([0.8, 1.2, 0.0]), rng.normal(size=20)
+    second = first - first / (weights @ shares)
+    found = factors(weights, np.array([1.0, 1.0, 0.5]), first, second)
+    np.testing.assert_allclose(found, [0.8, 1.2, 0.5], atol=1e-3)  # the prior's weight is 1e-5

@@ -13,8 +13,8 @@ from coca.integration.fitted_table import FittedSteps, shipped
 from coca.integration.integrate import initial_state, integrate
 from coca.step_fitting.fit import fit
 from coca.step_fitting.held_out import errors_of
+from coca.step_fitting.losses import positions
 from coca.step_fitting.network import MOTIONS, Sample, fit_network, perceptron_for
-from coca.step_fitting.read_out import positions
 from coca.step_fitting.runs import make_runs
 from tests.problem import frame_of_lpt
 

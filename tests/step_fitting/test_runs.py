@@ -10,7 +10,7 @@ from coca.integration.fitted_table import CLASSES, basis
 from coca.integration.integrate import initial_state, integrate
 from coca.step_fitting.differentiable import end_of_step
 from coca.step_fitting.fit import fit_count, spread
-from coca.step_fitting.read_out import matrices_of
+from coca.step_fitting.last_step import matrices_of
 from coca.step_fitting.runs import make_runs
 from tests.problem import frame_of_lpt
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from coca.parallel.domain import Domain
-from coca.step_fitting.true_haloes import find_haloes
+from coca.step_fitting.true_haloes import find_true_haloes
 
 N_SIDE, BOX = 16, 32.0
 
@@ -23,7 +23,7 @@ def particles():
 
 def test_haloes_are_measured_by_hand(particles):
     domain, x, v = particles
-    haloes = find_haloes(domain, x, v)
+    haloes = find_true_haloes(domain, x, v)
     members = [slice(100, 130), slice(1000, 1060)]
     assert sorted(haloes.particles.tolist()) == [*range(100, 130), *range(1000, 1060)]
     order = np.argsort([int(haloes.particles[haloes.halo == h].min()) for h in range(2)])
@@ -40,7 +40,7 @@ def test_haloes_are_measured_by_hand(particles):
 def test_ratios_follow_sizes_and_velocities(particles):
     """Positions twice as far from the middles, velocities three times as fast."""
     domain, x, v = particles
-    haloes = find_haloes(domain, x, v)
+    haloes = find_true_haloes(domain, x, v)
     y = x.copy()
     for clump, middle in ((slice(100, 130), 9.3), (slice(1000, 1060), 1.0)):
         apart = y[:, clump] - middle
@@ -54,4 +54,4 @@ def test_ratios_follow_sizes_and_velocities(particles):
 
 def test_without_haloes_there_are_none(particles):
     domain, x, v = particles
-    assert find_haloes(domain, domain.add_lattice(np.zeros_like(x)), v) is None
+    assert find_true_haloes(domain, domain.add_lattice(np.zeros_like(x)), v) is None

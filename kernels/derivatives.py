@@ -1,4 +1,4 @@
-"""Sums and their derivatives for the fit of what is read from a run: see `coca.step_fitting`."""
+"""Sums over shells and particles and their derivatives, for descent in `coca.step_fitting`."""
 
 from __future__ import annotations
 

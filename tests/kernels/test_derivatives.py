@@ -29,7 +29,7 @@ def plain_sums(a, b, number, shells):
 
 
 def test_shell_sums_are_those_of_numpy(modes, number):
-    found = kernels.read_out.shell_sums(*modes, number, 4)
+    found = kernels.derivatives.shell_sums(*modes, number, 4)
     np.testing.assert_allclose(found, plain_sums(*modes, number, 4), rtol=1e-5)
 
 
@@ -38,7 +38,7 @@ def test_derivative_of_shell_sums_is_a_difference(modes, number):
     a, b = modes
     factors = RNG.normal(size=(2, 4))
     out = np.empty_like(a)
-    kernels.read_out.shell_derivative(a, b, number, factors, out)
+    kernels.derivatives.shell_derivative(a, b, number, factors, out)
     by_cell = np.fft.irfftn(out.astype(complex), s=(M, M, M), norm="forward")
     change = RNG.normal(size=(M, M, M))
 
@@ -54,7 +54,7 @@ def test_derivative_of_a_cloud_is_a_difference():
     x = RNG.uniform(-3, 12, size=(3, 50)).astype(np.float32)
     field = RNG.normal(size=(M, M, M)).astype(np.float32)
     out = np.empty_like(x)
-    kernels.read_out.cloud_derivative(x, field, np.float32(0.8), out)
+    kernels.derivatives.cloud_derivative(x, field, np.float32(0.8), out)
 
     def at(moved):
         u = 0.8 * moved.astype(np.float64)
@@ -88,7 +88,7 @@ def test_the_derivative_of_a_step_is_exact():
         kernels.fitted.step(*ends, s, before.copy(), delta, delta_before, *edges, matrices, H, c)
         return sum(np.sum(g.astype(float) * end) for g, end in zip((g_e, g_w), ends, strict=True))
 
-    derivative = kernels.read_out.matrix_derivative(
+    derivative = kernels.derivatives.matrix_derivative(
         e, w, s, before, delta, delta_before, *edges, H, c, g_e, g_w
     )
     wanted = after(one + change) - after(one)

@@ -1,13 +1,11 @@
 import numpy as np
-import pytest
 import torch
 
 from coca.configuration.fitting import FitConfig
 from coca.configuration.loading import load_config
 from coca.integration.fitted_table import CLASSES, MATRIX, TILTS, basis
-from coca.step_fitting.differentiable import Spectra
 from coca.step_fitting.fit import spread
-from coca.step_fitting.read_out import fit_read_out, misfit, position_loss
+from coca.step_fitting.last_step import fit_last_step, loss_after
 from coca.step_fitting.runs import make_runs
 
 
@@ -30,16 +28,8 @@ def test_descent_lowers_the_loss(tmp_path):
         run.measure(run.steps[1])
     moments = [run.moments(run.steps[1]) for run in runs]
     before = torch.from_numpy(np.float32(start))
-    fitted = torch.from_numpy(np.float32(fit_read_out(runs, moments, start, config)))
+    fitted = torch.from_numpy(np.float32(fit_last_step(runs, moments, start, config)))
     assert torch.equal(fitted[..., 1, :], before[..., 1, :])
-    assert sum(float(position_loss(run, fitted)) for run in runs) < 0.8 * sum(
-        float(position_loss(run, before)) for run in runs
+    assert sum(float(loss_after(run, fitted)) for run in runs) < 0.8 * sum(
+        float(loss_after(run, before)) for run in runs
     )
-
-
-def test_misfit_by_hand():
-    ratio, r = torch.tensor([[1.1, 1.0]]), torch.tensor([[1.0, 0.9]])
-    weights = np.array([1.0, 0.5])
-    wanted = (weights * [12.0 * 0.01, 0.1]).sum() / weights.sum()
-    assert float(misfit(Spectra(ratio, r))) == pytest.approx(wanted, rel=1e-4)
-    assert float(misfit(Spectra(ratio, r), 0.5)) == pytest.approx(12.0 * 0.01, rel=1e-4)
