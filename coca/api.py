@@ -76,7 +76,7 @@ def make_initial_conditions(config: Given = None, **values: Any) -> InitialCondi
     with own_threads():
         domain = Domain(config.box_size, config.particles, plan.threads)
         power = linear_power(cosmology, source.source, source.file)
-        return simulation.make_initial_conditions(config, domain, power, D_start)
+        return simulation.build_initial_conditions(config, domain, power, D_start)
 
 
 def complete(config: Given, values: dict[str, Any]) -> Config:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from coca.kernels.constants import FEATURES, TARGETS
-from coca.kernels.fitted import _place
+from coca.kernels.fitted import _fill_graded
 from numba import njit, prange
 
 CHUNKS = 16
@@ -109,8 +109,8 @@ def matrix_derivative(
     for chunk in prange(CHUNKS):
         low, high = chunk * n // CHUNKS, (chunk + 1) * n // CHUNKS
         now, then = np.empty(high - low, np.float32), np.empty(high - low, np.float32)
-        _place(delta[low:high], edges, now)
-        _place(delta_before[low:high], edges_before, then)
+        _fill_graded(delta[low:high], edges, now)
+        _fill_graded(delta_before[low:high], edges_before, then)
         own = np.empty((TARGETS, FEATURES))
         for p in range(low, high):
             own[:] = 0.0

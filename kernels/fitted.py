@@ -30,17 +30,17 @@ def classify(delta, edges, out):
 
 
 @njit(cache=True)
-def place(delta, edges):
+def graded_classes(delta, edges):
     """Class of every particle (N,) as a number that rises steadily from class to class over
     `RAMP` of an edge to either side."""
     out = np.empty(delta.size, np.float32)
-    _place(delta, edges, out)
+    _fill_graded(delta, edges, out)
     return out
 
 
 @njit(fastmath=True)
-def _place(delta, edges, out):
-    """Fill `out` with what `place` gives."""
+def _fill_graded(delta, edges, out):
+    """Fill `out` with what `graded_classes` gives."""
     out[:] = np.float32(0)
     for edge in edges:
         slope = np.float32(0.5 / (RAMP * edge))
@@ -104,8 +104,8 @@ def step(e, w, s, before, delta, delta_before, edges, edges_before, matrices, H,
         size = high - low
         now, then = np.empty(size, np.float32), np.empty(size, np.float32)
         rows = np.empty(size, np.uint32)  # unsigned: no wrapping around, so gathers vectorise
-        _place(delta[low:high], edges, now)
-        _place(delta_before[low:high], edges_before, then)
+        _fill_graded(delta[low:high], edges, now)
+        _fill_graded(delta_before[low:high], edges_before, then)
         for i in range(size):
             j, k = min(np.floor(then[i]), last), min(np.floor(now[i]), np.float32(number - 2))
             rows[i] = np.uint32(j) * np.uint32(number) + np.uint32(k)

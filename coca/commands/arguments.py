@@ -49,6 +49,20 @@ Parameters and summaries of an ensemble in one HDF5 file, for inference.
 summaries.hdf5 appears in the ensemble's output.directory: parameters, seeds, power spectra, and
 with --sources C_l, PDF and peaks of each member's convergence; docs/formats.md.
 """
+TRAIN = """\
+Train an emulator on simulations that it makes itself.
+
+Simulations are made once, in simulations.directory of the configuration. The file `weights` appears
+at the end, and checkpoints beside it, from which a training goes on that was interrupted;
+docs/emulator.md.
+"""
+FIT = """\
+Fit steps, or the network that reads them out, to simulations that are made for it.
+
+Simulations are made once, in simulations_directory of the configuration. The file `table`
+appears: fitted steps for each number of force evaluations (configs/fit_steps.yaml) or, where the
+configuration has `steps`, those with a network for each (configs/fit.yaml); docs/steps.md.
+"""
 STATISTICS = "power,momentum,displacement,multipoles,bispectrum,pdf,haloes"
 
 
@@ -88,11 +102,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_analyse(commands)
     _add_lens(commands)
     _add_collect(commands)
-    train = commands.add_parser("train", help="train an emulator", description="Train an emulator.")
+    train = _command(commands, "train", "train an emulator", TRAIN)
     _add_configuration(train, "configs/train.yaml", "optimiser.iterations=100")
     _add_simulations(train, "train", "on")
     _add_overwrite(train, "a file of weights that is there")
-    fit = commands.add_parser("fit", help="fit steps", description="Fit the steps of a frame.")
+    fit = _command(commands, "fit", "fit steps, or the network that reads them out", FIT)
     _add_configuration(fit, "configs/fit.yaml", "frame=emulator")
     _add_simulations(fit, "fit", "to")
     _add_overwrite(fit, "a table that is there; one that counts go into is anyhow")

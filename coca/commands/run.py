@@ -11,8 +11,8 @@ from coca.errors import ConfigError
 from coca.parallel.ranks import Ranks
 from coca.results.write import write_results
 from coca.run.checkpoint import CheckpointFiles
-from coca.run.earlier import check_directory_for, clear
-from coca.run.ensemble import members, prepare, run_ensemble
+from coca.run.earlier import check_directory_for, remove_earlier
+from coca.run.ensemble import members, run_ensemble, work_left
 from coca.run.plan import Plan, make_plan
 from coca.run.progress import Progress
 from coca.run.simulation import Simulation, run_plan
@@ -25,7 +25,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     progress = Progress((options.quiet and not options.dry_run) or ranks.rank > 0)
     if config.ensemble is None:
         return one_run(config, ranks, progress, options)
-    work = prepare(config, config.ensemble, ranks, options.resume, options.overwrite)
+    work = work_left(config, config.ensemble, ranks, options.resume, options.overwrite)
     if options.dry_run:
         first = (work.todo or members(config, config.ensemble))[0]
         progress.say(
@@ -36,7 +36,7 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     if work.todo:
         _compile(work.todo[0].config, ranks)
     if options.overwrite:
-        ranks.once(lambda: clear(directory))
+        ranks.once(lambda: remove_earlier(directory))
     speaker = ranks.rank % config.ensemble.ranks_per_simulation == 0
     progress = Progress(options.quiet or not speaker)
     return run_ensemble(directory, ranks, work, progress, partial(one_member, options=options))
@@ -81,7 +81,7 @@ def simulate_and_write(plan: Plan, progress: Progress, resume: bool) -> Simulati
         CheckpointFiles(plan.config, resume),
     )
     if not resume:
-        plan.ranks.once(lambda: clear(directory))
+        plan.ranks.once(lambda: remove_earlier(directory))
     try:
         simulation = run_plan(plan, progress, checkpoints)
         write_results(plan, simulation, progress)

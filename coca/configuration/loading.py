@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from coca.configuration.fitting import FitConfig
-from coca.configuration.messages import describe
+from coca.configuration.messages import what_is_wrong
 from coca.configuration.run import Config
 from coca.configuration.training import TrainConfig
 from coca.errors import ConfigError, short
@@ -79,7 +79,7 @@ def _validated(
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"{name}: {describe(error, kind, given)}") from None
+        raise ConfigError(f"{name}: {what_is_wrong(error, kind, given)}") from None
 
 
 def _words(data: Any) -> str:

@@ -55,7 +55,9 @@ LIMITS = {
 """Limits that are wanted, likewise: the name of the number, and how it is said."""
 
 
-def describe(error: ValidationError, kind: type[BaseModel], given: Collection[str] = ()) -> str:
+def what_is_wrong(
+    error: ValidationError, kind: type[BaseModel], given: Collection[str] = ()
+) -> str:
     """All that is wrong in one line, "key: found value, wanted ..." for each.
 
     Parameters

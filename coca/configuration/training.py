@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from coca.configuration.messages import describe
+from coca.configuration.messages import what_is_wrong
 from coca.configuration.run import check_mesh
 from coca.configuration.sections import CosmologyConfig
 from coca.configuration.values import BoxSize, Count, FilePath, Integer, Number, Section
@@ -37,7 +37,7 @@ class CosmologyRange(Section):
             try:
                 CosmologyConfig(**dict(zip(ranges, corner, strict=True)))
             except ValidationError as error:
-                raise ValueError(describe(error, CosmologyConfig)) from None
+                raise ValueError(what_is_wrong(error, CosmologyConfig)) from None
         return self
 
 

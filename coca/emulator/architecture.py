@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-HALO = 2
-"""Planes on either side that a plane depends on in a block."""
+REACH = 2
+"""How many planes on either side a plane depends on in a block."""
 
 
 @dataclass(frozen=True)

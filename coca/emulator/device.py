@@ -10,7 +10,7 @@ import ctypes
 from contextlib import suppress
 from pathlib import Path
 
-from coca.emulator.architecture import HALO
+from coca.emulator.architecture import REACH
 from coca.errors import ConfigError
 from coca.parallel.machine import processor_flags
 
@@ -113,5 +113,5 @@ def choose_slabs(device: str, planes: int, needed: int) -> int:
 
 
 def slab_memory(needed: int, count: int, planes: int) -> float:
-    """Bytes on the device of a slab with its halo, from those of the whole."""
-    return needed if count == 1 else needed * (1.0 / count + HALO / planes)
+    """Bytes on the device of a slab with the planes that it reaches, from those of the whole."""
+    return needed if count == 1 else needed * (1.0 / count + REACH / planes)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv3d_weight
 
-from coca.emulator.architecture import HALO
+from coca.emulator.architecture import REACH
 from coca.parallel.machine import processor_flags
 
 LAYOUT = torch.channels_last_3d
@@ -156,7 +156,7 @@ class Block(nn.Module):
         self, x: Tensor, style: Tensor, ghost_planes: GhostPlanes | None = own_ghost_planes
     ) -> Tensor:
         """Both fields (B, channels, X, Y, Z); style (1, styles), the same for all. A field without
-        ghost_planes comes with `HALO` planes more at either end in x."""
+        ghost_planes comes with `REACH` planes more at either end in x."""
         scale, shift = self.style(style)[0].chunk(2)
         scale = 1 + scale
         weight = self.conv0.weight * scale[:, None, None, None, None]
@@ -168,7 +168,7 @@ class _Residual(torch.autograd.Function):
     """x + conv(silu(conv(x))) of periodic fields, see `Block`.
 
     The gradient of a periodic convolution is the periodic convolution of the gradient with the
-    kernel reversed, so that halos are filled, never added.
+    kernel reversed, so that ghost planes are filled, never added.
     """
 
     @staticmethod
@@ -188,7 +188,7 @@ class _Residual(torch.autograd.Function):
         ctx.save_for_backward(padded0, y0, padded1, weight0, weight1)
         ctx.ghost_planes = ghost_planes
         y1 = _convolve(padded1, weight1, bias1)
-        return y1.add_(x[:, :, HALO:-HALO] if ghost_planes is None else x)
+        return y1.add_(x[:, :, REACH:-REACH] if ghost_planes is None else x)
 
     @staticmethod
     @once_differentiable

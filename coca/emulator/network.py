@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from coca.emulator.architecture import HALO, Architecture
+from coca.emulator.architecture import REACH, Architecture
 from coca.emulator.layers import (
     LAYOUT,
     Block,
@@ -40,9 +40,9 @@ class Whole:
     def __init__(self, ghost_planes: GhostPlanes = own_ghost_planes):
         self.ghost_planes = ghost_planes
 
-    def __call__(self, operation: Callable, *fields: Tensor, halo: int = 0) -> Tensor:
-        """Apply an operation to fields; one with a halo takes `ghost_planes`."""
-        return operation(*fields, ghost_planes=self.ghost_planes) if halo else operation(*fields)
+    def __call__(self, operation: Callable, *fields: Tensor, reach: int = 0) -> Tensor:
+        """Apply an operation to fields; one that reaches beyond its planes takes `ghost_planes`."""
+        return operation(*fields, ghost_planes=self.ghost_planes) if reach else operation(*fields)
 
 
 class Slabs:
@@ -64,17 +64,17 @@ class Slabs:
     ):
         self.count, self.device, self.ghost_planes = count, device, ghost_planes
 
-    def __call__(self, operation: Callable, *fields: Tensor, halo: int = 0) -> Tensor:
-        """Apply an operation slab by slab; `halo` planes are given at either end to one that takes
+    def __call__(self, operation: Callable, *fields: Tensor, reach: int = 0) -> Tensor:
+        """Apply an operation slab by slab; `reach` planes are given at either end to one that takes
         `ghost_planes`."""
-        operation = partial(operation, ghost_planes=None) if halo else operation
+        operation = partial(operation, ghost_planes=None) if reach else operation
         out, where = torch.empty(0), fields[0].device
         ends = [
-            self.ghost_planes(field, halo) if halo else (field[:, :, :0],) * 2 for field in fields
+            self.ghost_planes(field, reach) if reach else (field[:, :, :0],) * 2 for field in fields
         ]
         for number in range(self.count):
             part = operation(
-                *(self._slab(x, e, number, halo) for x, e in zip(fields, ends, strict=True))
+                *(self._slab(x, e, number, reach) for x, e in zip(fields, ends, strict=True))
             )
             b, c, planes, *shape = part.shape
             if number == 0:
@@ -83,11 +83,11 @@ class Slabs:
             out[:, :, number * planes : (number + 1) * planes] = part
         return out
 
-    def _slab(self, x: Tensor, ends: tuple[Tensor, Tensor], number: int, halo: int) -> Tensor:
+    def _slab(self, x: Tensor, ends: tuple[Tensor, Tensor], number: int, reach: int) -> Tensor:
         n, planes = x.shape[2], x.shape[2] // self.count
-        low, high = number * planes - halo, (number + 1) * planes + halo
+        low, high = number * planes - reach, (number + 1) * planes + reach
         before, after = ends
-        parts = (before[:, :, low + halo :] if low < 0 else before[:, :, :0],
+        parts = (before[:, :, low + reach :] if low < 0 else before[:, :, :0],
                  x[:, :, max(low, 0) : high],
                  after[:, :, : max(high - n, 0)])  # fmt: skip
         return torch.cat(parts, dim=2).to(self.device)
@@ -135,7 +135,7 @@ class UNet(nn.Module):
     @staticmethod
     def _pass(blocks: nn.Module, x: Tensor, style: Tensor, apply: Callable) -> Tensor:
         for block in blocks.children():
-            x = apply(partial(block, style=style), x, halo=HALO)
+            x = apply(partial(block, style=style), x, reach=REACH)
         return x
 
 

@@ -28,7 +28,7 @@ SUPPORT = 3.0
 """H in softening lengths: the potential at a softened point is then -1 / softening, as
 Plummer's."""
 TABULATED = 8192
-HALO = "halo"
+NEARBY = "nearby particles"
 
 
 class P3M:
@@ -215,7 +215,7 @@ class SlabParticles:
     def _elsewhere(self, here: np.ndarray) -> np.ndarray:
         """Positions of the sources in other slabs, given those of this one's."""
         rows = np.ascontiguousarray(here[:, self._sent].T)
-        arrivals = self._domain.ranks.exchange(rows, self._counts, self._expected, HALO)
+        arrivals = self._domain.ranks.exchange(rows, self._counts, self._expected, NEARBY)
         self._expected = arrivals.counts
         return arrivals.wait().T
 

@@ -44,11 +44,11 @@ def modes_of_white_noise(domain: Domain, noise: np.ndarray) -> np.ndarray:
     field[:] = noise
     modes = fft.forward(field)
     modes *= np.float32(domain.particles**-0.5)
-    clear(domain, modes)
+    clear_zero_and_nyquist(domain, modes)
     return modes
 
 
-def clear(domain: Domain, modes: np.ndarray) -> None:
+def clear_zero_and_nyquist(domain: Domain, modes: np.ndarray) -> None:
     """Set the zero mode and the Nyquist planes to zero."""
     half, rows = domain.n_side // 2, mode_rows(domain)
     modes[half], modes[:, rows == half], modes[:, :, half] = 0, 0, 0
@@ -65,17 +65,17 @@ def linear_modes(domain: Domain, modes: np.ndarray, power: LinearPower) -> np.nd
         Unit variance; scaled in place and returned.
     power : LinearPower
     """
-    scale(domain, modes, np.sqrt(power(wavenumbers(domain)) / domain.box_size**3))
+    scale(domain, modes, np.sqrt(power(possible_wavenumbers(domain)) / domain.box_size**3))
     return modes
 
 
-def wavenumbers(domain: Domain) -> np.ndarray:
-    """All there can be, in h/Mpc: kf times the root of the index."""
+def possible_wavenumbers(domain: Domain) -> np.ndarray:
+    """All wavenumbers that modes can have, h/Mpc: kf times the root of the index."""
     return domain.kf * np.sqrt(np.arange(3 * (domain.n_side // 2) ** 2 + 1))
 
 
 def scale(domain: Domain, modes: np.ndarray, amplitude: np.ndarray) -> None:
-    """Multiply modes in place by an amplitude at each of `wavenumbers`."""
+    """Multiply modes in place by an amplitude at each of `possible_wavenumbers`."""
     m = np.fft.fftfreq(domain.n_side, 1.0 / domain.n_side) ** 2
     rows, last = m[mode_rows(domain)], m[: domain.n_side // 2 + 1]
     amplitude = amplitude.astype(np.float32)

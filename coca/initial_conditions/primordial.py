@@ -51,7 +51,7 @@ class LocalType:
         delta_k : array (n, rows, n//2+1) complex64
             Changed in place. The zero mode and the Nyquist planes stay zero.
         """
-        M = self.transfer(power, gaussian_modes.wavenumbers(domain))
+        M = self.transfer(power, gaussian_modes.possible_wavenumbers(domain))
         inverse = np.divide(1.0, M, out=np.zeros_like(M), where=M > 0)
         phi_k = delta_k.copy()
         gaussian_modes.scale(domain, phi_k, inverse)
@@ -92,7 +92,7 @@ def square(domain: Domain, phi_k: np.ndarray) -> np.ndarray:
             work *= phase.conj()
         total += work
     total *= np.float32(1.0 / (8 * domain.particles))
-    gaussian_modes.clear(domain, total)
+    gaussian_modes.clear_zero_and_nyquist(domain, total)
     return total
 
 

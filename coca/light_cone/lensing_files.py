@@ -47,7 +47,7 @@ def check_files(directory: Path, overwrite: bool) -> None:
         )
 
 
-def write_lensing(directory: Path, found: Convergence) -> list[Path]:
+def write_lensing(directory: Path, convergence: Convergence) -> list[Path]:
     """Write the convergence, its shear, its C_l beside theory, and their figure.
 
     An octant has no shear, which depends on what is outside.
@@ -56,26 +56,25 @@ def write_lensing(directory: Path, found: Convergence) -> list[Path]:
     ----------
     directory : Path
         It is made where it is not there; older files of the same names do not stay.
-    found : Convergence
+    convergence : Convergence
 
     Raises
     ------
     ConfigError
         camb is not installed, or does not take the cosmology.
     """
-    power = angular_power(found)
+    power = angular_power(convergence)
     directory.mkdir(parents=True, exist_ok=True)
     for name in NAMES:
         (directory / name).unlink(missing_ok=True)
-    maps = {
-        "kappa": np.where(footprint(n_side_of(found.kappa), found.octant), found.kappa, _unseen())
-    }
-    if not found.octant:
-        maps["gamma1"], maps["gamma2"] = shear(found.kappa)
-    paths = [*_write_maps(directory, found, maps), directory / TABLE]
-    write_table(paths[-1], _columns(power), _title(found))
+    inside = footprint(n_side_of(convergence.kappa), convergence.octant)
+    maps = {"kappa": np.where(inside, convergence.kappa, _unseen())}
+    if not convergence.octant:
+        maps["gamma1"], maps["gamma2"] = shear(convergence.kappa)
+    paths = [*_write_maps(directory, convergence, maps), directory / TABLE]
+    write_table(paths[-1], _columns(power), _title(convergence))
     figures = [directory / name for name in NAMES[-2:]]
-    _write_figure(figures, found, maps["kappa"], power)
+    _write_figure(figures, convergence, maps["kappa"], power)
     return [*paths, *figures]
 
 
@@ -86,19 +85,20 @@ def _unseen() -> float:
     return float(healpy.UNSEEN)
 
 
-def _title(found: Convergence) -> str:
+def _title(convergence: Convergence) -> str:
+    near, far = convergence.z
     return (
-        f"coca C_l of the Born convergence, matter at z = {found.z[0]:.4g} to {found.z[1]:.4g}, "
-        f"{described(found)}, box {found.box_size:g} Mpc/h"
+        f"coca C_l of the Born convergence, matter at z = {near:.4g} to {far:.4g}, "
+        f"{described(convergence)}, box {convergence.box_size:g} Mpc/h"
     )
 
 
-def described(found: Convergence) -> str:
+def described(convergence: Convergence) -> str:
     """Where its sources are."""
-    z = found.sources.z
+    z = convergence.sources.z
     if len(z) == 1:
         return f"sources at z = {z[0]:.4g}"
-    return f"sources of mean z = {found.sources.mean_redshift:.4g}"
+    return f"sources of mean z = {convergence.sources.mean_redshift:.4g}"
 
 
 def _columns(power: AngularPower) -> dict[str, tuple[str, np.ndarray]]:
@@ -115,28 +115,30 @@ def _columns(power: AngularPower) -> dict[str, tuple[str, np.ndarray]]:
     return {name: ("1", values) for name, values in names.items()}
 
 
-def _attributes(found: Convergence) -> dict[str, str | float | int]:
+def _attributes(convergence: Convergence) -> dict[str, str | float | int]:
     about: dict[str, str | float | int] = {
         "format": FORMAT,
-        "n_side": n_side_of(found.kappa),
+        "n_side": n_side_of(convergence.kappa),
         "ordering": "RING",
-        "footprint": "octant" if found.octant else "full",
-        "lower_z": found.z[0],
-        "upper_z": found.z[1],
-        "box_size": found.box_size,
-        "source_mean_z": found.sources.mean_redshift,
-        "shot_noise": found.shot_noise,
+        "footprint": "octant" if convergence.octant else "full",
+        "lower_z": convergence.z[0],
+        "upper_z": convergence.z[1],
+        "box_size": convergence.box_size,
+        "source_mean_z": convergence.sources.mean_redshift,
+        "shot_noise": convergence.shot_noise,
         "shear_axes": AXES,
     }
-    return about | dict(found.cosmology.known())
+    return about | dict(convergence.cosmology.known())
 
 
-def _write_maps(directory: Path, found: Convergence, maps: dict[str, np.ndarray]) -> Iterator[Path]:
-    """In HDF5, and as HEALPix does in FITS, float32 there."""
-    about = _attributes(found)
+def _write_maps(
+    directory: Path, convergence: Convergence, maps: dict[str, np.ndarray]
+) -> Iterator[Path]:
+    """Write maps in HDF5, and as HEALPix does in FITS, float32 there."""
+    about = _attributes(convergence)
     with whole_hdf5(directory / MAPS) as file:
         file.attrs.update(about)
-        file["source_z"], file["source_share"] = found.sources.z, found.sources.share
+        file["source_z"], file["source_share"] = convergence.sources.z, convergence.sources.share
         for name, values in maps.items():
             file.create_dataset(name, data=values, compression="gzip", fletcher32=True)
     yield directory / MAPS
@@ -150,7 +152,7 @@ def _write_maps(directory: Path, found: Convergence, maps: dict[str, np.ndarray]
 
 
 def _write_figure(
-    paths: list[Path], found: Convergence, kappa: np.ndarray, power: AngularPower
+    paths: list[Path], convergence: Convergence, kappa: np.ndarray, power: AngularPower
 ) -> None:
     """Draw once, and write in the format of each path."""
     with matplotlib.rc_context({"font.size": 9}):
@@ -158,7 +160,7 @@ def _write_figure(
         left, right = figure.subplots(1, 2, width_ratios=(1.25, 1.0))
         draw_map(figure, left, kappa)
         draw_power(right, power)
-        figure.suptitle(_title(found), fontsize=9)
+        figure.suptitle(_title(convergence), fontsize=9)
         for path in paths:
             with whole_file(path) as temporary:
                 figure.savefig(temporary, dpi=200, format=path.suffix[1:])

@@ -34,20 +34,20 @@ class MapStatistics(NamedTuple):
     """Peaks in each range of LEVELS, of the footprint."""
 
 
-def map_statistics(found: Convergence) -> MapStatistics:
+def map_statistics(convergence: Convergence) -> MapStatistics:
     """Statistics of a convergence, within its footprint and about its mean there.
 
     A peak is a pixel above all of its neighbours, of which none may be outside.
     """
-    n_side = n_side_of(found.kappa)
-    inside = footprint(n_side, found.octant)
-    kappa = found.kappa - found.kappa[inside].mean()
-    l, C_l = map_power(kappa, found.octant)
+    n_side = n_side_of(convergence.kappa)
+    inside = footprint(n_side, convergence.octant)
+    kappa = convergence.kappa - convergence.kappa[inside].mean()
+    l, C_l = map_power(kappa, convergence.octant)
     l, C_l = l[l >= FIRST_L], C_l[l >= FIRST_L]
     parts = bands(l, BANDS)
     nu = kappa / kappa[inside].std()
     pdf = np.histogram(nu[inside], LEVELS)[0] / inside.sum()
-    pixels, neighbours = _inner(n_side, found.octant)
+    pixels, neighbours = _inner(n_side, convergence.octant)
     peaks = pixels[np.all(kappa[pixels] > kappa[neighbours], axis=0)]
     heights = np.histogram(nu[peaks], LEVELS)[0]
     return MapStatistics(banded(l, l.astype(float), parts), banded(l, C_l, parts), pdf, heights)

@@ -94,7 +94,7 @@ def n_side_of(pixels: np.ndarray) -> int:
     return int(np.sqrt(len(pixels) / 12))
 
 
-def angular_power(found: Convergence) -> AngularPower:
+def angular_power(convergence: Convergence) -> AngularPower:
     """C_l from 2 to 2 n_side beside theory.
 
     On an octant it is the map's with nothing outside, over the share of the sky: modes of
@@ -105,10 +105,10 @@ def angular_power(found: Convergence) -> AngularPower:
     ConfigError
         camb is not installed, or does not take the cosmology.
     """
-    l, measured = map_power(found.kappa, found.octant)
-    theory = limber(found, l), limber(found, l, fundamental(found.box_size))
-    window = pixel_window(n_side_of(found.kappa), l)
-    return AngularPower(l, measured, np.full(len(l), found.shot_noise), window, *theory)
+    l, measured = map_power(convergence.kappa, convergence.octant)
+    theory = limber(convergence, l), limber(convergence, l, fundamental(convergence.box_size))
+    window = pixel_window(n_side_of(convergence.kappa), l)
+    return AngularPower(l, measured, np.full(len(l), convergence.shot_noise), window, *theory)
 
 
 def map_power(kappa: np.ndarray, octant: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -18,12 +18,12 @@ POINTS = 2000
 """Points of the integral over distance."""
 
 
-def limber(found: Convergence, l: np.ndarray, k_least: float = 0.0) -> np.ndarray:
+def limber(convergence: Convergence, l: np.ndarray, k_least: float = 0.0) -> np.ndarray:
     """C_l that a convergence should have, without shot noise and pixels.
 
     Parameters
     ----------
-    found : Convergence
+    convergence : Convergence
         Says between which distances matter lenses, and which sources.
     l : array (L,)
     k_least : float
@@ -35,12 +35,12 @@ def limber(found: Convergence, l: np.ndarray, k_least: float = 0.0) -> np.ndarra
     ConfigError
         camb is not installed, or does not take the cosmology.
     """
-    near, far = found.chi
+    near, far = convergence.chi
     width = (far - near) / POINTS
     chi = near + width * (np.arange(POINTS) + 0.5)
-    z = redshift(scale_factor_at(found.cosmology, chi))
-    power = nonlinear_power(found.cosmology, found.z[1])
-    kernel = width * (efficiency(found.cosmology, chi, found.sources) / chi) ** 2
+    z = redshift(scale_factor_at(convergence.cosmology, chi))
+    power = nonlinear_power(convergence.cosmology, convergence.z[1])
+    kernel = width * (efficiency(convergence.cosmology, chi, convergence.sources) / chi) ** 2
     k = (np.asarray(l)[:, None] + 0.5) / chi
     P = power(k, np.broadcast_to(z, k.shape))
     return np.where(k >= k_least, P, 0.0) @ kernel

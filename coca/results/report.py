@@ -162,13 +162,15 @@ def _write(directory: Path, simulation: Simulation, scenes: list[Scene], record:
         for i, (scene, pictures) in enumerate(zip(scenes, drawn, strict=True))
     ]
     lines = [_title(simulation, scenes[-1]), _box(simulation), *wrap(record["trust"], 125)]
-    heading = report_figures.heading(lines)
+    heading = report_figures.draw_heading(lines)
     overview = np.concatenate([heading, *drawn[-1].values()])
     _write_bytes(directory / OVERVIEW, _png(overview))
-    whole_run = {"time": report_figures.time(record["timings"], record["compilation_by_stage"])}
+    whole_run = {
+        "time": report_figures.draw_time(record["timings"], record["compilation_by_stage"])
+    }
     if simulation.run.evaluations:
         growth = simulation.cosmology.D1
-        whole_run["residual"] = report_figures.residual(
+        whole_run["residual"] = report_figures.draw_residual(
             simulation.run.evaluations, lambda z: growth(scale_factor(z))
         )
     section, cone = None, simulation.config.light_cone
@@ -192,10 +194,12 @@ def _draw(simulation: Simulation, scene: Scene) -> dict[str, np.ndarray]:
         curves.append(SpectrumCurve(frame_name(simulation), m.frame, report_figures.FRAME))
     nyquist = np.pi / simulation.domain.cell
     return {
-        "density": report_figures.density(
+        "density": report_figures.draw_density(
             scene.slices, scene.difference, box_size, min(SLAB, box_size)
         ),
-        "spectra": report_figures.spectra(curves, m.linear, bool(simulation.reference), nyquist),
+        "spectra": report_figures.draw_spectra(
+            curves, m.linear, bool(simulation.reference), nyquist
+        ),
     }
 
 

@@ -66,7 +66,7 @@ def picture(draw: Callable[[Figure], None], height: float) -> np.ndarray:
     return pixels[max(0, drawn[0] - MARGIN) : drawn[-1] + MARGIN].copy()
 
 
-def place(
+def add_panel(
     figure: Figure, left: float, top: float, width: float, height: float, **options: Any
 ) -> Axes:
     """A panel so many inches from the figure's left and top."""
@@ -122,7 +122,7 @@ PANELS_LEFT, PANELS_APART, BAR = 0.56, 0.22, 0.72
 """Left of rows of panels, between panels, and for a bar of colours; inches."""
 
 
-def density(
+def draw_density(
     slices: dict[str, np.ndarray],
     difference: tuple[str, np.ndarray] | None,
     box_size: float,
@@ -168,7 +168,7 @@ def _image(
     colours: str,
 ) -> AxesImage:
     """A panel, labelled at the left and where there is none below."""
-    panel = place(figure, *panels.corner(number), panels.side, panels.side)
+    panel = add_panel(figure, *panels.corner(number), panels.side, panels.side)
     panel.set_title(name, fontsize=9)
     row, column = panels.place(number)
     left, low = column == 0, row == panels.rows - 1
@@ -193,14 +193,14 @@ def _bar(figure: Figure, panels: Panels, number: int, image: AxesImage, label: s
     are in one row."""
     beyond = PANELS_LEFT + (panels.side + PANELS_APART) * panels.columns - PANELS_APART + 0.1
     left = beyond + (BAR if number and panels.bars == 2 else 0.0)
-    bar = place(figure, left, panels.corner(number)[1], 0.08, panels.side)
+    bar = add_panel(figure, left, panels.corner(number)[1], 0.08, panels.side)
     figure.colorbar(image, cax=bar, label=label, extend="both")
     if not isinstance(image.norm, LogNorm):
         bar.ticklabel_format(scilimits=(-2, 3))
         bar.yaxis.set_major_locator(_few_ticks())
 
 
-def spectra(
+def draw_spectra(
     curves: Sequence[SpectrumCurve], linear: np.ndarray, reference: bool, nyquist: float
 ) -> np.ndarray:
     """Power, and below it ratios and correlations with the reference, or with linear theory.
@@ -266,7 +266,7 @@ def _stack(figure: Figure, heights: Sequence[float]) -> list[Axes]:
     panels: list[Axes] = []
     width, top = WIDTH - 0.8 - EDGE, EDGE
     for height in heights:
-        panel = place(figure, 0.8, top, width, height, sharex=panels[0] if panels else None)
+        panel = add_panel(figure, 0.8, top, width, height, sharex=panels[0] if panels else None)
         panel.tick_params(labelbottom=False)
         panel.yaxis.set_label_coords(-0.45 / width, 0.5)
         panels.append(panel)
@@ -297,7 +297,7 @@ def _limits(panel: Axes, counted: np.ndarray, least: float) -> tuple[float, floa
     return max(0.0, low - room), min(3.0, high + room)
 
 
-def residual(
+def draw_residual(
     evaluations: Sequence[Evaluation], redshift_to_D: Callable[[float], float]
 ) -> np.ndarray:
     """Residual acceleration, and the displacement it stands for, against the growth factor."""
@@ -309,7 +309,7 @@ def residual(
     }
 
     def draw(figure: Figure) -> None:
-        panel = place(figure, 0.6, LABELS, WIDTH - 0.6 - EDGE, 2.6)
+        panel = add_panel(figure, 0.6, LABELS, WIDTH - 0.6 - EDGE, 2.6)
         for name, (values, style, marker) in styles.items():
             panel.errorbar(D, values, xerr=half, lw=0, elinewidth=1, color=style["color"])
             panel.plot(D, values, **style, marker=marker, ms=4, label=name)
@@ -337,7 +337,7 @@ def _add_redshifts(panel: Axes, redshift_to_D: Callable[[float], float]) -> None
     top.set_xlabel("redshift $z$")
 
 
-def time(seconds: dict[str, float], compiled: dict[str, float]) -> np.ndarray:
+def draw_time(seconds: dict[str, float], compiled: dict[str, float]) -> np.ndarray:
     """Seconds of each stage, compilation told apart."""
     stages, total = list(seconds), max(sum(seconds.values()), 1e-9)
     late = np.array([compiled.get(stage, 0.0) for stage in stages])
@@ -345,7 +345,7 @@ def time(seconds: dict[str, float], compiled: dict[str, float]) -> np.ndarray:
     work, rows = np.maximum(values - late, 0.0), np.flatnonzero(late > 0.005 * values)
 
     def draw(figure: Figure) -> None:
-        panel = place(figure, 1.15, EDGE, WIDTH - 1.15 - EDGE, 0.28 * len(stages) + 0.2)
+        panel = add_panel(figure, 1.15, EDGE, WIDTH - 1.15 - EDGE, 0.28 * len(stages) + 0.2)
         panel.barh(range(len(stages)), work, tick_label=stages, color=RUN["color"], label="work")
         how: dict[str, Any] = {"color": "white", "edgecolor": FRAME["color"], "hatch": "////"}
         if late.sum() > 0.005 * total:
@@ -364,7 +364,7 @@ def time(seconds: dict[str, float], compiled: dict[str, float]) -> np.ndarray:
     return picture(draw, 0.28 * len(stages) + 0.2 + EDGE + LABELS)
 
 
-def heading(lines: Sequence[str]) -> np.ndarray:
+def draw_heading(lines: Sequence[str]) -> np.ndarray:
     """Lines of text, the first one larger."""
 
     def draw(figure: Figure) -> None:

@@ -16,7 +16,7 @@ from coca.light_cone.lensing_figures import draw_map, draw_power
 from coca.light_cone.shells import read_shell, shell_files
 from coca.light_cone.sky import angular_power
 from coca.light_cone.sources import Sources
-from coca.results.report_figures import WIDTH, picture, place
+from coca.results.report_figures import WIDTH, add_panel, picture
 
 
 class SkySection(NamedTuple):
@@ -47,7 +47,7 @@ def draw_sky(directory: Path, z_max: float) -> tuple[SkySection, dict[str, np.nd
         return SkySection(z_max, str(reason)), {}
 
     def draw(figure: Figure) -> None:
-        draw_map(figure, place(figure, 0.06, 0.1, 3.4, 2.4), found.kappa)
-        draw_power(place(figure, 4.2, 0.12, WIDTH - 4.26, 2.5), power)
+        draw_map(figure, add_panel(figure, 0.06, 0.1, 3.4, 2.4), found.kappa)
+        draw_power(add_panel(figure, 4.2, 0.12, WIDTH - 4.26, 2.5), power)
 
     return SkySection(z_max, None), {"sky": picture(draw, 3.1)}

@@ -243,7 +243,7 @@ def own_files(there: Earlier) -> list[Path]:
     return [there.directory / name for name in names if (there.directory / name).is_file()]
 
 
-def clear(directory: Path) -> None:
+def remove_earlier(directory: Path) -> None:
     """Remove what coca wrote of a run, or of an ensemble's, and no file else."""
     members = _read(directory / LIST)
     for name in members or {}:

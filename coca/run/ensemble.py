@@ -137,7 +137,7 @@ def run_ensemble(
     ranks : Ranks
         All there are.
     work : WorkLeft
-        From `prepare`.
+        From `work_left`.
     progress : Progress
         Silent on all ranks but the first of a group.
     run : callable
@@ -194,7 +194,7 @@ class WorkLeft(NamedTuple):
     """How it went with those that are finished."""
 
 
-def prepare(
+def work_left(
     config: Config,
     options: EnsembleConfig,
     ranks: Ranks,

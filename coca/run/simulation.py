@@ -121,7 +121,7 @@ def build_problem(plan: Plan, progress: Progress, checkpoints: Checkpoints) -> P
         power = domain.once(lambda: linear_power(cosmology, source.source, source.file))
     D_start, outputs = growth_factors(cosmology, plan.redshift, config.output.redshifts)
     with clock("initial conditions"):
-        conditions = make_initial_conditions(config, domain, power, D_start)
+        conditions = build_initial_conditions(config, domain, power, D_start)
     for line in conditions.remarks:
         progress.say(f"  {line}")
     with clock("force"):
@@ -135,7 +135,7 @@ def build_problem(plan: Plan, progress: Progress, checkpoints: Checkpoints) -> P
     )  # fmt: skip
 
 
-def make_initial_conditions(
+def build_initial_conditions(
     config: Config, domain: Domain, power: LinearPower, D_start: float
 ) -> InitialConditions:
     """Linear modes and LPT displacements, from the seed, the user's file or a snapshot."""
@@ -157,7 +157,7 @@ def initial_particles(config: Config, domain: Domain, redshift: float) -> Snapsh
     cosmology, source = config.build_cosmology(), config.linear_power
     power = domain.once(lambda: linear_power(cosmology, source.source, source.file))
     D = float(cosmology.D1(scale_factor(redshift)))
-    conditions = make_initial_conditions(config, domain, power, D)
+    conditions = build_initial_conditions(config, domain, power, D)
     start = conditions.snapshot or conditions.lpt_frame(cosmology)
     return Snapshot(D, start.displacement(D), start.velocity(D))
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from coca.files.snapshot_reader import Particles
 from coca.parallel.domain import Grid
-from coca.statistics.fields import wavenumbers, window
+from coca.statistics.fields import wavenumbers_of_modes, window
 from coca.statistics.spectra import density_modes
 
 SHELLS = 16
@@ -57,7 +57,7 @@ class Shells:
         self._grid, self._delta_k = grid, delta_k
         for w in window(grid):
             delta_k /= w
-        self._k = wavenumbers(grid)
+        self._k = wavenumbers_of_modes(grid)
 
     def __getitem__(self, shell: int) -> WaveShell:
         grid, fft = self._grid, self._grid.transform(self._grid.cells)

@@ -9,7 +9,7 @@ import numpy as np
 from coca.configuration.sections import PDFConfig
 from coca.files.snapshot_reader import Particles
 from coca.parallel.domain import Grid
-from coca.statistics.fields import wavenumbers, window
+from coca.statistics.fields import wavenumbers_of_modes, window
 from coca.statistics.spectra import density_modes
 
 RADII = (2.0, 4.0, 8.0)
@@ -48,7 +48,7 @@ def density_pdf(grid: Grid, particles: Particles, options: PDFConfig) -> list[De
     delta_k = density_modes(grid, particles.x, grid.cells, ordered=False)
     for w in window(grid):
         delta_k /= w
-    k = wavenumbers(grid)
+    k = wavenumbers_of_modes(grid)
     k *= np.float32(grid.kf)
     smoothing = WINDOWS[options.window]
     return [

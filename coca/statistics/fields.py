@@ -61,7 +61,7 @@ def window(grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return w[:, None, None], w[None, :, None], w[None, None, : m // 2 + 1]
 
 
-def wavenumbers(grid: Grid) -> np.ndarray:
+def wavenumbers_of_modes(grid: Grid) -> np.ndarray:
     """|k| of all modes in units of grid.kf, array (m, m, m//2+1) float32."""
     i = np.fft.fftfreq(grid.cells, 1.0 / grid.cells).astype(np.float32) ** 2
     squares = i[:, None, None] + i[None, :, None] + i[None, None, : grid.cells // 2 + 1]

@@ -52,7 +52,7 @@ def test_classes_go_over_from_one_to_the_next(densities):
     for delta, edges in zip(densities, EDGES, strict=True):
         wanted = shares(delta, edges) @ np.arange(len(edges) + 1)
         # round-off of the density, 1e-7, over an eighth
-        np.testing.assert_allclose(kernels.fitted.place(delta, edges), wanted, atol=2e-5)
+        np.testing.assert_allclose(kernels.fitted.graded_classes(delta, edges), wanted, atol=2e-5)
 
 
 def test_round_off_of_the_density_moves_nobody_far(particles, densities):

@@ -8,7 +8,7 @@ import pytest
 
 import run_sim
 from coca.configuration.loading import make_config
-from coca.run.earlier import clear, differences, finished, look
+from coca.run.earlier import differences, finished, look, remove_earlier
 from tests.damage import everything_in
 from tests.resuming import run, written
 
@@ -93,7 +93,7 @@ def test_files_of_others_are_never_replaced(small, tmp_path, capsys):
     for arguments in ([], ["--overwrite"], ["--resume"]):
         error = refusal(capsys, small[1], *arguments)
         assert "found snapshot_000.hdf5" in error and "no run.json" in error
-    clear(mine.parent)
+    remove_earlier(mine.parent)
     assert mine.read_text() == "of another code"
 
 
@@ -110,7 +110,7 @@ def test_a_record_cannot_have_files_elsewhere_removed(done, tmp_path):
     record = json.loads((done / "run.json").read_text())
     record["files"] += ["../precious.txt", str(outside), 3]
     (done / "run.json").write_text(json.dumps(record))
-    clear(done)
+    remove_earlier(done)
     assert outside.exists() and everything_in(done) == []
 
 

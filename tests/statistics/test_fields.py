@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from coca.parallel.domain import Grid
-from coca.statistics.fields import density_field, momentum_modes, wavenumbers, window
+from coca.statistics.fields import density_field, momentum_modes, wavenumbers_of_modes, window
 from coca.statistics.spectra import density_modes
 from tests.statistics.made import L
 
@@ -40,7 +40,7 @@ def test_the_density_on_the_mesh_is_that_of_its_modes(mesh, positions):
 
 def test_window_and_wavenumbers_of_a_mode(mesh):
     x, y, z = window(mesh)
-    modes = wavenumbers(mesh)
+    modes = wavenumbers_of_modes(mesh)
     assert modes.shape == (M, M, M // 2 + 1)
     assert modes[3, -4, 12] == pytest.approx(13.0)
     wanted = np.prod(np.sinc(np.array([3, 4, 12]) / M)) ** 2
