@@ -14,8 +14,8 @@ from coca.results.write import (
     remove_initial_conditions,
     write_initial_conditions,
 )
+from coca.run.checks import Start, check_output, check_start
 from coca.run.memory import start_memory
-from coca.run.plan import Start, check_output, check_start
 
 
 def main(options: argparse.Namespace, ranks: Ranks) -> int:

@@ -22,7 +22,8 @@ from coca.parallel.domain import Domain
 from coca.parallel.machine import peak_memory, processor
 from coca.parallel.ranks import Ranks
 from coca.results.run_spectra import Measurement, measure_spectra
-from coca.run.plan import Plan, Start
+from coca.run.checks import Start
+from coca.run.plan import Plan
 from coca.run.progress import Progress
 from coca.run.simulation import Simulation, initial_particles
 
@@ -187,7 +188,7 @@ def write_initial_conditions(
     config : Config
     ranks : Ranks
     start : Start
-        From `coca.run.plan.check_start`.
+        From `coca.run.checks.check_start`.
     for_swift : bool
         In SWIFT's units rather than Gadget's.
 

@@ -1,34 +1,33 @@
-"""Everything that can be known to fail, checked before any work; and what the run will take."""
+"""The plan of a run: a configuration that has been checked, and what the run will take."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from coca.atomic_files import check_directory, check_disk
-from coca.configuration.run import Config, first_output
-from coca.configuration.sections import LightConeConfig
+from coca.configuration.run import Config
 from coca.configuration.values import MOST_FOR_TOLERANCE
 from coca.cosmology import linear_power
 from coca.cosmology.amplitude import Amplitude, known_amplitude
-from coca.cosmology.background import scale_factor
-from coca.cosmology.distance import comoving_distance
 from coca.emulator.loaded import Network, load_network
 from coca.errors import CocaError, ConfigError
-from coca.gravity.p3m import check_lengths
-from coca.initial_conditions import from_snapshot, linear_fields
-from coca.integration.error_estimate import GOOD_TO
-from coca.integration.fitted_table import FittedSteps
-from coca.integration.linear_density import expected
-from coca.light_cone.cone_particles import BYTES
-from coca.light_cone.healpix import check_healpy
 from coca.parallel.domain import check_ranks
-from coca.parallel.machine import check_memory, choose_threads
+from coca.parallel.machine import check_memory
 from coca.parallel.ranks import OneRank, Ranks
+from coca.run.checks import (
+    check_knots,
+    check_light_cone,
+    check_output,
+    check_pairs,
+    check_start,
+    check_tolerance,
+    cone_volume,
+    table_warnings,
+    thread_warnings,
+)
 from coca.run.cost import Cost
-from coca.run.memory import disk_space, estimate_memory
-from coca.run.method import P3M_MESH, Method, choose_methods
+from coca.run.memory import estimate_memory
+from coca.run.method import Method, choose_methods
 from coca.run.start_redshift import start_warnings
 
 if TYPE_CHECKING:
@@ -193,53 +192,12 @@ def _agreed(plan: Plan) -> Plan:
     return replace(plan, network=network, warnings=warnings)
 
 
-@dataclass(frozen=True)
-class Start:
-    """What a run starts from, checked."""
-
-    threads: int
-    """Threads of every rank."""
-    redshift: float
-    warnings: tuple[str, ...] = ()
-
-
-def check_start(config: Config, ranks: Ranks) -> Start:
-    """Check what initial conditions need of a configuration, this machine and its files.
-
-    Raises
-    ------
-    CocaError
-        Names the key or file, what was found and what is wanted; on this rank only.
-    """
-    check_ranks(config.particles, ranks.size, f"particles = {config.particles}")
-    threads = choose_threads(config.threads, ranks.node)
-    linear_power.check_source(config.linear_power.source, config.linear_power.file)
-    if config.initial_conditions.file is not None:
-        linear_fields.check_file(
-            config.initial_conditions.file, config.particles, config.initial_conditions.f_NL
-        )
-    warnings = linear_power.neutrino_warnings(config.build_cosmology())
-    if config.linear_power.file is not None:
-        cosmology, file = config.build_cosmology(), config.linear_power.file
-        warnings += linear_power.table_warnings(cosmology, file)
-    return Start(threads, _start_redshift(config), tuple(warnings))
-
-
-def check_output(config: Config, ranks: Ranks) -> None:
-    """Raise ConfigError if the output directory, where there is one, cannot be written or made, or
-    has no space."""
-    # others may see a directory late that the first rank makes
-    if ranks.rank == 0 and config.output.directory is not None:
-        check_directory("output.directory", config.output.directory)
-        check_disk("output.directory", config.output.directory, disk_space(config))
-
-
 def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
     start = check_start(config, ranks)
-    _check_pairs(config)
+    check_pairs(config)
     network, remarks = _network(config, ranks) if own is None else (None, [])
     if own is not None:
-        _check_knots(config, own)
+        check_knots(config, own)
     warnings = [*start.warnings, *remarks]
     warnings += start_warnings(config, config.build_cosmology(), start.redshift)
     if config.force.deconvolve and config.mesh == 2 * config.particles:
@@ -248,25 +206,16 @@ def _plan(config: Config, ranks: Ranks, own: OwnEmulator | None) -> Plan:
         )
     methods, remarks = choose_methods(config, own is not None)
     warnings += remarks
-    _check_tolerance(config, methods[0])
+    check_tolerance(config, methods[0])
     if methods[0].table is not None and config.force_evaluations != 0:
-        warnings += _table_warnings(config, methods[0].table, start.redshift)
-    warnings += _thread_warnings(start.threads, ranks)
+        warnings += table_warnings(config, methods[0].table, start.redshift)
+    warnings += thread_warnings(start.threads, ranks)
     memory = _memory(config, network, methods, ranks, own)
     check_output(config, ranks)
-    _check_light_cone(config, start.redshift, ranks)
+    check_light_cone(config, start.redshift, ranks)
     return Plan(
         config, ranks, start.threads, network, methods, memory, tuple(warnings), start.redshift, own
     )
-
-
-def _thread_warnings(threads: int, ranks: Ranks) -> list[str]:
-    if ranks.node.cores >= 1 and threads <= max(1, math.ceil(ranks.node.cores)):
-        return []
-    return [
-        f"threads: {threads} for each of {ranks.node.ranks} ranks on a machine that has "
-        f"{ranks.node.cores:.2g} cores for each; they will be in each other's way"
-    ]
 
 
 def _memory(
@@ -289,108 +238,6 @@ def _memory(
     wanted = "fewer particles or a coarser mesh"
     check_memory("particles, mesh", memory, wanted, ranks.node.ranks)
     return memory
-
-
-def cone_volume(config: Config, cone: LightConeConfig) -> tuple[float, float]:
-    """The radius of a light cone in Mpc/h, and its volume over that of the box."""
-    chi = float(comoving_distance(config.build_cosmology(), scale_factor(cone.z_max)))
-    part = 0.125 if cone.footprint == "octant" else 1.0
-    return chi, part * 4.0 / 3.0 * math.pi * chi**3 / config.box_size**3
-
-
-def _check_light_cone(config: Config, start: float, ranks: Ranks) -> None:
-    """Raise ConfigError if a light cone begins before the run, or its files do not fit the disk."""
-    cone = config.light_cone
-    if cone is None:
-        return
-    if cone.z_max > first_output(start):
-        raise ConfigError(
-            f"light_cone.z_max: found {cone.z_max:g}, wanted it below {start:.6g}, where the run "
-            "starts"
-        )
-    if cone.fits:
-        check_healpy("light_cone.fits")
-    directory = config.output.needed_directory()
-    shells = cone.shells if cone.redshifts is None else len(cone.redshifts) - 1
-    needed = shells * 12 * cone.n_side**2 * (12 if cone.momentum else 4) * (1 + cone.fits)
-    keys, wanted = "light_cone.n_side, shells", "a lower n_side or fewer shells"
-    if cone.particles:
-        needed += int(BYTES * cone_volume(config, cone)[1] * config.particles**3)
-        keys, wanted = "light_cone.particles", "a lower z_max, an octant or maps alone"
-    if ranks.rank == 0:
-        check_disk(keys, directory, needed, wanted)
-
-
-def _check_pairs(config: Config) -> None:
-    """Raise ConfigError if P3M cannot serve the run or its reference."""
-    if config.solver == "p3m":
-        check_lengths(config.box_size, config.mesh, config.softening)
-    elif config.reference is not None and config.reference.method == "nbody":
-        check_lengths(config.box_size, P3M_MESH * config.particles, config.softening)
-
-
-def _start_redshift(config: Config) -> float:
-    """Redshift of the start, of a snapshot that has been checked where there is one."""
-    options = config.initial_conditions
-    if options.snapshot is None:
-        return options.own_start
-    redshift = from_snapshot.check_header(config, options.snapshot).redshift
-    if config.output.redshifts[0] > first_output(redshift):
-        raise ConfigError(
-            f"output.redshifts: found {config.output.redshifts[0]}, wanted all below "
-            f"{redshift:.6g}, that of initial_conditions.snapshot"
-        )
-    return redshift
-
-
-def _check_knots(config: Config, own: OwnEmulator) -> None:
-    D_end = float(config.build_cosmology().D1(scale_factor(config.output.redshifts[-1])))
-    if config.frame != "emulator":
-        raise ConfigError(
-            f"method: found {config.method}, wanted coca with an emulator of your own"
-        )
-    if own.knots[-1] < D_end - 1e-6:
-        raise ConfigError(
-            f"emulator: found knots to D = {own.knots[-1]:g}, wanted them to the last output at "
-            f"{D_end:.4g}"
-        )
-
-
-def _check_tolerance(config: Config, method: Method) -> None:
-    """Raise ConfigError for a tolerance below what is left with all numbers of forces there are, by
-    more than the factor to which the estimate is good."""
-    table = method.table
-    if config.tolerance is None or table is None or table.truth != "nbody":
-        return  # explicit kicks take any number of forces and converge
-    cosmology, source = config.build_cosmology(), config.linear_power.source
-    if not linear_power.is_at_hand(cosmology, source):
-        source = "eisenstein_hu"
-    power = linear_power.linear_power(cosmology, source, config.linear_power.file)
-    D_end = float(cosmology.D1(scale_factor(config.output.redshifts[-1])))
-    cell = config.box_size / config.particles
-    least = cell * table.least_error(expected(power, cell, D_end)) / GOOD_TO
-    if config.tolerance < least:
-        raise ConfigError(
-            f"tolerance: found {config.tolerance:g} Mpc/h, wanted {least:.2g} or more: for "
-            f"particles {cell:g} Mpc/h apart at z = {config.output.redshifts[-1]:g} no number of "
-            f"forces up to {table.counts[-1]}, the most of method: {config.method}, comes nearer "
-            "to N-body; method: nbody is its truth, and smaller spacings come nearer"
-        )
-
-
-def _table_warnings(config: Config, table: FittedSteps, start: float) -> list[str]:
-    cosmology = config.build_cosmology()
-    D_end = float(cosmology.D1(scale_factor(config.output.redshifts[-1])))
-    cell = config.box_size / config.particles
-    warnings = table.fitted.warnings(cell, cosmology, D_end, start)
-    count, outputs = config.force_evaluations, config.output.redshifts
-    early = len(outputs) > 1 or config.light_cone is not None
-    if early and (count == "auto" or len(table.shorter(count)) < count - 1):
-        warnings.append(
-            "output.redshifts: of this table only the last output is fitted to the power and to "
-            "haloes; before, haloes are too dense (docs/steps.md)"
-        )
-    return warnings
 
 
 def _network(config: Config, ranks: Ranks) -> tuple[Network | None, list[str]]:

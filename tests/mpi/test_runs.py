@@ -21,8 +21,9 @@ from coca.parallel.ranks import OneRank
 from coca.particles import Snapshot
 from coca.results.run_spectra import Measurement, measure_spectra
 from coca.results.write import INITIAL, write_initial_conditions
+from coca.run.checks import check_start
 from coca.run.ensemble import LIST
-from coca.run.plan import check_start, make_plan
+from coca.run.plan import make_plan
 from coca.run.simulation import run_plan
 from tests.agreement import HANDFUL, check_same
 
