@@ -30,9 +30,9 @@ SPECTRA = ("linear", "halofit", "HMcode2020", "EuclidEmulator2")
 STEP = 4.0
 """Mpc/h along lines of sight, of modes that are longer than 4 particle spacings."""
 WAVES = 200.0
-"""Along the line of sight, over a shell's thickness: beyond them is a hundredth of its window."""
+"""Waves along the line of sight over a shell's thickness; beyond is a hundredth of its window."""
 SCALE_FACTORS = 20
-"""Of tables of EuclidEmulator2's boost."""
+"""Scale factors in tables of EuclidEmulator2's boost."""
 
 
 def ccl_power(found: Convergence, l: np.ndarray, spectrum: str) -> np.ndarray:

@@ -66,7 +66,7 @@ def plan_to(
 def truths(options: argparse.Namespace, seed: int) -> list[Measured]:
     """N-body at every redshift, kept on disk."""
     plan = plan_to(options, "nbody", accuracy.TRUTH_STEPS["nbody"], seed, options.redshifts)
-    domain, cosmology = of(plan)
+    domain, cosmology = problem_of(plan)
     identity = plan.config.model_dump(mode="json", exclude={"output", "threads"})
     outputs = [float(cosmology.D1(1 / (1 + z))) for z in options.redshifts]
     kept = KeptRuns(options.references)
@@ -74,7 +74,7 @@ def truths(options: argparse.Namespace, seed: int) -> list[Measured]:
     return [beside.measure(domain, cosmology, snapshot) for snapshot in found]
 
 
-def of(plan: Plan) -> tuple[Domain, Cosmology]:
+def problem_of(plan: Plan) -> tuple[Domain, Cosmology]:
     """The box and cosmology of a plan."""
     config = plan.config
     domain = Domain(config.box_size, config.particles, plan.threads)
@@ -86,7 +86,7 @@ def measure_count(
 ) -> list[dict]:
     """Rows of one realisation and number of forces."""
     plan = plan_to(options, "fitted", count, seed, options.redshifts)
-    domain, cosmology = of(plan)
+    domain, cosmology = problem_of(plan)
 
     def row(kind: str, z: float, snapshot: Snapshot, true: Measured) -> dict:
         found = beside.beside(domain, beside.measure(domain, cosmology, snapshot), true)

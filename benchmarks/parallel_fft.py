@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def ours(ranks: Ranks, n: int) -> Callable[[], None]:
-    """In place, as the force does it."""
+    """Our transform and its inverse in place, as the force takes them."""
     fft = Box(1.0, 1, ranks).transform(n)
     modes = fft.empty_k()
     modes[:] = 0

@@ -12,7 +12,7 @@ from coca.atomic_files import whole_file
 DIGITS = 8
 """Significant digits of numbers: 1 - r needs some that r shares with 1."""
 ABSENT: dict = {}
-"""In the place of what a row has not."""
+"""What stands where a row has no value."""
 
 
 def write_rows(path: Path, rows: list[dict]) -> None:

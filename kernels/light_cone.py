@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit, prange
 
 NEWTON_STEPS = 2
-"""With the place: particles are so slow that each leaves a thousandth of the error."""
+"""Newton's steps with the place: each leaves a thousandth of the error, particles are so slow."""
 _ATAN = tuple(
     np.float32(c)
     for c in (

@@ -98,7 +98,7 @@ def short_key(key: str) -> str:
 
 
 def _wanted(error: ErrorDetails) -> str:
-    """In a user's words, with the unit."""
+    """What is wanted in a user's words, with the unit."""
     names = [part for part in error["loc"] if isinstance(part, str)]
     name, context = names[-1] if names else "", error.get("ctx", {})
     unit = f" {UNITS[name]}" if name in UNITS else ""

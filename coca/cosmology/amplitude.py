@@ -18,7 +18,7 @@ class Amplitude(NamedTuple):
     """Which linear power says so."""
 
     def describe(self) -> str:
-        """In words."""
+        """The amplitude in words."""
         if self.A_s is None:
             return f"sigma_8 = {self.sigma_8:.4g}"
         return f"sigma_8 = {self.sigma_8:.4g}, A_s = {self.A_s:.4g} by {self.source}"

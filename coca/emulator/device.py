@@ -82,7 +82,7 @@ def bytes_per_particle(precision: str) -> int:
 
 
 def choose_slabs(device: str, planes: int, needed: int) -> int:
-    """In how many slabs the network is done: as few as fit the free memory of a GPU; one on a CPU.
+    """Number of slabs in which the network is done: as few as fit a GPU's free memory; 1 on a CPU.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ class Binary(NamedTuple):
 
     number: type[np.floating]
     mark: type[np.unsignedinteger] | None
-    """Of GRAFIC's records; None for MUSIC's files, which have none."""
+    """Type of the marks of GRAFIC's records; None for MUSIC's files, which have none."""
 
     def size(self, n: int) -> int:
         """Bytes of a file of n^3 numbers."""

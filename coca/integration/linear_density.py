@@ -31,10 +31,10 @@ class LinearDensity(NamedTuple):
     @property
     def log_rms(self) -> float:
         """ln of its rms at D."""
-        return max(self.log_sigma + float(np.log(self.D)), LEAST)
+        return max(self.log_sigma + float(np.log(self.D)), LEAST_LOG_RMS)
 
 
-LEAST = float(np.log(1e-6))
+LEAST_LOG_RMS = float(np.log(1e-6))
 """ln of the rms of a box without structure."""
 
 
@@ -47,13 +47,13 @@ def linear_density(domain: Domain, delta_k: np.ndarray, D: float) -> LinearDensi
     power[1 : -1 if domain.n_side % 2 == 0 else None] *= 2.0
     long = power[: max(1, domain.n_side // LARGE_SCALES)]
     variance, of_long = (domain.sum(float(part.sum())) for part in (power, long))
-    if variance <= np.exp(2 * LEAST):
-        return LinearDensity(LEAST, 0.0, D)
+    if variance <= np.exp(2 * LEAST_LOG_RMS):
+        return LinearDensity(LEAST_LOG_RMS, 0.0, D)
     share = 0.5 * float(np.log(max(of_long, 1e-12 * variance) / variance))
     return LinearDensity(0.5 * float(np.log(variance)), share, D)
 
 
-def expected(power: LinearPower, spacing: float, D: float) -> LinearDensity:
+def mean_linear_density(power: LinearPower, spacing: float, D: float) -> LinearDensity:
     """The linear density of a lattice of this spacing, Mpc/h, in the mean of boxes that are not
     small."""
     m = np.arange(1 - CELLS // 2, CELLS // 2)

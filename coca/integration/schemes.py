@@ -31,13 +31,13 @@ Scheme = Callable[[Cosmology, np.ndarray], list[Step]]
 
 
 def power_fractions(steps: int, exponent: float = 1.0) -> np.ndarray:
-    """Edges (i/n)^exponent of n steps, for `step_boundaries`: with an exponent below one late steps
-    are shorter."""
+    """Boundaries (i/n)^exponent of n steps, for `step_boundaries`: with an exponent below one late
+    steps are shorter."""
     return np.linspace(0.0, 1.0, steps + 1) ** exponent
 
 
 def step_boundaries(D_start: float, D_end: float, fractions: np.ndarray) -> np.ndarray:
-    """Edges in D of steps that divide D_start to D_end like `fractions`, from 0 to 1."""
+    """Boundaries in D of steps that divide D_start to D_end like `fractions`, from 0 to 1."""
     D = D_start + (D_end - D_start) * np.asarray(fractions, np.float64)
     D[0], D[-1] = D_start, D_end
     return D

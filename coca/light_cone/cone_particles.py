@@ -15,7 +15,7 @@ from coca.files.snapshot_writer import CHUNK, part_names
 from coca.light_cone.shells import FOLDER, Shell
 
 BYTES = 36
-"""Of a particle in a file."""
+"""Bytes of a particle in a file."""
 
 
 class Crossings(NamedTuple):

@@ -14,9 +14,9 @@ from coca.light_cone.lensing import Convergence
 from coca.light_cone.sky import banded, bands, footprint, map_power, n_side_of
 
 BANDS = 8
-"""Of C_l, even in ln l."""
+"""Number of bands of C_l, even in ln l."""
 FIRST_L = 10
-"""Below, an octant has hardly a mode."""
+"""First l of the bands: below, an octant has hardly a mode."""
 LEVELS = np.array([-np.inf, *np.arange(-1.5, 4.6, 0.5), np.inf])
 """Edges of the ranges of kappa over its rms, for the PDF and for the heights of peaks."""
 

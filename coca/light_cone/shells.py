@@ -35,7 +35,7 @@ class Shell:
     cosmology: Cosmology
     box_size: float
     particles: int
-    """In the whole box."""
+    """Number of particles in the whole box."""
     octant: bool
     counts: np.ndarray
     """Particles in each pixel, array (12 n_side^2,) int32, in ring order."""

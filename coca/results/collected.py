@@ -36,7 +36,7 @@ class Universe(NamedTuple):
     P: np.ndarray
     """Array (outputs, K), (Mpc/h)^3."""
     sky: MapStatistics | None
-    """Of its convergence, where sources are given."""
+    """Statistics of its convergence, where sources are given."""
 
     @property
     def cosmology(self) -> dict[str, float]:

@@ -36,7 +36,7 @@ from coca.files.snapshot_header import DAMAGE
 from coca.integration.kicks import Evaluation
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot, State
-from coca.run.earlier import INDEX, look
+from coca.run.earlier import INDEX, look_into
 
 STOP = 10**6
 """More than ranks that wish for a checkpoint: one that is told to stop."""
@@ -185,7 +185,7 @@ class CheckpointFiles(Checkpoints):
 
     def give_up(self) -> None:
         """Remove the index where nothing has been saved or written, without communication."""
-        there = look(self._directory)
+        there = look_into(self._directory)
         if not there.saved and not there.results:
             (self._directory / INDEX).unlink(missing_ok=True)
 

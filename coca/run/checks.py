@@ -17,7 +17,7 @@ from coca.gravity.p3m import check_lengths
 from coca.initial_conditions import from_snapshot, linear_fields
 from coca.integration.error_estimate import GOOD_TO
 from coca.integration.fitted_table import FittedSteps
-from coca.integration.linear_density import expected
+from coca.integration.linear_density import mean_linear_density
 from coca.light_cone.cone_particles import BYTES
 from coca.light_cone.healpix import check_healpy
 from coca.parallel.domain import check_ranks
@@ -149,7 +149,7 @@ def check_tolerance(config: Config, method: Method) -> None:
     power = linear_power.linear_power(cosmology, source, config.linear_power.file)
     D_end = float(cosmology.D1(scale_factor(config.output.redshifts[-1])))
     cell = config.box_size / config.particles
-    least = cell * table.least_error(expected(power, cell, D_end)) / GOOD_TO
+    least = cell * table.least_error(mean_linear_density(power, cell, D_end)) / GOOD_TO
     if config.tolerance < least:
         raise ConfigError(
             f"tolerance: found {config.tolerance:g} Mpc/h, wanted {least:.2g} or more: for "

@@ -68,7 +68,7 @@ class Earlier(NamedTuple):
         return not (self.finished or self.saved or self.results)
 
 
-def look(directory: Path) -> Earlier:
+def look_into(directory: Path) -> Earlier:
     """What a directory holds; one that is not there holds nothing."""
     record, index = _read(directory / RUN_RECORD), _read(directory / INDEX)
     known = (record if record is not None else index) or {}
@@ -135,7 +135,7 @@ def _flat(values: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]
 
 def finished(config: Config) -> bool:
     """Whether the same run is there with its record."""
-    there = look(config.output.needed_directory())
+    there = look_into(config.output.needed_directory())
     return there.finished and there.config is not None and not differences(there.config, config)
 
 
@@ -157,7 +157,7 @@ def check_directory_for(config: Config, resume: bool = False, overwrite: bool = 
     """
     directory = config.output.needed_directory()
     check_directory("output.directory", directory)
-    there = look(directory)
+    there = look_into(directory)
     _check_strangers(there)
     if overwrite:
         _check_inputs(config, there)
@@ -189,7 +189,7 @@ def check_ensemble_directory(directory: Path, names: set[str], overwrite: bool =
         It holds a single run, or an ensemble with other members than `names`.
     """
     check_directory("output.directory", directory)
-    there = look(directory)
+    there = look_into(directory)
     _check_strangers(there)
     if overwrite:
         return
@@ -255,7 +255,7 @@ def remove_earlier(directory: Path) -> None:
 
 
 def _remove(directory: Path) -> None:
-    there = look(directory)
+    there = look_into(directory)
     if there.known:
         for path in own_files(there):
             path.unlink()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from coca.integration.linear_density import LinearDensity, expected, linear_density
+from coca.integration.linear_density import LinearDensity, linear_density, mean_linear_density
 
 
 def test_rms_and_slope_are_those_of_the_density(domain, conditions):
@@ -25,8 +25,8 @@ def test_what_is_expected_is_the_mean_of_boxes(domain, power, conditions):
     """In which 20 modes of the largest wavelengths scatter by a part in ten."""
     found, wanted = (
         linear_density(domain, conditions.delta_k, 0.5),
-        expected(power, domain.cell, 0.5),
+        mean_linear_density(power, domain.cell, 0.5),
     )
     assert wanted.log_rms == pytest.approx(found.log_rms, abs=0.05)
     assert wanted.slope == pytest.approx(found.slope, abs=0.05)
-    assert wanted.log_rms < expected(power, domain.cell / 2, 0.5).log_rms
+    assert wanted.log_rms < mean_linear_density(power, domain.cell / 2, 0.5).log_rms

@@ -8,7 +8,7 @@ import pytest
 
 import run_sim
 from coca.configuration.loading import make_config
-from coca.run.earlier import differences, finished, look, remove_earlier
+from coca.run.earlier import differences, finished, look_into, remove_earlier
 from tests.damage import everything_in
 from tests.resuming import run, written
 
@@ -134,7 +134,7 @@ def test_differences_name_keys(small):
 
 
 def test_nothing_holds_nothing(tmp_path):
-    there = look(tmp_path / "absent")
+    there = look_into(tmp_path / "absent")
     assert there.empty and not there.known
 
 
