@@ -19,7 +19,7 @@ from benchmarks.runs import ROOT
 from benchmarks.timing import Timing, machine_record, show, timing
 from coca.parallel.machine import choose_threads
 
-QUICKSTART = ("run", "configs/quickstart.yaml", "--quiet", "--set")
+QUICKSTART = ("run", "configs/quickstart.yaml", "--quiet", "--overwrite", "--set")
 COLD = "quickstart, empty caches"
 
 
@@ -44,7 +44,8 @@ def measure(options: argparse.Namespace) -> list[dict]:
             name: [seconds_of(command) for _ in range(options.rounds)]
             for name, command in commands.items()
         }
-        found[COLD] = [seconds_of(quickstart, cold=True) for _ in range(options.cold_rounds)]
+        if options.cold_rounds:
+            found[COLD] = [seconds_of(quickstart, cold=True) for _ in range(options.cold_rounds)]
     return [
         {"command": name, "seconds": timing(np.array(seconds))._asdict()}
         | machine_record(choose_threads("auto"))

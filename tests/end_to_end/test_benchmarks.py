@@ -73,6 +73,15 @@ def test_absent_peers_are_skipped_with_the_reason(force_benchmark):
     assert "checkout" in force_benchmark["pmwd"]["skipped"]
 
 
+def test_start_up_runs_the_quickstart_again_and_again(tmp_path):
+    """Into one directory, whose results each of them replaces."""
+    pytest.importorskip("camb")
+    command = [sys.executable, "-m", "benchmarks", "startup", "--rounds", "1", "--cold-rounds", "0"]
+    subprocess.run([*command, "--out", str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
+    rows = read_rows(tmp_path / "startup.json")
+    assert [row["command"] for row in rows][0::2] == ["coca run --help", "quickstart"]
+
+
 def test_truth_keeps_its_rows(tmp_path):
     """Pairs of few particles; what is there already is not run again."""
     command = [sys.executable, "-m", "benchmarks", "truth", "--scale", "0.25", "--threads", "1"]

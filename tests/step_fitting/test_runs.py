@@ -9,7 +9,7 @@ from coca.integration.fitted_kick import FittedKick
 from coca.integration.fitted_table import CLASSES, basis
 from coca.integration.integrate import initial_state, integrate
 from coca.step_fitting.differentiable import end_of_step
-from coca.step_fitting.fit import fit_count, spread
+from coca.step_fitting.fit import fit, fit_count, spread
 from coca.step_fitting.last_step import matrices_of
 from coca.step_fitting.runs import make_runs
 from tests.problem import frame_of_lpt
@@ -70,6 +70,25 @@ def test_what_is_fitted_is_what_runs_step(small):
         found = run.state.e.copy()
         frame.add(run.D_end, (1.0, 0.0, 0.0), found)
         np.testing.assert_allclose(end.disp, found, atol=1e-5 * np.abs(found).max())
+
+
+def test_a_fit_that_is_made_again_is_the_same_to_the_bit(small):
+    """On one thread, with as many iterations; with more of them it is another."""
+    more = [
+        "boundaries={}", "substep_thresholds={}", "force_evaluations=3", "counts=[3]",
+        "spacing=[2.0, 2.0]", "held_out=0",
+    ]  # fmt: skip
+
+    def matrices(iterations):
+        config = load_config(
+            "configs/fit_steps.yaml", [*small, *more, f"iterations={iterations}"], FitConfig
+        )
+        (table,) = fit(config, 1, frame_of_lpt, lambda line: None)
+        return table.by_count[3].matrices
+
+    first = matrices(2)
+    np.testing.assert_array_equal(matrices(2), first)
+    assert np.any(matrices(3) != first)
 
 
 def test_simulations_are_kept_and_told_apart_by_all_that_defines_them(small, tmp_path):
