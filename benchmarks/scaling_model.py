@@ -123,7 +123,7 @@ def force_seconds(
 
 
 def memory_of_a_rank(n: int, ranks: int, method: str) -> float:
-    """Estimated peak memory in bytes, see `coca.run.plan`."""
+    """Estimated peak memory in bytes, see `coca.run.memory`."""
     options = {name: [f"method={name}"] for name in ("bullfrog", "fitted")}
     sizes = [f"particles={n}", f"mesh={2 * n}", f"box_size={SPACING * n}", "reference=null"]
     quickstart = ROOT / "configs" / "quickstart.yaml"

@@ -1,1 +1,1 @@
-"""The commands of the command line: run, analyse, train, fit."""
+"""The commands of the command line, a module each: run, ics, analyse, lens, collect, train, fit."""
