@@ -12,7 +12,7 @@ import run_sim
 from coca.parallel.mpi import world
 
 STAGES = {
-    "plan": "coca.run.plan:choose_threads",
+    "plan": "coca.run.checks:choose_threads",
     "initial conditions": "coca.initial_conditions.gaussian_modes:linear_modes",
     "network": "coca.emulator.emulator:features",
     "force": "coca.gravity.mesh:Mesh.read_gradient",
