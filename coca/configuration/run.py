@@ -41,6 +41,8 @@ WITHOUT_ESTIMATE = "bullfrog", "fastpm", "nbody"
 
 LEAST_STEP = 1e-6
 """Relative difference in 1 + z of a run's start and end."""
+MOST_OF_NGENIC = 2**31 - 1
+"""Largest seed of initial_conditions.generator: ngenic."""
 LEAST_MESH = 5
 """Cells per dimension, as many as the central differences of the potential span."""
 
@@ -116,6 +118,15 @@ class Config(Section):
             raise ValueError(
                 f"cosmology.m_nu: found {self.cosmology.m_nu:g}, wanted linear_power.source: camb, "
                 f"as {self.linear_power.source} does not know them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_generator_knows_the_seed(self) -> Self:
+        if self.initial_conditions.generator == "ngenic" and not 1 <= self.seed <= MOST_OF_NGENIC:
+            raise ValueError(
+                f"seed: found {self.seed}, wanted 1 to {MOST_OF_NGENIC} with "
+                "initial_conditions.generator: ngenic, whose seeds have 31 bits, and 0 means 1"
             )
         return self
 
@@ -215,6 +226,14 @@ class Config(Section):
             That source cannot tell.
         """
         return self.cosmology.build(self.linear_power.source)
+
+    @property
+    def modes(self) -> str:
+        """Where the linear modes come from, in words."""
+        options = self.initial_conditions
+        if options.given is not None:
+            return str(options.given)
+        return f"seed {self.seed}" + (" of N-GenIC" if options.generator == "ngenic" else "")
 
     @property
     def solver(self) -> str:

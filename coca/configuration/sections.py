@@ -132,10 +132,13 @@ class LinearPowerConfig(Section):
 class InitialConditionsConfig(Section):
     """Where the linear modes come from and when the integration starts."""
 
-    silent: ClassVar[tuple[str, ...]] = ("f_NL",)
+    silent: ClassVar[tuple[str, ...]] = ("f_NL", "generator")
 
     redshift: Number | None = Field(None, ge=START_RANGE[0], le=START_RANGE[1])
     """Redshift of the start; none: that of the snapshot, and 19 without one, see `start`."""
+    generator: Literal["coca", "ngenic"] = "coca"
+    """What draws the modes from the seed. ngenic: as N-GenIC and 2LPTic do, so that a seed of
+    theirs gives their phases on any mesh; from 1 to 2^31 - 1."""
     fixed_amplitude: Boolean = False
     paired: Boolean = False
     f_NL: Number = Field(0.0, ge=-1e4, le=1e4)
@@ -167,6 +170,11 @@ class InitialConditionsConfig(Section):
         if self.snapshot is not None and (self.fixed_amplitude or self.paired):
             raise ValueError(
                 "wanted no fixed_amplitude or paired with snapshot: the snapshot has its modes"
+            )
+        if self.given is not None and self.generator != "coca":
+            raise ValueError(
+                f"found generator = {self.generator}, wanted none with {self.given}, which has "
+                "its modes"
             )
         if self.file is not None and self.fixed_amplitude:
             raise ValueError("wanted no fixed_amplitude with file: the file has its modes")

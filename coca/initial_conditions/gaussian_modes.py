@@ -37,6 +37,26 @@ def white_noise_modes(
     return -modes if paired else modes
 
 
+def ngenic_modes(
+    domain: Domain, seed: int, fixed_amplitude: bool = False, paired: bool = False
+) -> np.ndarray:
+    """Unit-variance modes that N-GenIC and 2LPTic draw from a seed, 1 to 2^31 - 1.
+
+    As `white_noise_modes`, a mode being the same on a finer lattice here too. A line of modes
+    along z of this rank's rows is drawn by its own generator, see `coca.kernels.ngenic`.
+    """
+    fft, n = domain.transform(domain.n_side), domain.n_side
+    modes, numbers = fft.empty_k(), np.empty(n * n)
+    kernels.ngenic.uniform(numbers, seed)
+    seeds = kernels.ngenic.line_seeds(numbers, n)
+    kernels.ngenic.gaussian_modes(modes, fft.first, seeds, fixed_amplitude)
+    return -modes if paired else modes
+
+
+GENERATORS = {"coca": white_noise_modes, "ngenic": ngenic_modes}
+"""What turns a seed into modes, by the name that a configuration gives it."""
+
+
 def modes_of_white_noise(domain: Domain, noise: np.ndarray) -> np.ndarray:
     """Unit-variance modes of unit-variance white noise, this rank's planes (planes, n, n)."""
     fft = domain.transform(domain.n_side)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,10 +51,11 @@ def from_seed(
     fixed_amplitude: bool = False,
     paired: bool = False,
     local: LocalType | None = None,
+    draw: Callable[[Domain, int, bool, bool], np.ndarray] = gaussian_modes.white_noise_modes,
 ) -> InitialConditions:
-    """Initial conditions, Gaussian or local; see
-    `coca.initial_conditions.gaussian_modes.white_noise_modes`."""
-    noise = gaussian_modes.white_noise_modes(domain, seed, fixed_amplitude, paired)
+    """Initial conditions, Gaussian or local, of modes that are drawn from a seed as by
+    `coca.initial_conditions.gaussian_modes.white_noise_modes`, or by another of its generators."""
+    noise = draw(domain, seed, fixed_amplitude, paired)
     return from_modes(domain, power, noise, local)
 
 

@@ -215,7 +215,7 @@ def _box(simulation: Simulation) -> str:
     dark = "" if c.background.is_lambda else f", w0 {c.w0:g}, wa {c.wa:g}"
     dark += f", m_nu {c.m_nu:g} eV" if c.m_nu else ""
     return (
-        f"{config.box_size:g} Mpc/h, {config.particles}³ particles, seed {config.seed}; "
+        f"{config.box_size:g} Mpc/h, {config.particles}³ particles, {config.modes}; "
         f"Omega_m {c.Omega_m:g}, Omega_b {c.Omega_b:g}, h {c.h:g}, n_s {c.n_s:g}, "
         f"sigma_8 {c.sigma_8:.4g}{dark}"
     )

@@ -92,8 +92,7 @@ class Plan:
         return f"Omega_m = {c.Omega_m:g}, {amplitude}{dark}{neutrinos}"
 
     def _source(self) -> str:
-        path = self.config.initial_conditions.given
-        return f"seed {self.config.seed}" if path is None else str(path)
+        return self.config.modes
 
     def _ranks(self) -> str:
         return f"{self.ranks.size} ranks of " if self.ranks.size > 1 else ""

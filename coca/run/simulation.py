@@ -19,6 +19,7 @@ from coca.frames import Frame, rest_frame
 from coca.gravity.p3m import P3M
 from coca.gravity.particle_mesh import ParticleMesh
 from coca.initial_conditions import from_snapshot, linear_fields
+from coca.initial_conditions.gaussian_modes import GENERATORS
 from coca.initial_conditions.linear_fields import InitialConditions
 from coca.initial_conditions.primordial import LocalType
 from coca.integration.error_estimate import Trust, estimate_error
@@ -148,8 +149,9 @@ def build_initial_conditions(
     if options.file is not None:
         return linear_fields.from_file(domain, power, options.file, local, options.paired)
     return linear_fields.from_seed(
-        domain, power, config.seed, options.fixed_amplitude, options.paired, local
-    )
+        domain, power, config.seed, options.fixed_amplitude, options.paired, local,
+        GENERATORS[options.generator],
+    )  # fmt: skip
 
 
 def initial_particles(config: Config, domain: Domain, redshift: float) -> Snapshot:

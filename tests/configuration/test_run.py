@@ -76,6 +76,11 @@ def test_a_mesh_must_hold_the_stencil(config_values):
             {"file": "x.h5", "fixed_amplitude": True},
             "initial_conditions: wanted no fixed_amplitude with file: the file has its modes",
         ),
+        (
+            "initial_conditions",
+            {"file": "x.h5", "generator": "ngenic"},
+            "initial_conditions: found generator = ngenic, wanted none with x.h5",
+        ),
         ("force.deconvolve", 1, r"force\.deconvolve: found 1"),
         ("threads", 0, "threads: found 0, wanted auto or a number"),
         ("threads", "many", "threads: found 'many', wanted auto or a number"),
@@ -91,6 +96,12 @@ def test_bad_values_are_one_line_that_names_the_key(config_values, key, value, m
     with pytest.raises(ConfigError, match=message) as caught:
         make_config(config_values)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", [0, 2**31])
+def test_seeds_that_ngenic_takes_for_others_are_refused(config_values, seed):
+    with pytest.raises(ConfigError, match=f"seed: found {seed}, wanted 1 to 2147483647"):
+        make_config(config_values | {"seed": seed, "initial_conditions": {"generator": "ngenic"}})
 
 
 @pytest.mark.parametrize(

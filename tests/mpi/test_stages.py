@@ -78,10 +78,11 @@ def test_ranks_that_disagree_about_alignment_do_not_wait_for_one_another(ranks, 
     assert ranks.sum(float(abs(fft.forward(field)).sum())) == pytest.approx(n**3, rel=1e-5)
 
 
+@pytest.mark.parametrize("name", gaussian_modes.GENERATORS)
 @pytest.mark.parametrize("options", [{}, {"fixed_amplitude": True, "paired": True}])
-def test_noise_is_the_same_on_any_number_of_ranks(parted, alone, whole, options):
-    found = whole(gaussian_modes.white_noise_modes(parted, 11, **options), 1)
-    np.testing.assert_array_equal(found, gaussian_modes.white_noise_modes(alone, 11, **options))
+def test_noise_is_the_same_on_any_number_of_ranks(parted, alone, whole, name, options):
+    draw = gaussian_modes.GENERATORS[name]
+    np.testing.assert_array_equal(whole(draw(parted, 11, **options), 1), draw(alone, 11, **options))
 
 
 def test_linear_modes_and_displacements(here, there, whole):
