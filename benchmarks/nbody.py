@@ -16,9 +16,11 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 
-from benchmarks.beside import beside, cells
+from benchmarks.beside import WAVENUMBERS, beside, cells
 from benchmarks.beside import measure as measured
 from benchmarks.problem import COSMOLOGY
 from benchmarks.timing import machine_record
@@ -33,6 +35,7 @@ from coca.integration.nbody import NBody, long_steps
 from coca.parallel.domain import Domain
 from coca.parallel.machine import choose_threads
 from coca.particles import Snapshot, State
+from coca.statistics.plots import STYLE
 
 SHARED = Path(__file__).parents[2] / "shared" / "nbody"
 D_START = float(COSMOLOGY.D1(scale_factor(19.0)))
@@ -145,3 +148,26 @@ def table(rows: list[dict]) -> str:
             f"| {row['dispersion']:.2f} | {row['seconds']:.1f} |"
         )
     return "\n".join(lines)
+
+
+def draw(rows: list[dict], path: Path) -> None:
+    """P and r against wavenumber."""
+    styles = {1.0: "^:", 0.5: "s--", 0.0: "o-"}
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(8.0, 3.2), layout="constrained")
+        power, missing = figure.subplots(1, 2)
+        for row in rows:
+            if "skipped" in row:
+                continue
+            style = {"color": "#0072B2" if row["name"].startswith("48") else "#D55E00"}
+            style |= {"color": "#000000"} if "steps" in row["name"] else {}
+            mark = styles[float(row["name"].rpartition("z = ")[2])]
+            power.plot(WAVENUMBERS, 100 * np.array(row["P"]), mark, **style, label=row["name"])
+            missing.plot(WAVENUMBERS, 100 * np.array(row["r_missing"]), mark, **style)
+        power.axhspan(-1, 1, color="0.9", zorder=0)
+        power.set(ylabel="P - 1 [%]", ylim=(-3, 5))
+        missing.set(ylabel="1 - r [%]", yscale="log")
+        for panel in (power, missing):
+            panel.set(xlabel="k [h/Mpc]")
+        power.legend(ncols=2, fontsize=7)
+        figure.savefig(path, dpi=130, format="png")

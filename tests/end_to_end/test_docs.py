@@ -14,7 +14,9 @@ from coca.configuration.training import TrainConfig
 from tests import ROOT
 from tests.house import modules
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/[!_]*.md")])
+MOST_ROWS = 15
+"""Of tables of measurements on a page that is to be read; docs/tables has them all."""
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 COMMAND = re.compile(
     r"(?:python (run_sim\.py|-m benchmarks \w+)|(?:^|`)(coca \w+))(?: (configs/[\w./-]+))?", re.M
@@ -58,6 +60,18 @@ def test_tests_that_reports_name_exist():
     known = set(re.findall(r"def test_(\w+)\(", code))
     files = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
     assert len(names) > 30 and not names - known - files
+
+
+@pytest.mark.parametrize("name", ["accuracy", "nbody", "force", "light_cone", "scaling"])
+def test_pages_of_measurements_are_short(name):
+    """A figure, some rows, and a link to all of them, which are there."""
+    page = (ROOT / "docs" / f"{name}.md").read_text()
+    measured = re.findall(r"^\|[^|]*\|[^|]*[-+ ]\d[\d.]* .*\|$", page, re.M)
+    assert len(measured) <= MOST_ROWS
+    assert re.search(r"!\[[^]]+\]\(\w+\.png\)", page)
+    assert f"(tables/{name}.md" in page
+    full = (ROOT / "docs" / "tables" / f"{name}.md").read_text()
+    assert full.count("\n|") > page.count("\n|")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
