@@ -26,6 +26,7 @@ NAMES = (
     "nbody",
     "swift",
     "truth",
+    "neutrinos",
     "sizes",
     "scaling",
     "scaling_model",

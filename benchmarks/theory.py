@@ -33,7 +33,7 @@ def boost(cosmology: Cosmology, z: float) -> tuple[np.ndarray, np.ndarray]:
 
     c = cosmology
     parameters = {"Omm": c.Omega_m, "Omb": c.Omega_b, "h": c.h, "ns": c.n_s}
-    parameters |= {"As": A_s_of(c, "camb"), "mnu": 0.0, "w": c.w0, "wa": c.wa}
+    parameters |= {"As": A_s_of(c, "camb"), "mnu": c.m_nu, "w": c.w0, "wa": c.wa}
     k, found = PyEuclidEmulator().get_boost(parameters, [z])
     return k, found[0]
 
