@@ -32,6 +32,7 @@ def test_command_line(tmp_path, domain, cosmology, conditions, capsys):
     with h5py.File(tmp_path / "how" / "late_haloes.hdf5") as file:
         assert len(file["ParticleIDs"]) == file["Particles"][:].sum()
     for option, value, message in (
+        ("--mesh", "33", "--mesh: found 33, wanted an even number from 16 on"),
         ("--pdf-radii", "4,far", "--pdf-radii: found 4,far, wanted numbers and commas"),
         ("--pdf-radii", "4,1e4", "--pdf-radii: found 10000, wanted less than half the box"),
         ("--pdf-radii", "-1", "--pdf: radii"),

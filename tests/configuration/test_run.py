@@ -56,6 +56,7 @@ def test_a_mesh_must_hold_the_stencil(config_values):
         ("tolerance", 0.1, r"tolerance: found 0\.1, wanted .* none otherwise"),
         ("tolerance", -0.1, r"tolerance: found -0\.1"),
         ("output.redshifts", [0.0, 1.0], r"output: output\.redshifts: wanted .*decreasing"),
+        ("output.redshifts", [1.0, 1.0, 0.0], r"output: output\.redshifts: wanted .*decreasing"),
         ("output.redshifts", [], r"output\.redshifts: wanted one or more"),
         ("output.redshifts", [30.0, 0.0], r"wanted all below initial_conditions\.redshift = 19"),
         ("output.directory", 3, r"output\.directory: found 3"),

@@ -71,6 +71,18 @@ def test_kaiser_limit_of_a_plane_wave():
     np.testing.assert_allclose(found, wanted, rtol=2e-3)
 
 
+@pytest.mark.parametrize("statistic", [power, multipoles, momentum_power])
+def test_odd_lattices_are_as_even_ones(statistic):
+    """The power of a wave of 33^3 particles is that of 32^3."""
+    found = []
+    for n in (32, 33):
+        q, shift = wave(n, 0.5)
+        s = statistic(Grid(L, 2 * n), made(q + shift, 100 * shift))
+        found.append([s[2][0] * s.modes[0], s[2][1:8].sum() / s[2][0]])
+    np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-3)
+    assert max(found[0][1], found[1][1]) < 1e-2  # nothing in other shells but the wave's harmonics
+
+
 MOVED = np.float32(L / 3)  # whole cells of a mesh that three divides
 
 
