@@ -41,7 +41,8 @@ LENS = """\
 Convergence, shear and C_l of a run's light cone, in the Born approximation.
 
 The shells of output.directory are read. convergence.fits, shear.fits (of the whole sky), all maps
-in lensing.hdf5, C_l.txt beside theory, and lensing.png appear in its lensing/; docs/light_cone.md.
+in lensing.hdf5, C_l.txt and C_l.csv beside theory, and lensing.png appear in its lensing/;
+docs/light_cone.md.
 """
 COLLECT = """\
 Parameters and summaries of an ensemble in one HDF5 file, for inference.

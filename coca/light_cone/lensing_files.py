@@ -26,8 +26,8 @@ from coca.light_cone.sky import (
 FOLDER = "lensing"
 """Where files of lensing are, in a run's directory."""
 FORMAT = "coca-lensing-1"
-TABLE, MAPS = "C_l.txt", "lensing.hdf5"
-NAMES = ("convergence.fits", "shear.fits", MAPS, TABLE, "lensing.png", "lensing.pdf")
+TABLES, MAPS = ("C_l.txt", "C_l.csv"), "lensing.hdf5"
+NAMES = ("convergence.fits", "shear.fits", MAPS, *TABLES, "lensing.png", "lensing.pdf")
 AXES = "x to the south, y to the east, as HEALPix's polarisation"
 
 
@@ -67,12 +67,18 @@ def write_lensing(directory: Path, convergence: Convergence) -> list[Path]:
     directory.mkdir(parents=True, exist_ok=True)
     for name in NAMES:
         (directory / name).unlink(missing_ok=True)
-    inside = footprint(n_side_of(convergence.kappa), convergence.octant)
-    maps = {"kappa": np.where(inside, convergence.kappa, _unseen())}
+    maps = {
+        "kappa": np.where(
+            footprint(n_side_of(convergence.kappa), convergence.octant),
+            convergence.kappa,
+            _unseen(),
+        )
+    }
     if not convergence.octant:
         maps["gamma1"], maps["gamma2"] = shear(convergence.kappa)
-    paths = [*_write_maps(directory, convergence, maps), directory / TABLE]
-    write_table(paths[-1], _columns(power), _title(convergence))
+    paths = [*_write_maps(directory, convergence, maps), *(directory / name for name in TABLES)]
+    for path in paths[-2:]:
+        write_table(path, _columns(power), _title(convergence))
     figures = [directory / name for name in NAMES[-2:]]
     _write_figure(figures, convergence, maps["kappa"], power)
     return [*paths, *figures]

@@ -21,7 +21,7 @@ from coca.cosmology.background import scale_factor
 from coca.files.tables import RUN_RECORD
 from coca.gravity.mesh import Mesh
 from coca.results import report_figures
-from coca.results.report_figures import SpectrumCurve
+from coca.results.report_figures import Picture, SpectrumCurve
 from coca.results.report_page import Drawing, OutputSection, Row, render
 from coca.results.report_sky import draw_sky
 
@@ -55,7 +55,7 @@ class Scene(NamedTuple):
 def write_report(
     directory: Path, simulation: Simulation, measurements: list[Measurement], record: dict
 ) -> list[str]:
-    """Write report.html, its figures in report/, and report.png, those of the last output.
+    """Write report.html, its figures in report/ as PNG and PDF, and report.png, the last output's.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def _write(directory: Path, simulation: Simulation, scenes: list[Scene], record:
     ]
     lines = [_title(simulation, scenes[-1]), _box(simulation), *wrap(record["trust"], 125)]
     heading = report_figures.draw_heading(lines)
-    overview = np.concatenate([heading, *drawn[-1].values()])
+    overview = np.concatenate([figure.pixels for figure in (heading, *drawn[-1].values())])
     _write_bytes(directory / OVERVIEW, _png(overview))
     whole_run = {
         "time": report_figures.draw_time(record["timings"], record["compilation_by_stage"])
@@ -179,15 +179,15 @@ def _write(directory: Path, simulation: Simulation, scenes: list[Scene], record:
         whole_run |= drawn_sky
     saved = _save(directory, whole_run)
     drawings = [d for o in outputs for d in o.drawings.values()] + list(saved.values())
-    written = [PAGE, OVERVIEW, *(drawing.file for drawing in drawings)]
+    written = [PAGE, OVERVIEW, *(name for d in drawings for name in (d.file, d.pdf))]
     files = [*record["files"], *written, RUN_RECORD]
     page = render(record, outputs, saved, section, files, _box(simulation))
     _write_bytes(directory / PAGE, page.encode("utf-8", "backslashreplace"))
     return written
 
 
-def _draw(simulation: Simulation, scene: Scene) -> dict[str, np.ndarray]:
-    """The figures of an output by name, as pixels."""
+def _draw(simulation: Simulation, scene: Scene) -> dict[str, Picture]:
+    """The figures of an output by name."""
     box_size, m = simulation.domain.box_size, scene.measurement
     curves = [SpectrumCurve(run_name(simulation), m.run, report_figures.RUN)]
     if m.frame is not None and _has_frame(simulation):
@@ -242,13 +242,16 @@ def _rows(m: Measurement) -> list[Row]:
     return rows
 
 
-def _save(directory: Path, pictures: dict[str, np.ndarray], suffix: str = "") -> dict[str, Drawing]:
-    """Write figures as PNG, and keep them as text too."""
+def _save(directory: Path, pictures: dict[str, Picture], suffix: str = "") -> dict[str, Drawing]:
+    """Write figures as PNG and as PDF, and keep the PNG as text too."""
     drawings = {}
-    for name, pixels in pictures.items():
+    for name, (pixels, pdf) in pictures.items():
         file, data = f"{FOLDER}/{name}{suffix}.png", _png(pixels)
+        drawings[name] = Drawing(
+            file, f"{FOLDER}/{name}{suffix}.pdf", base64.b64encode(data).decode()
+        )
         _write_bytes(directory / file, data)
-        drawings[name] = Drawing(file, base64.b64encode(data).decode())
+        _write_bytes(directory / drawings[name].pdf, pdf)
     return drawings
 
 

@@ -6,6 +6,7 @@ lines differ in style as well; both colour maps keep their order in grey.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.transforms import Bbox
 
 from coca.integration.kicks import Evaluation
 from coca.statistics.plots import STYLE
@@ -53,17 +55,30 @@ class SpectrumCurve(NamedTuple):
     """Colour of the line."""
 
 
-def picture(draw: Callable[[Figure], None], height: float) -> np.ndarray:
-    """What `draw` puts on a figure at most `height` inches high, as pixels (rows, columns, 3)
-    uint8."""
+class Picture(NamedTuple):
+    """A figure, drawn."""
+
+    pixels: np.ndarray
+    """(rows, columns, 3) uint8."""
+    pdf: bytes
+
+
+def picture(draw: Callable[[Figure], None], height: float) -> Picture:
+    """What `draw` puts on a figure at most `height` inches high, without the white around it."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height), dpi=DPI)
         canvas = FigureCanvasAgg(figure)
         draw(figure)
         canvas.draw()
-        pixels = np.asarray(canvas.buffer_rgba())[..., :3]
-    drawn = np.flatnonzero((pixels < 255).any(axis=(1, 2)))
-    return pixels[max(0, drawn[0] - MARGIN) : drawn[-1] + MARGIN].copy()
+        pixels = np.array(canvas.buffer_rgba())[..., :3]
+        drawn = np.flatnonzero((pixels < 255).any(axis=(1, 2)))
+        first, end = max(0, drawn[0] - MARGIN), min(drawn[-1] + MARGIN, len(pixels))
+        seen = Bbox([[0.0, height - end / DPI], [WIDTH, height - first / DPI]])
+        pdf = io.BytesIO()
+        figure.savefig(
+            pdf, format="pdf", dpi=DPI, bbox_inches=seen, metadata={"CreationDate": None}
+        )
+    return Picture(pixels[first:end], pdf.getvalue())
 
 
 def add_panel(
@@ -127,7 +142,7 @@ def draw_density(
     difference: tuple[str, np.ndarray] | None,
     box_size: float,
     depth: float,
-) -> np.ndarray:
+) -> Picture:
     """Pictures of 1 + delta (pixels, pixels) over y and z by name, and a difference of two.
 
     A reference stands in one row with what is before it, the run, and their difference.
@@ -202,7 +217,7 @@ def _bar(figure: Figure, panels: Panels, number: int, image: AxesImage, label: s
 
 def draw_spectra(
     curves: Sequence[SpectrumCurve], linear: np.ndarray, reference: bool, nyquist: float
-) -> np.ndarray:
+) -> Picture:
     """Power, and below it ratios and correlations with the reference, or with linear theory.
 
     Parameters
@@ -299,7 +314,7 @@ def _limits(panel: Axes, counted: np.ndarray, least: float) -> tuple[float, floa
 
 def draw_residual(
     evaluations: Sequence[Evaluation], redshift_to_D: Callable[[float], float]
-) -> np.ndarray:
+) -> Picture:
     """Residual acceleration, and the displacement it stands for, against the growth factor."""
     D = np.array([evaluation.D for evaluation in evaluations])
     half = np.array([0.5 * evaluation.step for evaluation in evaluations])
@@ -337,7 +352,7 @@ def _add_redshifts(panel: Axes, redshift_to_D: Callable[[float], float]) -> None
     top.set_xlabel("redshift $z$")
 
 
-def draw_time(seconds: dict[str, float], compiled: dict[str, float]) -> np.ndarray:
+def draw_time(seconds: dict[str, float], compiled: dict[str, float]) -> Picture:
     """Seconds of each stage, compilation told apart."""
     stages, total = list(seconds), max(sum(seconds.values()), 1e-9)
     late = np.array([compiled.get(stage, 0.0) for stage in stages])
@@ -364,7 +379,7 @@ def draw_time(seconds: dict[str, float], compiled: dict[str, float]) -> np.ndarr
     return picture(draw, 0.28 * len(stages) + 0.2 + EDGE + LABELS)
 
 
-def draw_heading(lines: Sequence[str]) -> np.ndarray:
+def draw_heading(lines: Sequence[str]) -> Picture:
     """Lines of text, the first one larger."""
 
     def draw(figure: Figure) -> None:

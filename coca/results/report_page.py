@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 
 
 class Drawing(NamedTuple):
-    """A figure as a file beside the page and as text inside it."""
+    """A figure as files beside the page and as text inside it."""
 
     file: str
-    base64: str
     """Name of the PNG."""
+    pdf: str
+    """Name of the PDF."""
+    base64: str
+    """Of the PNG."""
 
 
 class Row(NamedTuple):

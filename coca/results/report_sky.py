@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from coca.cosmology.linear_power import check_source
@@ -16,7 +15,7 @@ from coca.light_cone.lensing_figures import draw_map, draw_power
 from coca.light_cone.shells import read_shell, shell_files
 from coca.light_cone.sky import angular_power
 from coca.light_cone.sources import Sources
-from coca.results.report_figures import WIDTH, add_panel, picture
+from coca.results.report_figures import WIDTH, Picture, add_panel, picture
 
 
 class SkySection(NamedTuple):
@@ -28,8 +27,8 @@ class SkySection(NamedTuple):
     """Why there is no figure."""
 
 
-def draw_sky(directory: Path, z_max: float) -> tuple[SkySection, dict[str, np.ndarray]]:
-    """The section, and its figure as pixels where healpy and CAMB are there to make it.
+def draw_sky(directory: Path, z_max: float) -> tuple[SkySection, dict[str, Picture]]:
+    """The section, and its figure where healpy and CAMB are there to make it.
 
     Parameters
     ----------

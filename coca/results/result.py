@@ -254,7 +254,7 @@ class Result:
     def _summary(self) -> dict[str, str]:
         c = self.config
         return {
-            "box": f"{c.box_size:g} Mpc/h, {c.particles}³ particles, seed {c.seed}",
+            "box": f"{c.box_size:g} Mpc/h, {c.particles}³ particles, {c.modes}",
             "method": self.method,
             "outputs": "z = " + ", ".join(f"{output.redshift:.3g}" for output in self.outputs),
             "took": f"{sum(self.seconds.values()):.1f} s",

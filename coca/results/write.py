@@ -226,11 +226,12 @@ def _write_tables(
                 directory / name, simulation.domain, simulation.cosmology, snapshot, record
             )
         if config.output.spectra:
-            name = f"spectra_{i:03d}.txt"
             title = f"coca power spectra at z = {m.redshift:.4g}, box {config.box_size:g} Mpc/h"
-            path, columns = directory / name, _columns(simulation, m)
-            simulation.domain.once(partial(tables.write_table, path, columns, title))
-            written.append(name)
+            columns = _columns(simulation, m)
+            for name in (f"spectra_{i:03d}.txt", f"spectra_{i:03d}.csv"):
+                write = partial(tables.write_table, directory / name, columns, title)
+                simulation.domain.once(write)
+                written.append(name)
     return written
 
 

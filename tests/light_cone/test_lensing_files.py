@@ -39,6 +39,8 @@ def test_maps_come_back(found, tmp_path):
         assert "x to the south" in file.attrs["shear_axes"]
     table = np.loadtxt(tmp_path / "new" / "C_l.txt")
     assert table[0, 0] == 2 and table.shape == (31, 8)
+    commas = np.loadtxt(tmp_path / "new" / "C_l.csv", delimiter=",", skiprows=1)
+    np.testing.assert_array_equal(commas, table)
     np.testing.assert_allclose(table[:, 5], (table[:, 1] - table[:, 2]) / table[:, 3], rtol=1e-6)
 
 

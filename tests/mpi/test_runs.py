@@ -163,9 +163,10 @@ def test_what_is_written(ranks, config_file, values, shared_path):
     assert run(config_file, "reference.force_evaluations=8", *to_pm) == 0
     directory = shared_path / "run"
     parts = [f"snapshot_000.{r}.hdf5" for r in range(ranks.size)] if ranks.size > 1 else []
-    pictures = [f"report/{name}.png" for name in ("density_000", "residual", "spectra_000", "time")]
-    names = ["report.html", "report.png", "run.json", "snapshot_000.hdf5", "spectra_000.txt"]
-    names += [*parts, *pictures]
+    drawn = ("density_000", "residual", "spectra_000", "time")
+    pictures = [f"report/{name}.{kind}" for name in drawn for kind in ("png", "pdf")]
+    names = ["report.html", "report.png", "run.json", "snapshot_000.hdf5"]
+    names += ["spectra_000.csv", "spectra_000.txt", *parts, *pictures]
     files = [path for path in directory.rglob("*") if path.is_file()]
     assert sorted(str(path.relative_to(directory)) for path in files) == sorted(names)
     record = json.loads((directory / RUN_RECORD).read_text())

@@ -114,6 +114,8 @@ def test_figures_are_files_too(case):
         pixels = matplotlib.image.imread(directory / name)
         assert pixels.shape[1] == report_figures.WIDTH * report_figures.DPI
         assert np.mean(pixels[..., :3] < 1.0) > 0.01  # axes and labels of the emptiest have 0.03
+        pdf = name.replace(".png", ".pdf")
+        assert name == "report.png" or (pdf in record["files"] and (directory / pdf).is_file())
 
 
 def test_numbers_are_those_of_the_record(case):

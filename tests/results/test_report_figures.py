@@ -1,3 +1,5 @@
+import re
+
 import matplotlib.image
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ def test_one_colour_scale():
     ones, colour = np.ones((8, 8)), report_figures.DENSITIES(1.0)
     middle = np.array(matplotlib.colormaps["magma"](colour, bytes=True)[:3], int)
     for other in (0.01, 100.0):
-        pixels = report_figures.draw_density({"a": ones, "b": other * ones}, None, 64.0, 16.0)
+        pixels = report_figures.draw_density(
+            {"a": ones, "b": other * ones}, None, 64.0, 16.0
+        ).pixels
         share = np.mean((np.abs(pixels - middle) < 4).all(axis=-1))  # it is drawn with 8 bits
         assert share > 0.2  # one of two panels; the other and the bar are the rest
 
@@ -21,7 +25,9 @@ def test_compilation_is_told_apart():
     colour = np.round(255 * np.array(matplotlib.colors.to_rgb(report_figures.FRAME["color"])))
 
     def hatched(compiled):
-        return int((report_figures.draw_time(seconds, compiled) == colour).all(axis=-1).sum())
+        return int(
+            (report_figures.draw_time(seconds, compiled).pixels == colour).all(axis=-1).sum()
+        )
 
     assert hatched({"force": 0.0, "output": 0.0}) == 0
     assert hatched({"force": 1.5, "output": 0.0}) > 1000
@@ -38,8 +44,9 @@ def test_panels_and_their_bars_fit_the_page(count):
     apart = np.abs(corners[:, None] - corners[None]).max(axis=-1) + 9 * np.eye(count)
     assert apart.min() > panels.side
     images = {str(i): np.ones((8, 8)) + i for i in range(count - 1)}
-    pixels = report_figures.draw_density(images, ("a", np.eye(8)), 1000.0, 16.0) if images else None
-    assert pixels is None or (pixels[:, [*range(-3, 3)]] == 255).all()
+    if images:
+        pixels = report_figures.draw_density(images, ("a", np.eye(8)), 1000.0, 16.0).pixels
+        assert (pixels[:, [*range(-3, 3)]] == 255).all()
 
 
 @pytest.mark.parametrize(
@@ -64,7 +71,16 @@ def test_the_band_is_drawn_and_named_where_it_is_seen(off, drawn):
     modes = np.full(20, 100)
     run = Spectra(k, modes, (1 + off * k) / k, 1 / k, 1 / k)
     curves = [report_figures.SpectrumCurve("run", run, report_figures.RUN)]
-    pixels = report_figures.draw_spectra(curves, 1 / k, True, 2.0)
+    pixels = report_figures.draw_spectra(curves, 1 / k, True, 2.0).pixels
     grey = np.round(255 * 0.88)
     share = np.mean((np.abs(pixels - grey) < 2).all(axis=-1))
     assert (share > 0.005) == drawn
+
+
+def test_a_pdf_is_the_same_figure():
+    """As wide and as high, in points, as its pixels, and of lines and letters."""
+    pixels, pdf = report_figures.draw_time({"force": 2.0, "output": 1.0}, {})
+    left, low, right, high = map(float, re.search(rb"MediaBox \[([^]]*)", pdf)[1].split())
+    points = np.array(pixels.shape[:2]) * 72 / report_figures.DPI
+    np.testing.assert_allclose([high - low, right - left], points, atol=1.0)
+    assert b"/Font" in pdf and b"/Subtype /Image" not in pdf

@@ -25,9 +25,9 @@ def test_a_figure(directory):
     pytest.importorskip("camb")
     section, drawn = draw_sky(directory, 0.3)
     assert section.lacking is None and section.sources == 0.3
-    rows, columns, _ = drawn["sky"].shape
+    rows, columns, _ = drawn["sky"].pixels.shape
     assert columns == 1500 and 300 < rows < 700
-    assert np.std(drawn["sky"][:, : columns // 2]) > 30  # the map is there
+    assert np.std(drawn["sky"].pixels[:, : columns // 2]) > 30  # the map is there
 
 
 def test_without_healpy(directory, monkeypatch):

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import h5py
+import numpy as np
 import pytest
 
 import run_sim
@@ -28,7 +29,11 @@ def test_several_redshifts_and_what_is_written(config_file, tmp_path):
     assert not (run / "report.png").exists()
     record = json.loads((run / "run.json").read_text())
     assert record["config"]["seed"] == record["seed"] == 3
-    assert len(record["files"]) == 6
+    assert len(record["files"]) == 9
+    table = np.loadtxt(run / "spectra_001.txt")
+    with (run / "spectra_001.csv").open() as file:
+        assert file.readline().startswith("k [h/Mpc],modes [count],P [(Mpc/h)^3],")
+        np.testing.assert_array_equal(np.loadtxt(file, delimiter=","), table)
 
 
 def test_a_vanished_output_directory_is_one_error(config_file, tmp_path, capsys):
