@@ -72,7 +72,7 @@ def _loader(count: int) -> Callable:
     return load
 
 
-four, eight = _loader(4), _loader(8)
+four, eight, sixteen = _loader(4), _loader(8), _loader(16)
 
 
 @intrinsic

@@ -11,7 +11,7 @@ residual acceleration is measured near the particle.
 from __future__ import annotations
 
 import numpy as np
-from coca.kernels.lanes import eight, put
+from coca.kernels.lanes import put, sixteen
 from coca.kernels.lattice_layout import (
     AVERAGED,
     CONDITIONS,
@@ -30,7 +30,7 @@ from coca.kernels.lattice_layout import (
 )
 from numba import njit, prange
 
-BLOCK = 64
+BLOCK = 256
 CLOSED = 1e-3
 """Mean of SQUARE over the middle neighbourhood at which the gate is half open."""
 _FLOOR = np.float32(0.05)
@@ -143,19 +143,19 @@ def _scaled(a, scale, out):
 
 
 @njit(fastmath=True, error_model="numpy")
-def _vectors(fields, means, j, k0, count, V):
-    """Fill vectors (VELOCITIES, 3, BLOCK) of `count` particles of row j of a plane from k0 on."""
-    one, end = np.float32(1), k0 + count
+def _vectors(fields, means, first, end, V):
+    """Fill vectors (VELOCITIES, 3, BLOCK) of some particles of a plane."""
+    one, count = np.float32(1), end - first
     for c in range(3):
-        _copy(fields[INWARD + c, j, k0:end], V[0, c])
-        _copy(fields[RESIDUAL + c, j, k0:end], V[1, c])
+        _copy(fields[INWARD + c, first:end], V[0, c])
+        _copy(fields[RESIDUAL + c, first:end], V[1, c])
         for n in range(2):
-            _copy(means[n, INWARD + c, j, k0:end], V[2 + n, c])
-            _copy(means[n, RESIDUAL + c, j, k0:end], V[4 + n, c])
-        disp, vel = fields[DISPLACEMENT + c, j, k0:end], fields[VELOCITY + c, j, k0:end]
+            _copy(means[n, INWARD + c, first:end], V[2 + n, c])
+            _copy(means[n, RESIDUAL + c, first:end], V[4 + n, c])
+        disp, vel = fields[DISPLACEMENT + c, first:end], fields[VELOCITY + c, first:end]
         for n in range(WIDTHS):
-            _less(means[n, DISPLACEMENT + c, j, k0:end], disp, V[6 + n, c])
-            _less(means[n, VELOCITY + c, j, k0:end], vel, V[VECTORS + n, c])
+            _less(means[n, DISPLACEMENT + c, first:end], disp, V[6 + n, c])
+            _less(means[n, VELOCITY + c, first:end], vel, V[VECTORS + n, c])
     x, y, z = V[VECTORS + 1, 0], V[VECTORS + 1, 1], V[VECTORS + 1, 2]
     share = np.empty(BLOCK, np.float32)
     for k in range(count):
@@ -189,13 +189,13 @@ def _dot(a, b, count, out):
 
 
 @njit(fastmath=True, error_model="numpy")
-def _scalars(fields, means, j, k0, count, V, conditions, X):
+def _scalars(fields, means, first, end, V, conditions, X):
     """Fill scalars (SCALARS, BLOCK) of the same particles from their vectors."""
-    end = k0 + count
-    _copy(fields[LOG_DENSITY, j, k0:end], X[0])
-    _copy(fields[LOG_BEFORE, j, k0:end], X[1])
+    count = end - first
+    _copy(fields[LOG_DENSITY, first:end], X[0])
+    _copy(fields[LOG_BEFORE, first:end], X[1])
     for n in range(WIDTHS):
-        _copy(means[n, LOG_DENSITY, j, k0:end], X[2 + n])
+        _copy(means[n, LOG_DENSITY, first:end], X[2 + n])
     at, inverse = 2 + WIDTHS + VECTORS, np.empty((VECTORS, BLOCK), np.float32)
     for a in range(VECTORS):
         length, own = X[2 + WIDTHS + a], inverse[a]
@@ -217,10 +217,10 @@ def _scalars(fields, means, j, k0, count, V, conditions, X):
 
 
 @njit(fastmath=True, error_model="numpy")
-def _gates(means, j, k0, count, gate):
+def _gates(means, first, end, gate):
     """Fill how far each particle's gate (BLOCK,) is open."""
-    square = means[1, SQUARE, j, k0 : k0 + count]
-    for k in range(count):
+    square = means[1, SQUARE, first:end]
+    for k in range(end - first):
         gate[k] = square[k] / (square[k] + np.float32(CLOSED))
 
 
@@ -238,22 +238,29 @@ def features(fields, means, conditions, first, vectors, scalars):
         Multiplied by the gate.
     scalars : array (SCALARS, all planes, ny, nz) float32
     """
-    planes, _, ny, nz = fields.shape
-    for i in prange(planes):
+    fields, means = _flat(fields), _flat(means)
+    vectors, scalars = _flat(vectors), _flat(scalars)
+    for i in prange(fields.shape[0]):
         V = np.empty((VELOCITIES, 3, BLOCK), np.float32)
         X, gate = np.empty((SCALARS, BLOCK), np.float32), np.empty(BLOCK, np.float32)
-        for j in range(ny):
-            for k0 in range(0, nz, BLOCK):
-                count = min(BLOCK, nz - k0)
-                _vectors(fields[i], means[i], j, k0, count, V)
-                _scalars(fields[i], means[i], j, k0, count, V, conditions, X)
-                for a in range(SCALARS):
-                    _copy(X[a, :count], scalars[a, first + i, j, k0:])
-                _gates(means[i], j, k0, count, gate)
-                for a in range(VELOCITIES):
-                    for c in range(3):
-                        for k in range(count):
-                            vectors[a, c, first + i, j, k0 + k] = gate[k] * V[a, c, k]
+        for begin in range(0, fields.shape[2], BLOCK):
+            end = min(begin + BLOCK, fields.shape[2])
+            _vectors(fields[i], means[i], begin, end, V)
+            _scalars(fields[i], means[i], begin, end, V, conditions, X)
+            for a in range(SCALARS):
+                _copy(X[a, : end - begin], scalars[a, first + i, begin:])
+            _gates(means[i], begin, end, gate)
+            for a in range(VELOCITIES):
+                for c in range(3):
+                    for k in range(end - begin):
+                        vectors[a, c, first + i, begin + k] = gate[k] * V[a, c, k]
+
+
+@njit(fastmath=True, error_model="numpy")
+def _flat(array):
+    """An array with its last two axes, of a plane, in one."""
+    shape = array.shape
+    return array.reshape((*shape[:-2], shape[-2] * shape[-1]))
 
 
 @njit(fastmath=True, error_model="numpy")
@@ -261,38 +268,32 @@ def _layer(weights, bias, count, x, out):
     """Fill out (m, BLOCK) with weights (m, n) times x (n, BLOCK) and the bias (m,), m a multiple of
     four: four rows and sixteen particles at a time stay in registers."""
     rows, inputs = weights.shape
-    x, out, row, half = x.reshape(-1), out.reshape(-1), np.uint64(BLOCK), np.uint64(8)
+    x, out, row = x.reshape(-1), out.reshape(-1), np.uint64(BLOCK)
     for o in range(0, rows, 4):
         b0, b1, b2, b3 = bias[o], bias[o + 1], bias[o + 2], bias[o + 3]
         w0, w1, w2, w3 = weights[o], weights[o + 1], weights[o + 2], weights[o + 3]
         for k in range(np.uint64(0), np.uint64(count), np.uint64(16)):
             at, to = k, np.uint64(o) * row + k
-            low, high = eight(x, at), eight(x, at + half)
-            l0, l1, l2, l3 = low * w0[0] + b0, low * w1[0] + b1, low * w2[0] + b2, low * w3[0] + b3
-            h0, h1 = high * w0[0] + b0, high * w1[0] + b1
-            h2, h3 = high * w2[0] + b2, high * w3[0] + b3
+            part = sixteen(x, at)
+            l0, l1, l2, l3 = (
+                part * w0[0] + b0,
+                part * w1[0] + b1,
+                part * w2[0] + b2,
+                part * w3[0] + b3,
+            )
             for i in range(1, inputs):
                 at += row
-                low, high = eight(x, at), eight(x, at + half)
+                part = sixteen(x, at)
                 l0, l1, l2, l3 = (
-                    l0 + low * w0[i],
-                    l1 + low * w1[i],
-                    l2 + low * w2[i],
-                    l3 + low * w3[i],
+                    l0 + part * w0[i],
+                    l1 + part * w1[i],
+                    l2 + part * w2[i],
+                    l3 + part * w3[i],
                 )
-                h0, h1 = h0 + high * w0[i], h1 + high * w1[i]
-                h2, h3 = h2 + high * w2[i], h3 + high * w3[i]
-            _put_both(out, to, l0, h0)
-            _put_both(out, to + row, l1, h1)
-            _put_both(out, to + row + row, l2, h2)
-            _put_both(out, to + row + row + row, l3, h3)
-
-
-@njit(inline="always")
-def _put_both(out, to, low, high):
-    """Write sixteen numbers."""
-    put(out, to, low)
-    put(out, to + np.uint64(8), high)
+            put(out, to, l0)
+            put(out, to + row, l1)
+            put(out, to + row + row, l2)
+            put(out, to + row + row + row, l3)
 
 
 @njit(fastmath=True, error_model="numpy")
@@ -320,25 +321,26 @@ def move(fields, means, conditions, weights, biases, scale, first, e, w):
         Number of their first plane in what is added to.
     e, w : array (3, all planes, ny, nz) float32
     """
-    planes, _, ny, nz = fields.shape
+    fields, means, e, w = _flat(fields), _flat(means), _flat(e), _flat(w)
     most = SCALARS
     for bias in biases:
         most = max(most, bias.size)
-    for i in prange(planes):
+    for i in prange(fields.shape[0]):
         V, gate = np.empty((VELOCITIES, 3, BLOCK), np.float32), np.empty(BLOCK, np.float32)
         layers = np.empty((len(weights) + 1, most, BLOCK), np.float32)
-        for j in range(ny):
-            for k0 in range(0, nz, BLOCK):
-                count = min(BLOCK, nz - k0)
-                _vectors(fields[i], means[i], j, k0, count, V)
-                _scalars(fields[i], means[i], j, k0, count, V, conditions, layers[0])
-                for n in range(len(weights)):
-                    _layer(weights[n], biases[n], count, layers[n], layers[n + 1])
-                    if n + 1 < len(weights):
-                        _bend(layers[n + 1, : biases[n].size], count)
-                _gates(means[i], j, k0, count, gate)
-                h, e_row, w_row = layers[-1], e[:, first + i, j, k0:], w[:, first + i, j, k0:]
-                _add(h, V, gate, count, scale, e_row, w_row)
+        for begin in range(0, fields.shape[2], BLOCK):
+            end = min(begin + BLOCK, fields.shape[2])
+            count = end - begin
+            _vectors(fields[i], means[i], begin, end, V)
+            _scalars(fields[i], means[i], begin, end, V, conditions, layers[0])
+            for n in range(len(weights)):
+                _layer(weights[n], biases[n], count, layers[n], layers[n + 1])
+                if n + 1 < len(weights):
+                    _bend(layers[n + 1, : biases[n].size], count)
+            _gates(means[i], begin, end, gate)
+            _add(
+                layers[-1], V, gate, count, scale, e[:, first + i, begin:], w[:, first + i, begin:]
+            )
 
 
 @njit(fastmath=True, error_model="numpy")
