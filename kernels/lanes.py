@@ -1,9 +1,9 @@
 """Some float32 numbers at a time, where numba's vectoriser does not see that they go together.
 
-`four(array, i)` and `eight` take what stands at i and after it in a flat array as one value; such
-values are added, subtracted and multiplied lane by lane, with each other or with a float32.
-Products and sums may fuse. They live within a compiled function: it cannot take or return them from
-and to Python. `python -m benchmarks lanes` shows what they gain over plain numba.
+`four(array, i)`, `eight` and `sixteen` take what stands at i and after it in a flat array as one
+value; such values are added, subtracted and multiplied lane by lane, with each other or with a
+float32. Products and sums may fuse. They live within a compiled function: it cannot take or return
+them from and to Python. `python -m benchmarks lanes` shows what they gain over plain numba.
 """
 
 from __future__ import annotations
