@@ -23,6 +23,7 @@ extensions = [
     "config_reference",
 ]
 exclude_patterns = ["_build"]
+suppress_warnings = ["ref.python"]  # `rows` or `mesh` is an attribute of several classes
 nitpicky = False  # numpydoc's words for types (array, sequence of Step) are no references
 
 myst_heading_anchors = 3
