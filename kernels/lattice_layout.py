@@ -10,9 +10,9 @@ FIELDS, AVERAGED = 15, 14
 REACHES = (1, 2, 4)
 WIDTHS = len(REACHES)
 VECTORS = 10
-"""Of which positions are moved."""
+"""How many vectors move positions."""
 VELOCITIES = VECTORS + WIDTHS
-"""Of which velocities are moved."""
+"""How many vectors move velocities: those, and differences of velocity from neighbours."""
 CONDITIONS = 3
 SCALARS = 2 + WIDTHS + VECTORS + VECTORS * (VECTORS - 1) // 2 + CONDITIONS
 OUTPUTS = VECTORS + VELOCITIES

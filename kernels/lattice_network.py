@@ -154,8 +154,8 @@ def _vectors(fields, means, first, end, V):
             _copy(means[n, RESIDUAL + c, first:end], V[4 + n, c])
         disp, vel = fields[DISPLACEMENT + c, first:end], fields[VELOCITY + c, first:end]
         for n in range(WIDTHS):
-            _less(means[n, DISPLACEMENT + c, first:end], disp, V[6 + n, c])
-            _less(means[n, VELOCITY + c, first:end], vel, V[VECTORS + n, c])
+            _differences(means[n, DISPLACEMENT + c, first:end], disp, V[6 + n, c])
+            _differences(means[n, VELOCITY + c, first:end], vel, V[VECTORS + n, c])
     x, y, z = V[VECTORS + 1, 0], V[VECTORS + 1, 1], V[VECTORS + 1, 2]
     share = np.empty(BLOCK, np.float32)
     for k in range(count):
@@ -174,7 +174,7 @@ def _copy(a, out):
 
 
 @njit(fastmath=True, error_model="numpy")
-def _less(a, b, out):
+def _differences(a, b, out):
     """Differences of numbers."""
     for k in range(a.size):
         out[k] = a[k] - b[k]
@@ -297,7 +297,7 @@ def _layer(weights, bias, count, x, out):
 
 
 @njit(fastmath=True, error_model="numpy")
-def _bend(x, count):
+def _hard_swish(x, count):
     """x times its share of the way from -3 to 3 (hard swish), in place."""
     zero, one, sixth, half = np.float32(0), np.float32(1), np.float32(1 / 6), np.float32(0.5)
     for o in range(x.shape[0]):
@@ -336,7 +336,7 @@ def move(fields, means, conditions, weights, biases, scale, first, e, w):
             for n in range(len(weights)):
                 _layer(weights[n], biases[n], count, layers[n], layers[n + 1])
                 if n + 1 < len(weights):
-                    _bend(layers[n + 1, : biases[n].size], count)
+                    _hard_swish(layers[n + 1, : biases[n].size], count)
             _gates(means[i], begin, end, gate)
             _add(
                 layers[-1], V, gate, count, scale, e[:, first + i, begin:], w[:, first + i, begin:]

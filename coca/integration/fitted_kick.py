@@ -48,7 +48,7 @@ from coca.particles import State
 SHARPENING = 0.3
 """Share of what would keep each class's mean: with it the power at k = 1 h/Mpc is that of classes
 with sharp edges."""
-_NOTHING_SEEN: dict[str, np.ndarray] = {
+_NOTHING_READ_OUT: dict[str, np.ndarray] = {
     "seen_e": np.empty((3, 0), np.float32),
     "seen_w": np.empty((3, 0), np.float32),
     "seen_at": np.empty(0),
@@ -98,17 +98,17 @@ def _mixing(edges: np.ndarray) -> np.ndarray:
     return mixing + np.diag(1.0 - mixing.sum(axis=1))
 
 
-class Sight(NamedTuple):
+class ReadOut(NamedTuple):
     """How particles are seen at a step's end, once its matrices have been applied."""
 
     network: ReadOutNetwork | None = None
     conditions: np.ndarray = np.zeros(3)
-    """Of the network."""
+    """What the network sees of the box, array (3,)."""
     share: float = 1.0
     """How much of the network's displacements is taken."""
 
     @classmethod
-    def of(cls, table: FittedCount, density: LinearDensity) -> Sight:
+    def of(cls, table: FittedCount, density: LinearDensity) -> ReadOut:
         """How a run of a table's steps, that ends with this density, is seen."""
         conditions, share = table.conditions(density), table.share(density)
         return cls(table.network, conditions, share)
@@ -140,8 +140,8 @@ class FittedKick(FrameKick):
     ):
         super().__init__(domain, cosmology, frame)
         self._matrices: dict[Step, np.ndarray] = {}
-        self._read_outs: dict[Step, tuple[FittedCount, LinearDensity]] = {}
-        self._sights: dict[Step, Sight] = {}
+        self._shorter: dict[Step, tuple[FittedCount, LinearDensity]] = {}
+        self._read_outs: dict[Step, ReadOut] = {}
         self._longer: tuple[FittedCount, LinearDensity] | None = None
         self._goes_on: State | None = None
         self._force: Force | None = None
@@ -153,7 +153,7 @@ class FittedKick(FrameKick):
             "delta_before": np.full(frame.n_particles, -1.0, np.float32),
             "indices": self.changes.indices,
             "ahead": self.changes.ahead,
-            **_NOTHING_SEEN,
+            **_NOTHING_READ_OUT,
         }
 
     @classmethod
@@ -192,9 +192,9 @@ class FittedKick(FrameKick):
         rule = cls(domain, cosmology, frame, steps, table.substep_threshold)
         for step, deviation in zip(steps, table.at(density), strict=True):
             rule._matrices[step] = _matrices(step, deviation)
-        rule._sights[steps[-1]], rule._force = Sight.of(table, density), force
+        rule._read_outs[steps[-1]], rule._force = ReadOut.of(table, density), force
         for step, other in zip(steps, shorter, strict=False):
-            rule._read_outs[step] = other, density._replace(D=step.D1)
+            rule._shorter[step] = other, density._replace(D=step.D1)
         if longer is not None:
             D0, share = steps[0].D0, longer.fractions[len(steps)]
             rule._longer = longer, density._replace(D=D0 + (steps[-1].D1 - D0) / share)
@@ -217,13 +217,13 @@ class FittedKick(FrameKick):
     def read_out(self, state: State, step: Step, measured: Acceleration) -> None:
         """Note where particles are seen at the step's end, or where they would go on from the
         last one's, if tables say it."""
-        if step in self._read_outs:
-            table, density = self._read_outs[step]
+        if step in self._shorter:
+            table, density = self._shorter[step]
             seen = self._other_end(state, step, measured, table.last_at(density))
-            self._see(seen, step, measured, Sight.of(table, density))
+            self._apply(seen, step, measured, ReadOut.of(table, density))
             self.memory["seen_e"], self.memory["seen_w"] = seen.e, seen.w
             self.memory["seen_at"] = np.array([step.D1])
-        elif step in self._sights and self._longer is not None:
+        elif step in self._read_outs and self._longer is not None:
             table, density = self._longer
             deviation = table.at(density)[len(self._matrices) - 1]
             self._goes_on = self._other_end(state, step, measured, deviation)
@@ -272,14 +272,14 @@ class FittedKick(FrameKick):
         self.changes.add_to(state)
         return sums
 
-    def _see(self, state: State, step: Step, measured: Acceleration, sight: Sight) -> None:
+    def _apply(self, state: State, step: Step, measured: Acceleration, read_out: ReadOut) -> None:
         """Bring the particles of a state at a step's end to where they are seen."""
         at_end = State(state.e, state.w, step.D1, step.D1)
-        if sight.network is not None:
+        if read_out.network is not None:
             assert self._force is not None
             last = self.last_force(step, measured)
             fields = LatticeFields(self.domain, self.frame, self._force, at_end, last)
-            fields.move(sight.network, sight.conditions, sight.share, at_end)
+            fields.move(read_out.network, read_out.conditions, read_out.share, at_end)
 
     def last_force(self, step: Step, measured: Acceleration) -> LastForce:
         """What a step's force showed, for a network that reads out its end."""
@@ -290,9 +290,9 @@ class FittedKick(FrameKick):
         """Take the residual to the step's end; say what the force showed."""
         matrices, before = self._matrices[step], self.memory["before"]
         sums = self._step(state, step, measured, matrices, before)
-        self._see(state, step, measured, self._sights.get(step, Sight()))
+        self._apply(state, step, measured, self._read_outs.get(step, ReadOut()))
         if step.D1 not in self.memory["seen_at"]:
-            self.memory |= _NOTHING_SEEN
+            self.memory |= _NOTHING_READ_OUT
         self.memory |= {"indices": self.changes.indices, "ahead": self.changes.ahead}
         self.memory["delta_before"] = measured.delta
         return self.evaluation(step, sums)

@@ -137,10 +137,10 @@ class SubStepper:
         near = Neighbourhood(self._domain, middle)
         flow, where = near.mean(sums, 3), np.empty_like(middle)
         for half in (2 * number, 2 * number + 1):
-            self._go(half, step, read, rows, flow, where)
+            self._half_step(half, step, read, rows, flow, where)
         kernels.substeps.compare(rows, D_next - step.D1)
         if D_next > step.D1:
-            self._go(2 * number + 2, step, read, rows, flow, where)
+            self._half_step(2 * number + 2, step, read, rows, flow, where)
         sums = np.empty((len(indices), 12), np.float32)
         kernels.substeps.weigh(rows, sums)
         change = near.mean(sums, kernels.substeps.CHANGES)
@@ -155,7 +155,7 @@ class SubStepper:
         after = self._frame.weights(D_next, displacement)
         return [*ends, after - ends[2] - (D_next - step.D1) * ends[3]]
 
-    def _go(
+    def _half_step(
         self,
         number: int,
         step: Step,
