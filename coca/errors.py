@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from reprlib import Repr
 
 _SHORT = Repr()
@@ -36,10 +38,18 @@ def unwritable(directory: object, error: OSError) -> FileError:
     return FileError(f"output.directory: cannot write {directory}: {error.strerror or error}")
 
 
+_OF_HDF5 = re.compile(r"(?:Unable to|Can't) [^(]*\((.*)\)", re.S)
+_SAID_BY_HDF5 = {"file signature not found": "it is not HDF5", "truncated file": "it is cut short"}
+
+
 def reason(error: BaseException) -> str:
-    """What a library says of a failure, without numbers of the system's errors."""
-    said = error.strerror if isinstance(error, OSError) else None
-    return said or str(error) or type(error).__name__
+    """What a library says of a failure, without numbers of the system's errors and HDF5's own."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    said = str(error) or type(error).__name__
+    inner = _OF_HDF5.match(said)
+    said = inner[1] if inner else said
+    return next((ours for theirs, ours in _SAID_BY_HDF5.items() if said.startswith(theirs)), said)
 
 
 class Terminated(Exception):

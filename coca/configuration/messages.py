@@ -79,7 +79,12 @@ def what_is_wrong(
 
 
 def _line(error: ErrorDetails, kind: type[BaseModel], given: Collection[str]) -> str:
-    key = ".".join(str(part) for part in error["loc"])
+    key, message = ".".join(str(part) for part in error["loc"]), error["msg"]
+    if error["type"] == "value_error":
+        message = message.removeprefix("Value error, ")
+        named, colon, rest = message.partition(": ")
+        if colon and (not key or named == key or named.startswith(f"{key}.")):
+            key, message = named, rest  # it names the key itself
     where = " (--set)" if any(key == k or key.startswith(f"{k}.") for k in given) else ""
     if error["type"] == "extra_forbidden":
         perhaps = _nearest(key, kind)
@@ -87,7 +92,6 @@ def _line(error: ErrorDetails, kind: type[BaseModel], given: Collection[str]) ->
     if error["type"] == "missing":
         return f"{key}: missing, wanted a value"
     if error["type"] == "value_error":
-        message = error["msg"].removeprefix("Value error, ")
         return f"{key}: {message}{where}" if key else message
     return f"{key}: found {short(error['input'])}{where}, wanted {_wanted(error)}"
 

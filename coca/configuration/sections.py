@@ -267,7 +267,10 @@ class OutputConfig(Section):
     def _redshifts_in_order(self) -> Self:
         z = self.redshifts
         if not z or min(z) < 0 or any(late >= early for early, late in itertools.pairwise(z)):
-            raise ValueError("output.redshifts: wanted one or more, decreasing, none below 0")
+            raise ValueError(
+                f"output.redshifts: found {short(list(z))}, wanted one or more, decreasing, none "
+                "below 0"
+            )
         return self
 
     def needed_directory(self) -> Path:

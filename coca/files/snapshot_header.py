@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 from coca.cosmology.background import LAMBDA, RHO_CRIT
-from coca.errors import FileError
+from coca.errors import FileError, reason
 from coca.files.conventions import SWIFT_UNITS, UNITS
 
 TYPE = "PartType1"
@@ -93,8 +93,7 @@ def reading(path: Path) -> Iterator[h5py.File]:
                 )
             yield file
     except DAMAGE as error:
-        reason = " ".join(str(error).split())
-        raise FileError(f"snapshot: cannot read {path}: {reason}") from None
+        raise FileError(f"snapshot: cannot read {path}: {reason(error)}") from None
 
 
 def header_of(path: Path, file: h5py.File, mass: float) -> Header:

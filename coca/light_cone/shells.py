@@ -12,7 +12,7 @@ import numpy as np
 
 from coca.atomic_files import whole_hdf5
 from coca.cosmology.background import RHO_CRIT, Cosmology
-from coca.errors import FileError
+from coca.errors import FileError, reason
 from coca.files.snapshot_header import DAMAGE
 from coca.light_cone.healpix import write_maps
 
@@ -166,7 +166,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
                 raise FileError(f"{path}: found format {found!r}, wanted {FORMAT!r}")
             yield file
     except DAMAGE as error:
-        raise FileError(f"light_cone: cannot use {path}: {error}") from None
+        raise FileError(f"light_cone: cannot use {path}: {reason(error)}") from None
 
 
 def shell_files(directory: Path) -> list[Path]:

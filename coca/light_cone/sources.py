@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coca.errors import ConfigError, FileError
+from coca.errors import ConfigError, FileError, reason
 
 ROUND_OFF = 1e-6
 """Redshifts that are so close are one."""
@@ -71,7 +71,7 @@ def read_sources(path: Path) -> Sources:
     try:
         table = np.loadtxt(path, ndmin=2)
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise FileError(f"sources: cannot read {path}: {error}") from None
+        raise FileError(f"sources: cannot read {path}: {reason(error)}") from None
     if table.shape[1] != 2 or len(table) < 2:
         raise FileError(
             f"sources: {path}: found {len(table)} rows of {table.shape[1]} columns, wanted two or "

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from coca.atomic_files import whole_hdf5
-from coca.errors import FileError
+from coca.errors import FileError, reason
 from coca.files.tables import RUN_RECORD
 from coca.light_cone.healpix import check_healpy
 from coca.light_cone.lensing import convergence
@@ -56,7 +56,7 @@ def check_ensemble(directory: Path, sources: Sources | None) -> list[Path]:
     try:
         listed = json.loads((directory / LIST).read_text())
     except (OSError, ValueError) as error:
-        raise FileError(f"{directory / LIST}: wanted an ensemble's list: {error}") from None
+        raise FileError(f"{directory / LIST}: wanted an ensemble's list: {reason(error)}") from None
     finished = [directory / name for name in listed if (directory / name / RUN_RECORD).is_file()]
     if not finished:
         raise FileError(f"{directory}: found no member that has finished, wanted one or more")
@@ -79,7 +79,9 @@ def read_universe(directory: Path, sources: Sources | None) -> Universe:
         count = len(record["config"]["output"]["redshifts"])
         tables = [np.loadtxt(directory / f"spectra_{i:03d}.txt", ndmin=2) for i in range(count)]
     except (OSError, ValueError, KeyError) as error:
-        raise FileError(f"{directory}: cannot read what a run wrote there: {error}") from None
+        raise FileError(
+            f"{directory}: cannot read what a run wrote there: {reason(error)}"
+        ) from None
     sky = None
     if sources is not None:
         sky = map_statistics(convergence(map(read_shell, shell_files(directory)), sources))

@@ -1,5 +1,7 @@
 """What is said of a configuration that is wrong."""
 
+import h5py
+import numpy as np
 import pytest
 import yaml
 
@@ -105,3 +107,31 @@ def test_no_numbers_of_errors_are_said(tmp_path):
         (tmp_path / "absent").read_text()
     assert reason(caught.value) == "No such file or directory"
     assert reason(ValueError("empty")) == "empty" and reason(EOFError()) == "EOFError"
+
+
+def test_hdf5_is_not_heard(tmp_path):
+    """What is not there, no file, not HDF5, and cut short, in words of ours."""
+    with h5py.File(tmp_path / "whole.hdf5", "w") as file:
+        file["x"] = np.zeros(1000)
+    (tmp_path / "short.hdf5").write_bytes((tmp_path / "whole.hdf5").read_bytes()[:5000])
+    (tmp_path / "text").write_text("text")
+    said = {}
+    for name in ("absent", ".", "text", "short.hdf5"):
+        with pytest.raises(OSError, match="open file") as caught, h5py.File(tmp_path / name):
+            pass
+        said[name] = reason(caught.value)
+    assert said == {
+        "absent": "No such file or directory", ".": "Is a directory",
+        "text": "it is not HDF5", "short.hdf5": "it is cut short",
+    }  # fmt: skip
+
+
+def test_where_a_key_was_set_is_told_of_keys_that_do_not_fit_together(tmp_path, config_values):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config_values))
+    for override, message in (
+        ("mesh=48", r": mesh: found 48, wanted 1, 2 or 3 times particles = 32 \(--set\)$"),
+        ("output.redshifts=[0, 1]", r": output.redshifts: found \[0.0, 1.0\], .* 0 \(--set\)$"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load_config(path, [override])
