@@ -32,7 +32,7 @@ SPACING = 2.0
 """Mpc/h between particles where no box size is given: that of the shipped emulator."""
 
 
-def simulate(config: Given = None, *, quiet: bool = True, **values: Any) -> Result:
+def simulate(config: Given = None, *, quiet: bool | None = None, **values: Any) -> Result:
     """Run a simulation in this process; nothing is written to output.directory.
 
     What is to be minded of it is a `coca.CocaWarning` each, and in `Result.warnings`.
@@ -42,8 +42,8 @@ def simulate(config: Given = None, *, quiet: bool = True, **values: Any) -> Resu
     config : Config, path or dict, optional
         From `coca.load_config` or `coca.make_config`, or a YAML file; without one, the defaults of
         docs/python.md, of which those in a dictionary are replaced.
-    quiet : bool
-        Print nothing.
+    quiet : bool, optional
+        Print nothing, with False all that a run says; by default nothing but a bar in notebooks.
     **values
         Keys of the configuration, which replace its values or the defaults; sections are
         dictionaries, of which only the keys that are given are replaced; numbers may be NumPy's.

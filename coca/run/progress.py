@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -142,11 +143,25 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
-class Progress:
-    """A bar on a terminal, plain lines otherwise, nothing when quiet."""
+def in_notebook() -> bool:
+    """Whether a kernel of Jupyter runs this process."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and "IPKernelApp" in shell.config
 
-    def __init__(self, quiet: bool = False):
-        self.quiet = quiet
+
+class Progress:
+    """A bar on a terminal and in a notebook, plain lines otherwise.
+
+    Parameters
+    ----------
+    quiet : bool or None
+        Nothing; None: nothing but bars in a notebook, which go when they are full.
+    """
+
+    def __init__(self, quiet: bool | None = False):
+        self.quiet = quiet is not False
+        self._in_notebook = quiet is not True and in_notebook()
 
     def say(self, line: str) -> None:
         """Print a line beside the bar."""
@@ -157,5 +172,8 @@ class Progress:
     def count(self, what: str, total: int) -> Iterator[Counter]:
         """A bar to update `total` times; where none can be drawn, lines now and then."""
         self.say(f"{what}: {total}")
-        with tqdm(total=total, desc=what, disable=True if self.quiet else None) as bar:
+        options: dict[str, Any] = {"disable": True if self.quiet else None}
+        if self._in_notebook:  # whose output is no terminal, and takes a bar all the same
+            options = {"disable": False, "file": sys.stdout, "leave": False}
+        with tqdm(total=total, desc=what, **options) as bar:
             yield bar if not bar.disable else Heartbeat(self.say, what, total)

@@ -1,3 +1,6 @@
+import sys
+from types import SimpleNamespace
+
 import numba
 import pytest
 
@@ -36,6 +39,18 @@ def test_where_no_bar_is_drawn_lines_say_how_far_it_is(monkeypatch, capsys):
     with Progress(quiet=True).count("force evaluations", 1) as counter:
         counter.update()
     assert capsys.readouterr().out == ""
+
+
+def test_a_notebook_has_a_bar(monkeypatch, capsys):
+    """Unless it is told to be quiet; elsewhere nothing is printed by default."""
+    kernel = SimpleNamespace(config={"IPKernelApp": {}})
+    for shell, quiet, drawn in ((kernel, None, True), (kernel, True, False), (None, None, False)):
+        ipython = SimpleNamespace(get_ipython=lambda shell=shell: shell)
+        monkeypatch.setitem(sys.modules, "IPython", ipython)
+        with Progress(quiet).count("force evaluations", 2) as counter:
+            counter.update(2)
+        out = capsys.readouterr().out
+        assert ("\rforce evaluations:   0%" in out) == drawn and "force evaluations: 2" not in out
 
 
 def test_durations():
