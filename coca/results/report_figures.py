@@ -22,7 +22,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from coca.integration.kicks import Evaluation
-from coca.statistics.plots import STYLE
+from coca.statistics.plots import STYLE, label_decades
 from coca.statistics.spectra import Spectra
 
 WIDTH = 7.5
@@ -254,6 +254,7 @@ def draw_spectra(
             _choose_scale(ratio)
         _add_band(ratio)
         panels[-1].set_xlabel("$k$ [$h$/Mpc]")
+        label_decades(panels[-1].xaxis, *power.get_xlim())
         for panel in panels:
             panel.axvline(nyquist, color="0.6", lw=0.8, zorder=0)
 

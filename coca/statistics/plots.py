@@ -124,7 +124,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
             low = np.maximum(low, 1e-3 * curve.y) if panel.yscale == "log" else low
             axes.fill_between(curve.x, low, high, color=style["color"], alpha=0.25, lw=0)
     axes.set(xscale="log", xlabel=panel.xlabel, ylabel=panel.ylabel)
-    _label_decades(axes.xaxis, *axes.get_xlim())
+    label_decades(axes.xaxis, *axes.get_xlim())
     if panel.yscale == "symlog":
         axes.set_yscale("symlog", linthresh=min(np.median(np.abs(c.y)) for c in panel.curves))
         axes.yaxis.set_major_locator(_few_decades(axes))
@@ -135,7 +135,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
         axes.legend()
 
 
-def _label_decades(axis: Axis, low: float, high: float) -> None:
+def label_decades(axis: Axis, low: float, high: float) -> None:
     """Labels that do not meet: 1, 2 and 5 of numbers that are short, powers of ten of others, and
     of each decade fewer the more there are."""
     decades = np.log10(high / low)

@@ -3,6 +3,8 @@ import re
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from coca.results import report_figures
 from coca.statistics.spectra import Spectra
@@ -75,6 +77,25 @@ def test_the_band_is_drawn_and_named_where_it_is_seen(off, drawn):
     grey = np.round(255 * 0.88)
     share = np.mean((np.abs(pixels - grey) < 2).all(axis=-1))
     assert (share > 0.005) == drawn
+
+
+def test_wavenumbers_are_short_and_stand_below_the_last_panel(monkeypatch):
+    def drawn(draw, height):
+        figure = Figure(figsize=(report_figures.WIDTH, height))
+        draw(figure)
+        FigureCanvasAgg(figure).draw()
+        return figure
+
+    monkeypatch.setattr(report_figures, "picture", drawn)
+    k = np.geomspace(0.14, 3.0, 20)
+    run = Spectra(k, np.full(20, 100), 1.1 / k, 1 / k, 1 / k)
+    curves = [report_figures.SpectrumCurve("run", run, report_figures.RUN)]
+    *above, last = report_figures.spectra(curves, 1 / k, True, 1.5).axes
+    for panel, wanted in (*((panel, []) for panel in above), (last, ["0.2", "0.5", "1", "2"])):
+        low, high = panel.get_xlim()
+        ticks = [*panel.xaxis.get_major_ticks(), *panel.xaxis.get_minor_ticks()]
+        shown = [t.label1 for t in ticks if t.label1.get_visible() and low < t.get_loc() < high]
+        assert [label.get_text() for label in shown if label.get_text()] == wanted
 
 
 def test_a_pdf_is_the_same_figure():
