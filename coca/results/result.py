@@ -99,7 +99,12 @@ class Output:
     def haloes(self, linking_length: float = haloes.LINKING_LENGTH) -> haloes.Haloes:
         """Friends-of-friends haloes, the heaviest first; the linking length is in units of the mean
         distance between particles."""
-        return haloes.find_haloes(self._particles, linking_length)
+        number = isinstance(linking_length, (int, float, np.number))
+        if not number or not 0 < linking_length < 1:
+            raise ConfigError(
+                f"linking_length: found {short(linking_length)}, wanted a number between 0 and 1"
+            )
+        return haloes.find_haloes(self._particles, float(linking_length))
 
     def redshift_space(self, axis: int = 2) -> np.ndarray:
         """Positions in redshift space, array (3, N) float32 in [0, box_size), Mpc/h.

@@ -64,6 +64,11 @@ def test_statistics_are_those_of_the_files(result, tmp_path):
     assert len(ours.mass) == len(theirs.mass) > 0 and ours.mass[0] == pytest.approx(theirs.mass[0])
     np.testing.assert_allclose(result.power().P_a, result.spectra.P_a, rtol=1e-4)
     assert len(result.power(32).k) < len(result.spectra.k)
+    for length in (0, -0.2, "near"):
+        with pytest.raises(
+            coca.ConfigError, match=r"linking_length: found .*, wanted a number between"
+        ):
+            result.haloes(length)
     with pytest.raises(coca.FileError, match="wanted overwrite=True to replace it"):
         result.save(path)
     assert result.save(path, overwrite=True) == path
