@@ -20,7 +20,7 @@ import numpy as np
 
 from coca import kernels
 from coca.parallel.domain import Domain
-from coca.particles import State, hermite_weights
+from coca.particles import State, hermite, hermite_weights
 
 ALIKE = 1.0 - 1e-6
 """Correlation beyond which a turn is a straight line."""
@@ -40,6 +40,8 @@ class End(NamedTuple):
 
 def inside(domain: Domain, before: End, after: End, D: float) -> tuple[np.ndarray, np.ndarray]:
     """Residual displacement and velocity, arrays (3, N) float32, at D between two ends."""
+    if not (before.apart or after.apart):
+        return hermite(before.goes_on, after.goes_on, D)
     H = after.goes_on.D_e - before.goes_on.D_e
     t = (D - before.goes_on.D_e) / H
     e, w = (

@@ -189,17 +189,7 @@ def integrate(
         on_evaluation(kick(state, step, rule, measured))
         drift(state, step.D1)
         after = _end(rule, state, step.D1)
-        for D in inside:
-            way = None
-            if D < step.D1:
-                residual = inside_steps.inside(domain, before, after, D)
-            else:
-                if ways and (before.apart or after.apart):
-                    way = _way(domain, frame, before, after)
-                residual = after.seen.e, after.seen.w
-                if following is not None:  # else nobody needs them any more
-                    residual = residual[0].copy(), residual[1].copy()
-            yield _snapshot(frame, D, *residual, way)
+        yield from _at(inside, domain, frame, before, after, ways, following is None)
         if following is not None:
             on_step()
 
@@ -207,6 +197,29 @@ def integrate(
 def _end(rule: Kick, state: State, D: float) -> End:
     """Particles at the end of a step, which a rule may see elsewhere than they go on."""
     return End(rule.goes_on(D) or state, rule.seen(D) or state)
+
+
+def _at(
+    outputs: Sequence[float],
+    domain: Domain,
+    frame: Frame,
+    before: End,
+    after: End,
+    ways: bool,
+    last: bool,
+) -> Iterator[Snapshot]:
+    """Snapshots at outputs in a step or at its end, whose memory those of the last step take."""
+    for D in outputs:
+        if D < after.goes_on.D_e:
+            yield _snapshot(frame, D, *inside_steps.inside(domain, before, after, D))
+            continue
+        way = None
+        if ways and (before.apart or after.apart):
+            way = _way(domain, frame, before, after)
+        residual = after.seen.e, after.seen.w
+        if not last:
+            residual = residual[0].copy(), residual[1].copy()
+        yield _snapshot(frame, D, *residual, way)
 
 
 def _way(domain: Domain, frame: Frame, before: End, after: End) -> tuple[np.ndarray, np.ndarray]:
