@@ -209,8 +209,9 @@ def _at(
     last: bool,
 ) -> Iterator[Snapshot]:
     """Snapshots at outputs in a step or at its end, whose memory those of the last step take."""
+    end = after.goes_on.D_e
     for D in outputs:
-        if D < after.goes_on.D_e:
+        if end > D:
             yield _snapshot(frame, D, *inside_steps.inside(domain, before, after, D))
             continue
         way = None
