@@ -25,8 +25,7 @@ ANGLES = 3
 
 
 class RelativeSpectra(NamedTuple):
-    """Spectra of particles beside those of a true density: tensors (bins of |mu|, shells), the
-    first shell from `SHELL` on."""
+    """Spectra of particles beside those of a true density: tensors (bins of |mu|, shells)."""
 
     ratio: torch.Tensor
     """P / P_true."""
@@ -55,7 +54,7 @@ def relative_spectra(
     P, cross = _ShellSums.apply(x, domain, true, number, shells * bins)
     ratio = P / torch.from_numpy(P_true)
     r = cross / torch.sqrt(P * torch.from_numpy(P_true))
-    return RelativeSpectra(*(values.view(shells, bins).T[:, 1:] for values in (ratio, r)))
+    return RelativeSpectra(*(values.view(shells, bins).T for values in (ratio, r)))
 
 
 class _ShellSums(torch.autograd.Function):

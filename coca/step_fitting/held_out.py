@@ -10,7 +10,7 @@ from coca.step_fitting.differentiable import SHELL
 from coca.step_fitting.losses import positions, real_spectra
 from coca.step_fitting.runs import FitRun
 
-REPORTED = (1 / 3, 2 / 3, 1.0, 1.25)
+REPORTED = (1 / 16, 1 / 3, 2 / 3, 1.0, 1.25)
 """Wavenumbers over the Nyquist wavenumber of the particle lattice."""
 
 
@@ -40,7 +40,7 @@ def errors_of(run: FitRun, table: FittedCount) -> list[float]:
     x = positions(run, torch.from_numpy(run.state.e))
     found = real_spectra(run, x)
     nyquist, last = run.truth.domain.n_side / 2 / SHELL, found.r.shape[1] - 1
-    at = [min(round(share * nyquist) - 1, last) for share in REPORTED]
+    at = [min(round(share * nyquist), last) for share in REPORTED]
     haloes = [np.nan, np.nan]
     if run.true_haloes is not None:
         v = torch.from_numpy(run.frame.velocity(run.D_end) + run.state.w)

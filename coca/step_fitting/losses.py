@@ -43,10 +43,11 @@ def loss_of_velocities(
 
 
 def misfit(found: RelativeSpectra, share: float = 1.0) -> torch.Tensor:
-    """Mean of POWER_WEIGHT (P / P_true - 1)^2 + 1 - r over the first share of the shells with
-    weight 1 / k."""
+    """Mean of POWER_WEIGHT (P / P_true - 1)^2 + 1 - r over the first share of the shells, with
+    weights that are as 1 / k where they begin, and twice that of the next for the longest waves:
+    these are to stay what perturbation theory makes them in any larger box."""
     shells = max(1, round(share * found.r.shape[1]))
-    weights = 1.0 / torch.arange(1.0, shells + 1)
+    weights = 1.0 / torch.arange(float(shells)).clamp(min=0.5)
     values = (POWER_WEIGHT * (found.ratio - 1) ** 2 + 1 - found.r).mean(dim=0)[:shells]
     return (weights * values).sum() / weights.sum()
 
@@ -56,7 +57,7 @@ def power_bias(run: FitRun, e: torch.Tensor) -> float:
     residual displacement (3, N) at its end."""
     ratio = real_spectra(run, positions(run, e)).ratio[0]
     nyquist = run.truth.domain.n_side / 2 / SHELL
-    return float(ratio[int(nyquist / 2) : int(3 * nyquist / 4)].mean() - 1)
+    return float(ratio[int(nyquist / 2) + 1 : int(3 * nyquist / 4) + 1].mean() - 1)
 
 
 def positions(run: FitRun, e: torch.Tensor) -> torch.Tensor:
