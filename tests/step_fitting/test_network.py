@@ -27,7 +27,7 @@ def config(tmp_path_factory):
     small = [
         "particles=16", "simulations=2", "growth_factors=[1.0]", "batch=1", "truth=bullfrog",
         "truth_steps=32", f"simulations_directory={kept}", "times=8", "held_out=1",
-        "spacing=[2.0, 2.0]", "counts=[3]", "iterations=30", "learning_rate=0.01",
+        "spacing=[2.0, 2.0]", "counts=[3]", "iterations=100", "learning_rate=0.005",
         f"table={kept / 'table.safetensors'}", f"steps={STEPS}",
     ]  # fmt: skip
     return load_config("configs/fit.yaml", small, FitConfig)
