@@ -238,6 +238,10 @@ class PDFConfig(Section):
             )
 
 
+SAME_REDSHIFT = 1e-9
+"""Difference of redshifts that makes none: particles would be the same."""
+
+
 class OutputConfig(Section):
     """What is written, and where."""
 
@@ -266,7 +270,8 @@ class OutputConfig(Section):
     @model_validator(mode="after")
     def _redshifts_in_order(self) -> Self:
         z = self.redshifts
-        if not z or min(z) < 0 or any(late >= early for early, late in itertools.pairwise(z)):
+        pairs = itertools.pairwise(z)
+        if not z or min(z) < 0 or any(late + SAME_REDSHIFT >= early for early, late in pairs):
             raise ValueError(
                 f"output.redshifts: found {short(list(z))}, wanted one or more, decreasing, none "
                 "below 0"

@@ -1,19 +1,21 @@
-"""Particles inside a step, where those that go on and those that are seen are not the same.
+"""The way of particles through a step, where those that go on and those that are seen differ.
 
 Steps carry on the mean of where a particle can be; where it is seen at a step's end is about that
 mean, at some phase of an orbit that no step resolves. Phases of two ends know little of each other:
 half-way along straight lines between them haloes would be smaller than at either end, and along
-cubics through the velocities that are seen they would be larger. So the separation from the mean
-turns from the one into the other, as a vector turns, and keeps its size:
+cubics through the velocities that are seen they would be larger. So the separation d from the mean
+turns from the one into the other, as a vector turns, while its size changes in proportion to time:
 
-    d(t) = [sin((1 - t) theta) d0 + sin(t theta) d1] / sin(theta),
+    d(t) = s(t) [sin((1 - t) theta) d0 / s0 + sin(t theta) d1 / s1] / sin(theta),
+    s(t) = (1 - t) s0 + t s1,   cos(theta) = <d0 d1> / (s0 s1),
 
-t from 0 to 1 through the step, with cos(theta) the correlation of d0 and d1 over all particles.
-Separations that are alike (theta = 0) change in proportion to time. The mean goes on a cubic.
+t from 0 to 1 through the step, s0 and s1 the rms of d0 and d1 over all particles; s(t) is that of
+d(t). The mean goes on a cubic.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -22,8 +24,10 @@ from coca import kernels
 from coca.parallel.domain import Domain
 from coca.particles import State, hermite, hermite_weights
 
+NEARBY = 1e-9
+"""Difference of growth factors, about round-off, that makes none."""
 ALIKE = 1.0 - 1e-6
-"""Correlation beyond which a turn is a straight line."""
+"""Correlation beyond which separations are alike, or opposite."""
 
 
 class End(NamedTuple):
@@ -38,65 +42,114 @@ class End(NamedTuple):
         return self.seen is not self.goes_on
 
 
-def inside(domain: Domain, before: End, after: End, D: float) -> tuple[np.ndarray, np.ndarray]:
-    """Residual displacement and velocity, arrays (3, N) float32, at D between two ends."""
-    if not (before.apart or after.apart):
-        return hermite(before.goes_on, after.goes_on, D)
-    H = after.goes_on.D_e - before.goes_on.D_e
-    t = (D - before.goes_on.D_e) / H
-    e, w = (
-        _sum(before, after, name, weights, turn(t, _correlation(domain, before, after, name)))
-        for name, weights in zip("ew", hermite_weights(t, H), strict=True)
-    )
-    return e, w
+class Turn(NamedTuple):
+    """How one separation turns into another: their rms over all particles, and the angle."""
+
+    first: float
+    last: float
+    angle: float
+
+    @classmethod
+    def of(cls, squares: np.ndarray) -> Turn | None:
+        """From the mean squares of both and the mean of their product; none where one is zero."""
+        first, last = np.sqrt(squares[:2])
+        if first * last == 0.0:
+            return None
+        correlation = np.clip(squares[2] / (first * last), -ALIKE, ALIKE)
+        return cls(float(first), float(last), float(np.arccos(correlation)))
+
+    def shares(self, t: float) -> np.ndarray:
+        """How much of either there is at t from 0 to 1, array (2,)."""
+        size = (1.0 - t) * self.first + t * self.last
+        return size * np.sin(self._phases(t)) / self._scale
+
+    def slopes(self, t: float) -> np.ndarray:
+        """Derivatives of `shares` in t."""
+        size, phases = (1.0 - t) * self.first + t * self.last, self._phases(t)
+        turning = size * self.angle * np.array([-1.0, 1.0]) * np.cos(phases)
+        return ((self.last - self.first) * np.sin(phases) + turning) / self._scale
+
+    def _phases(self, t: float) -> np.ndarray:
+        return self.angle * np.array([1.0 - t, t])
+
+    @property
+    def _scale(self) -> np.ndarray:
+        return np.sin(self.angle) * np.array([self.first, self.last])
 
 
-def slopes(domain: Domain, before: End, after: End) -> tuple[np.ndarray, np.ndarray]:
-    """Derivatives in D of the residual displacement of `inside` at both ends, arrays (3, N)
-    float32."""
-    H = after.goes_on.D_e - before.goes_on.D_e
-    correlation = _correlation(domain, before, after, "e")
-    first, last = (
-        _sum(before, after, "e", hermite_weights(t, H)[1], turn_slopes(t, correlation) / H)
-        for t in (0.0, 1.0)
-    )
-    return first, last
+class Way:
+    """The way of particles through a step.
+
+    Parameters
+    ----------
+    domain : Domain
+    before, after : End
+        At the step's start and at its end; looked at when the way is asked for.
+    """
+
+    def __init__(self, domain: Domain, before: End, after: End):
+        self._domain, self._before, self.after = domain, before, after
+        self._start = before.goes_on.D_e
+        self._time = after.goes_on.D_e - self._start
+
+    @property
+    def cubic(self) -> bool:
+        """Whether particles are seen where they go on, so that they go on a cubic."""
+        return not (self._before.apart or self.after.apart)
+
+    def at(self, D: float) -> tuple[np.ndarray, np.ndarray]:
+        """Residual displacement and velocity at D, arrays (3, N) float32."""
+        if self.cubic:
+            return hermite(self._before.goes_on, self.after.goes_on, D)
+        t = (D - self._start) / self._time
+        of_e, of_w = hermite_weights(t, self._time)
+        e = self._sum("e", of_e, _shares(self._turn_of_e, t))
+        return e, self._sum("w", of_w, _shares(self._turn_of_w, t))
+
+    def slopes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives in D of the residual displacement at both ends, arrays (3, N) float32."""
+        first, last = (
+            self._sum(
+                "e",
+                hermite_weights(t, self._time)[1],
+                _slopes(self._turn_of_e, t) / self._time,
+            )
+            for t in (0.0, 1.0)
+        )
+        return first, last
+
+    @cached_property
+    def _turn_of_e(self) -> Turn | None:
+        return self._turn("e")
+
+    @cached_property
+    def _turn_of_w(self) -> Turn | None:
+        return self._turn("w")
+
+    def _turn(self, name: str) -> Turn | None:
+        ends = self._before, self.after
+        arrays = [getattr(state, name) for end in ends for state in (end.goes_on, end.seen)]
+        sums = self._domain.sum(kernels.particles.products(*arrays))
+        return Turn.of(sums / self._domain.particles)
+
+    def _sum(self, name: str, weights: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """Sum (3, N) of weights times e and w that go on, at both ends, and of shares times what is
+        seen of `name` less what goes on."""
+        before, after = self._before, self.after
+        fields = [before.goes_on.e, before.goes_on.w, after.goes_on.e, after.goes_on.w]
+        for end in (before, after):
+            fields += [getattr(end.seen, name), getattr(end.goes_on, name)]
+        all_weights = [*weights, shares[0], -shares[0], shares[1], -shares[1]]
+        out = np.zeros_like(fields[0])
+        kernels.particles.add_terms(tuple(fields), np.array(all_weights, np.float32), out)
+        return out
 
 
-def turn(t: float, correlation: float) -> np.ndarray:
-    """How much of the separations at either end there is at t, array (2,)."""
-    angle = _angle(correlation)
-    return np.sin(angle * np.array([1.0 - t, t])) / np.sin(angle)
+def _shares(turn: Turn | None, t: float) -> np.ndarray:
+    """Those of a turn; in proportion to time where there is none."""
+    return np.array([1.0 - t, t]) if turn is None else turn.shares(t)
 
 
-def turn_slopes(t: float, correlation: float) -> np.ndarray:
-    """Derivatives of `turn` in t."""
-    angle = _angle(correlation)
-    return angle * np.array([-1.0, 1.0]) * np.cos(angle * np.array([1.0 - t, t])) / np.sin(angle)
-
-
-def _angle(correlation: float) -> float:
-    """Angle by which separations turn; those that are alike or opposite turn by a little less than
-    none or half a turn, which is the same to float32."""
-    return float(np.arccos(np.clip(correlation, -ALIKE, ALIKE)))
-
-
-def _sum(before: End, after: End, name: str, weights: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Sum (3, N) of weights times e and w that go on, at both ends, and of shares times what is
-    seen of `name` less what goes on."""
-    fields = [before.goes_on.e, before.goes_on.w, after.goes_on.e, after.goes_on.w]
-    for end in (before, after):
-        fields += [getattr(end.seen, name), getattr(end.goes_on, name)]
-    all_weights = np.array([*weights, shares[0], -shares[0], shares[1], -shares[1]], np.float32)
-    out = np.zeros_like(fields[0])
-    kernels.particles.add_terms(tuple(fields), all_weights, out)
-    return out
-
-
-def _correlation(domain: Domain, before: End, after: End, name: str) -> float:
-    """Correlation over all particles of what is seen of `name` less what goes on, at both ends; 1
-    where one is nothing."""
-    arrays = [getattr(s, name) for end in (before, after) for s in (end.goes_on, end.seen)]
-    first, last, both = domain.sum(kernels.particles.products(*arrays))
-    scale = np.sqrt(first * last)
-    return both / scale if scale > 0.0 else 1.0
+def _slopes(turn: Turn | None, t: float) -> np.ndarray:
+    """Derivatives of `_shares` in t."""
+    return np.array([-1.0, 1.0]) if turn is None else turn.slopes(t)

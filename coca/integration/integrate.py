@@ -22,8 +22,7 @@ import numpy as np
 from coca import kernels
 from coca.frames import Frame
 from coca.gravity.particle_mesh import Acceleration
-from coca.integration import inside_steps
-from coca.integration.inside_steps import End
+from coca.integration.inside_steps import NEARBY, End, Way
 from coca.integration.kicks import Evaluation, Kick
 from coca.integration.schemes import Step
 from coca.parallel.domain import Domain
@@ -60,8 +59,8 @@ class KickIntegrator:
     frame: Frame
     force: Force
     rule: Kick
-    ways: bool = False
-    """Whether snapshots at the ends of steps say on which way particles came."""
+    slopes: bool = False
+    """Whether snapshots at the ends of steps have slopes."""
 
     @property
     def memory(self) -> dict[str, np.ndarray]:
@@ -79,7 +78,7 @@ class KickIntegrator:
         """Snapshots at `outputs`; arguments as for `integrate`."""
         return integrate(
             self.domain, self.frame, self.force, self.rule, steps, state, outputs, on_evaluation,
-            on_step, self.ways,
+            on_step, self.slopes,
         )  # fmt: skip
 
 
@@ -140,13 +139,13 @@ def integrate(
     outputs: Sequence[float],
     on_evaluation: Callable[[Evaluation | None], None] = lambda evaluation: None,
     on_step: Callable[[], None] = lambda: None,
-    ways: bool = False,
+    slopes: bool = False,
 ) -> Iterator[Snapshot]:
     """Follow the particles through `steps` and yield snapshots at `outputs`.
 
-    A snapshot inside a step is the cubic Hermite interpolant of the residual between the
-    step's ends, so the number of force evaluations does not depend on the outputs. Where the rule
-    sees particles elsewhere than they go on, see `coca.integration.inside_steps`.
+    Snapshots inside a step are made of the residual at its ends, so the number of force evaluations
+    does not depend on the outputs: by the cubic Hermite interpolant, unless the rule sees particles
+    elsewhere than they go on, see `coca.integration.inside_steps`.
 
     Parameters
     ----------
@@ -166,8 +165,8 @@ def integrate(
         Called after each force evaluation with what it showed.
     on_step : callable, optional
         Called after each step but the last, when its snapshots have been taken.
-    ways : bool
-        Whether snapshots at the ends of steps have slopes.
+    slopes : bool
+        Whether snapshots at the ends of steps have slopes, where they come on no cubic.
 
     Yields
     ------
@@ -181,15 +180,15 @@ def integrate(
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         inside = [D for D in pending if D <= step.D1 or following is None]
         pending = pending[len(inside) :]
-        between = any(D < step.D1 or ways for D in inside)
+        between = any(slopes or D < step.D1 for D in inside)
         before = _end(rule, copy.deepcopy(state) if between else state, step.D0)
         measured = measure(domain, frame, force, rule, state, step, x)
         if between or (following and (inside or (pending and pending[0] < following.D1))):
             rule.read_out(state, step, measured)
         on_evaluation(kick(state, step, rule, measured))
         drift(state, step.D1)
-        after = _end(rule, state, step.D1)
-        yield from _at(inside, domain, frame, before, after, ways, following is None)
+        way = Way(domain, before, _end(rule, state, step.D1))
+        yield from _snapshots(inside, frame, way, step, slopes, following is None)
         if following is not None:
             on_step()
 
@@ -199,36 +198,26 @@ def _end(rule: Kick, state: State, D: float) -> End:
     return End(rule.goes_on(D) or state, rule.seen(D) or state)
 
 
-def _at(
-    outputs: Sequence[float],
-    domain: Domain,
-    frame: Frame,
-    before: End,
-    after: End,
-    ways: bool,
-    last: bool,
+def _snapshots(
+    outputs: Sequence[float], frame: Frame, way: Way, step: Step, slopes: bool, last: bool
 ) -> Iterator[Snapshot]:
     """Snapshots at outputs in a step or at its end, whose memory those of the last step take."""
-    end = after.goes_on.D_e
     for D in outputs:
-        if end > D:
-            yield _snapshot(frame, D, *inside_steps.inside(domain, before, after, D))
+        if D + NEARBY < step.D1:
+            yield _snapshot(frame, D, *way.at(D))
             continue
-        way = None
-        if ways and (before.apart or after.apart):
-            way = _way(domain, frame, before, after)
-        residual = after.seen.e, after.seen.w
-        if not last:
-            residual = residual[0].copy(), residual[1].copy()
-        yield _snapshot(frame, D, *residual, way)
+        seen = way.after.seen
+        residual = (seen.e, seen.w) if last else (seen.e.copy(), seen.w.copy())
+        ends = _slopes(frame, way, step) if slopes and not way.cubic else None
+        yield _snapshot(frame, D, *residual, ends)
 
 
-def _way(domain: Domain, frame: Frame, before: End, after: End) -> tuple[np.ndarray, np.ndarray]:
+def _slopes(frame: Frame, way: Way, step: Step) -> tuple[np.ndarray, np.ndarray]:
     """Slopes of the way of particles through a step, at its ends."""
-    way = inside_steps.slopes(domain, before, after)
-    for end, slope in zip((before, after), way, strict=True):
-        frame.add(end.goes_on.D_e, (0.0, 1.0, 0.0), slope)
-    return way
+    slopes = way.slopes()
+    for D, slope in zip((step.D0, step.D1), slopes, strict=True):
+        frame.add(D, (0.0, 1.0, 0.0), slope)
+    return slopes
 
 
 def _snapshot(
@@ -236,9 +225,9 @@ def _snapshot(
     D: float,
     e: np.ndarray,
     w: np.ndarray,
-    way: tuple[np.ndarray, np.ndarray] | None = None,
+    slopes: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Snapshot:
     """Particles with a residual in a frame; the residual's memory is used."""
     frame.add(D, (1.0, 0.0, 0.0), e)
     frame.add(D, (0.0, 1.0, 0.0), w)
-    return Snapshot(D, e, w, way)
+    return Snapshot(D, e, w, slopes)

@@ -59,7 +59,7 @@ class Kick(ABC):
         return None
 
     def goes_on(self, D: float) -> State | None:
-        """Where particles go on at D, if `read_out` noted that they are not there."""
+        """Where particles would go on from the last step's end D, if `read_out` noted it."""
         return None
 
     @abstractmethod

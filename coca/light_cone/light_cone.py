@@ -29,7 +29,7 @@ CANDIDATES = 4_000_000
 """About as many particles are tried at once at most."""
 
 
-Ways = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+Cubics = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Displacements and dx/dD, arrays (3, N), at both ends of cubics."""
 
 
@@ -140,23 +140,23 @@ class LightCone:
         """Take the particles at the next time, or pass over one that is none of the cone's."""
         if not self.pending or abs(snapshot.D - self.pending[0]) > NEARBY:
             return
-        before, self._before = self._before, snapshot
+        before, self._before = self._before, snapshot._replace(slopes=None)
         if before is None:
             return
         H, slopes = snapshot.D - before.D, snapshot.slopes or (before.vel, snapshot.vel)
-        ways = (before.disp, slopes[0]), (snapshot.disp, slopes[1])
-        reach = kernels.light_cone.row_reach(*ways, H, self.domain.lattice)
+        cubics = (before.disp, slopes[0]), (snapshot.disp, slopes[1])
+        reach = kernels.light_cone.row_reach(*cubics, H, self.domain.lattice)
         within = [D for D in self._pieces if before.D + NEARBY < D < snapshot.D - NEARBY]
         ends = [before.D, *within, snapshot.D]
         first, last = self._pieces[0] - NEARBY, self._pieces[-1] + NEARBY
         for piece in itertools.pairwise(D for D in ends if first <= D <= last):
-            self._paint(before.D, H, ways, piece, reach)
+            self._paint(before.D, H, cubics, piece, reach)
             edges = [i for i, D in enumerate(self._edges) if abs(D - piece[1]) <= NEARBY]
             if edges:
                 self._finish(self.cone.shells - edges[0])
 
     def _paint(
-        self, start: float, H: float, ways: Ways, piece: tuple[float, float], reach: np.ndarray
+        self, start: float, H: float, cubics: Cubics, piece: tuple[float, float], reach: np.ndarray
     ) -> None:
         """Add those that cross in a piece of the time H from `start` to the maps."""
         cosmology = self.cone.cosmology
@@ -168,7 +168,7 @@ class LightCone:
         counts = kernels.light_cone.candidates(reach, box, self.cone.observer, path[0], path[2])
         for rows in batches(counts, CANDIDATES):
             pixel, at, particle = find_crossings(
-                *ways, reach, counts, box, rows, self.cone.observer,
+                *cubics, reach, counts, box, rows, self.cone.observer,
                 H, parts, path, self.cone.octant, self.cone.n_side, wanted,
             )  # fmt: skip
             speed = at[:, 6] * (unit[0] + (unit[1] - unit[0]) * at[:, 7].astype(np.float64))

@@ -164,7 +164,7 @@ class _Running:
             for snapshot in snapshots:
                 self._show(snapshot)
                 if snapshot.D in outputs:
-                    past.snapshots.append(snapshot)
+                    past.snapshots.append(snapshot._replace(slopes=None))
 
     def _state(self, frame: Frame) -> State:
         """The state that a checkpoint has kept, with what was remembered, or that of the start."""

@@ -178,16 +178,16 @@ class Method:
         steps: list[Step],
         density: Callable[[], LinearDensity],
         timed: Callable[[Force], Force] = lambda force: force,
-        ways: bool = False,
+        slopes: bool = False,
     ) -> Integrator:
         """What takes particles through the steps of `count` force evaluations; arguments as for
-        `rule`, with the force, what measures the time it takes, and `ways` of `KickIntegrator`."""
+        `rule`, with the force, what measures its time, and `slopes` of `KickIntegrator`."""
         if self.name == "nbody":
             assert isinstance(force, P3M)
             return NBody(domain, cosmology, force, phase_of(count))
         taken = timed(force)
         rule = self.rule(domain, cosmology, frame, taken, steps, density)
-        return KickIntegrator(domain, frame, taken, rule, ways)
+        return KickIntegrator(domain, frame, taken, rule, slopes)
 
     def rule(
         self,

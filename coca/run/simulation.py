@@ -238,8 +238,8 @@ def follow_steps(problem: Problem, method: Method, frame: Frame, count: int) -> 
     with problem.clock("integration"):
         times = merged(problem.outputs, cone.times) if cone else problem.outputs
         steps = method.steps(cosmology, problem.D_start, times, count)
-        ways = cone is not None and bool(steps) and method.cubic and not cone.has_velocities
-        if cone is not None and ways:
+        at_ends = cone is not None and bool(steps) and method.cubic and not cone.has_velocities
+        if cone is not None and at_ends:
             cone.ask_at([steps[0].D0, *(step.D1 for step in steps)])
         integrator = method.integrator(
             domain,
@@ -250,7 +250,7 @@ def follow_steps(problem: Problem, method: Method, frame: Frame, count: int) -> 
             steps,
             lambda: problem.density,
             partial(problem.clock.timed, "force"),
-            ways,
+            slopes=at_ends and method.fitted(count) is not None,
         )
         limits = method.limits(domain, steps, lambda: problem.density)
         try:

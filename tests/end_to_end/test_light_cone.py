@@ -31,10 +31,23 @@ SMALL = {
 }
 
 
+FITTED = {
+    "light_cone": {"z_max": 0.8, "n_side": 32, "shells": 4, "footprint": "octant"},
+    "particles": 32,
+    "mesh": 64,
+    "box_size": 150.0,
+    "method": "fitted",
+    "force_evaluations": 3,
+}
+"""Steps that a network reads out, so that within them trajectories turn."""
+
+
 class StoppedAt(CheckpointFiles):
     """Told to end after some steps."""
 
-    steps = 15
+    def __init__(self, config, steps):
+        super().__init__(config)
+        self.steps = steps
 
     def step(self, state, kept):
         self.steps -= 1
@@ -47,10 +60,12 @@ def maps(directory):
     return [read_shell(path).counts for path in shell_files(directory)]
 
 
-@pytest.mark.parametrize("particles", [False, True])
-def test_a_run_that_was_stopped_has_the_same_shells(particles, config_values, tmp_path):
-    values = config_values | SMALL
-    values["light_cone"] = SMALL["light_cone"] | {"particles": particles}
+@pytest.mark.parametrize(
+    ("run", "steps", "particles"), [(SMALL, 15, False), (SMALL, 15, True), (FITTED, 2, False)]
+)
+def test_a_run_that_was_stopped_has_the_same_shells(run, steps, particles, config_values, tmp_path):
+    values = config_values | run
+    values["light_cone"] = run["light_cone"] | {"particles": particles}
     values["output"] |= {"report": False, "snapshots": False}
     file = written(values, tmp_path / "config.yaml")
     whole = tmp_path / "whole"
@@ -58,7 +73,7 @@ def test_a_run_that_was_stopped_has_the_same_shells(particles, config_values, tm
     config = make_config(values)
     plan = make_plan(config, OneRank())
     with pytest.raises(Terminated):
-        run_plan(plan, Progress(quiet=True), StoppedAt(config))
+        run_plan(plan, Progress(quiet=True), StoppedAt(config, steps))
     assert len(list((tmp_path / "run" / "light_cone").glob("shell_*"))) in (1, 2)
     resumed = run_plan(plan, Progress(quiet=True), CheckpointFiles(config, resume=True))
     write_results(plan, resumed, Progress(quiet=True))
@@ -72,6 +87,22 @@ def test_a_run_that_was_stopped_has_the_same_shells(particles, config_values, tm
             cone_particles(whole / name), cone_particles(tmp_path / "run" / name), strict=True
         ):
             np.testing.assert_array_equal(a, b)
+
+
+def test_a_cone_that_is_asked_for_at_ends_of_steps_is_that_of_all_times(config_values, tmp_path):
+    """With velocities particles are asked for in between; within steps they turn."""
+    counts = []
+    for momentum in (False, True):
+        values = config_values | FITTED
+        values["light_cone"] = FITTED["light_cone"] | {"momentum": momentum}
+        values["output"] = values["output"] | {
+            "report": False, "snapshots": False, "directory": str(tmp_path / str(momentum))
+        }  # fmt: skip
+        file = written(values, tmp_path / "config.yaml")
+        assert run_sim.main([str(file), "--quiet"]) == 0
+        counts.append(maps(tmp_path / str(momentum)))
+    for a, b in zip(*counts, strict=True):
+        assert np.abs(a - b).sum() <= 1e-3 * a.sum() and a.sum() > 1e5
 
 
 def cone_particles(path):

@@ -9,7 +9,7 @@ from coca.gravity.particle_mesh import Acceleration
 from coca.integration import schemes
 from coca.integration.fitted_kick import FittedKick, sharpened
 from coca.integration.fitted_table import CLASSES, MATRIX, FittedCount, FittedSteps, shipped
-from coca.integration.inside_steps import End, inside
+from coca.integration.inside_steps import End, Way
 from coca.integration.integrate import initial_state, integrate
 from coca.integration.linear_density import LinearDensity
 from coca.integration.read_out import ReadOutNetwork
@@ -138,7 +138,7 @@ def test_outputs_inside_steps_turn_from_what_is_seen_at_one_end_to_the_other(ali
         return End(goes_on, State(e, w, snapshot.D, snapshot.D))
 
     both = end(run[0], kept[0][0]), end(run[2], kept[1][0])
-    e, w = inside(nonlinear.domain, *both, middle)
+    e, w = Way(nonlinear.domain, *both).at(middle)
     np.testing.assert_allclose(alone.disp, frame.displacement(middle) + e, atol=1e-4)
     np.testing.assert_allclose(alone.vel, frame.velocity(middle) + w, atol=1e-3)
     resumed = follow(nonlinear, alike, 3, 1.0, [middle, 1.0], 1, kept[0])[0]
@@ -153,6 +153,7 @@ def test_the_last_step_knows_where_particles_would_go_on(alike, nonlinear):
     (wanted, _), *_ = follow(nonlinear, alike, 3, 1.0, [middle, 1.0])
     (found, _), *_ = follow(nonlinear, alike, 2, ends[1], [middle, ends[1]])
     np.testing.assert_allclose(found.disp, wanted.disp, atol=1e-4)
+    np.testing.assert_allclose(found.vel, wanted.vel, atol=1e-3)
     assert alike.longer(2) is alike.by_count[3] and alike.longer(3) is None
 
 

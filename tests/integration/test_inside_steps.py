@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from coca.integration.inside_steps import End, inside, slopes, turn, turn_slopes
+from coca.integration.inside_steps import End, Turn, Way
 from coca.parallel.domain import Domain
 from coca.particles import State, hermite
 
@@ -31,18 +31,40 @@ def ends(domain):
 def separation(domain, ends, D):
     """What is seen at D less where particles go on."""
     mean = hermite(ends[0].goes_on, ends[1].goes_on, D)
-    return np.array(inside(domain, *ends, D)) - mean
+    return np.array(Way(domain, *ends).at(D)) - mean
+
+
+def turn(correlation, last=1.0):
+    return Turn.of(np.array([1.0, last**2, correlation * last]))
 
 
 @pytest.mark.parametrize("correlation", [-0.5, 0.0, 0.7, 1.0])
 def test_a_turn_leads_from_one_separation_to_the_other(correlation):
-    np.testing.assert_allclose(turn(0.0, correlation), [1, 0], atol=1e-12)
-    np.testing.assert_allclose(turn(1.0, correlation), [0, 1], atol=1e-12)
-    rates = [(turn(t + 1e-6, correlation) - turn(t - 1e-6, correlation)) / 2e-6 for t in (0.0, 1.0)]
-    found = [turn_slopes(t, correlation) for t in (0.0, 1.0)]
-    np.testing.assert_allclose(found, rates, atol=1e-6)
-    if correlation == 1.0:
-        np.testing.assert_allclose(turn(0.3, 1.0), [0.7, 0.3], atol=1e-6)
+    found = turn(correlation, 0.4)
+    np.testing.assert_allclose(found.shares(0.0), [1, 0], atol=1e-12)
+    np.testing.assert_allclose(found.shares(1.0), [0, 1], atol=1e-12)
+    for t in (0.0, 0.3, 1.0):
+        rates = (found.shares(t + 1e-6) - found.shares(t - 1e-6)) / 2e-6
+        np.testing.assert_allclose(found.slopes(t), rates, atol=1e-6)
+
+
+@pytest.mark.parametrize("correlation", [-1.0, -0.9, 0.0, 0.6, 1.0])
+@pytest.mark.parametrize("last", [0.1, 1.0, 3.0])
+def test_sizes_change_in_proportion_to_time(correlation, last):
+    """Opposite separations too, and those of other sizes."""
+    for t in (0.2, 0.5, 0.9):
+        a, b = turn(correlation, last).shares(t)
+        correlation_ = np.clip(correlation, -1 + 1e-6, 1 - 1e-6)
+        square = a**2 + (b * last) ** 2 + 2 * a * b * last * correlation_
+        assert np.sqrt(square) == pytest.approx(1 - t + t * last, rel=1e-6)
+
+
+def test_nothing_turns_into_something_in_proportion_to_time(domain, ends):
+    assert Turn.of(np.array([0.0, 2.0, 0.0])) is None
+    start, stop = End(ends[0].goes_on, ends[0].goes_on), ends[1]
+    found = separation(domain, (start, stop), START + 0.25 * (STOP - START))
+    wanted = 0.25 * np.array([stop.seen.e - stop.goes_on.e, stop.seen.w - stop.goes_on.w])
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("part", [0.2, 0.5, 0.9])
@@ -55,7 +77,7 @@ def test_separations_keep_their_size(domain, ends, part):
 
 def test_ends_are_where_particles_are_seen(domain, ends):
     for end, D in zip(ends, (START, STOP), strict=True):
-        found = inside(domain, *ends, D)
+        found = Way(domain, *ends).at(D)
         np.testing.assert_allclose(found, [end.seen.e, end.seen.w], atol=1e-5)
 
 
@@ -72,14 +94,14 @@ def test_the_same_separation_stays(domain, ends):
 def test_where_nothing_is_apart_particles_go_on_a_cubic(domain, ends):
     together = tuple(End(end.goes_on, end.goes_on) for end in ends)
     wanted = hermite(*(end.goes_on for end in ends), 0.5)
-    np.testing.assert_allclose(inside(domain, *together, 0.5), wanted, atol=1e-6)
+    np.testing.assert_allclose(Way(domain, *together).at(0.5), wanted, atol=1e-6)
 
 
 def test_slopes_are_those_of_the_way(domain, ends):
     h = 0.002 * (STOP - START)
-    found = slopes(domain, *ends)
+    found = Way(domain, *ends).slopes()
     for slope, first in zip(found, (START, STOP - h), strict=True):
-        near = [inside(domain, *ends, D)[0] for D in (first, first + h)]
+        near = [Way(domain, *ends).at(D)[0] for D in (first, first + h)]
         np.testing.assert_allclose(slope, (near[1] - near[0]) / h, atol=0.02 * np.abs(slope).max())
 
 
@@ -87,8 +109,8 @@ def test_the_cubic_with_these_slopes_is_the_way(domain, ends):
     """A light cone follows it: to a thirtieth of the separations."""
     way = [
         State(end.seen.e, slope, D, D)
-        for end, slope, D in zip(ends, slopes(domain, *ends), (START, STOP), strict=True)
+        for end, slope, D in zip(ends, Way(domain, *ends).slopes(), (START, STOP), strict=True)
     ]
     for D in (0.48, 0.55, 0.62):
-        off = hermite(*way, D)[0] - inside(domain, *ends, D)[0]
+        off = hermite(*way, D)[0] - Way(domain, *ends).at(D)[0]
         assert np.sqrt(np.mean(np.square(off))) < 0.3 / 30

@@ -17,11 +17,11 @@ from tests.problem import frame_of_lpt
 
 
 def test_misfit_by_hand():
-    ratio, r = torch.tensor([[1.1, 1.0]]), torch.tensor([[1.0, 0.9]])
-    weights = np.array([1.0, 0.5])
-    wanted = (weights * [12.0 * 0.01, 0.1]).sum() / weights.sum()
+    ratio, r = torch.tensor([[1.1, 1.0, 0.8]]), torch.tensor([[1.0, 0.9, 1.0]])
+    weights = np.array([2.0, 1.0, 0.5])
+    wanted = (weights * [12.0 * 0.01, 0.1, 12.0 * 0.04]).sum() / weights.sum()
     assert float(misfit(RelativeSpectra(ratio, r))) == pytest.approx(wanted, rel=1e-4)
-    assert float(misfit(RelativeSpectra(ratio, r), 0.5)) == pytest.approx(12.0 * 0.01, rel=1e-4)
+    assert float(misfit(RelativeSpectra(ratio, r), 1 / 3)) == pytest.approx(0.12, rel=1e-4)
 
 
 def test_the_truth_leaves_nothing_to_be_desired(tmp_path):
