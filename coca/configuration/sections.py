@@ -308,6 +308,8 @@ class LightConeConfig(Section):
     """octant: directions of positive x, y and z alone."""
     momentum: Boolean = False
     """Maps of the sum of radial velocities too."""
+    redshift_space: Boolean = False
+    """Particles are counted where their redshifts put them, at chi + v_r / (aH)."""
     particles: Boolean = False
     """The particles themselves too, in files like Gadget's."""
     fits: Boolean = False

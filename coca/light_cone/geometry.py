@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -14,8 +15,10 @@ from coca.cosmology.distance import comoving_distance, scale_factor_at
 MOST_DEPTH = 100.0
 """Mpc/h of the cone between two times at which particles are asked where they are; between, each
 goes along a cubic, which is true to about 1e-3 Mpc/h."""
-NEARBY = 1e-9
-"""Growth factors that are so close are one."""
+REDSHIFT_REACH = 50.0
+"""Mpc/h by which redshift space moves a particle at most, 4400 to 5500 km/s up to z = 3."""
+NEARBY, ROUND_OFF = 1e-9, 1e-6
+"""Growth factors, and distances in Mpc/h, that are so close are one."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Cone:
         Of the HEALPix maps.
     octant : bool
         Only the directions of positive x, y and z.
+    redshift_space : bool
+        Particles are in the shells where their redshifts put them.
     """
 
     cosmology: Cosmology
@@ -40,6 +45,7 @@ class Cone:
     z: np.ndarray
     n_side: int
     octant: bool
+    redshift_space: bool = False
 
     @property
     def chi(self) -> np.ndarray:
@@ -62,14 +68,47 @@ class Cone:
 
     def times(self) -> list[float]:
         """Increasing growth factors at which particles are asked for, with the edges among them."""
-        times = self.edges()[:1]
-        chi = self.chi[::-1]
-        for (far, near), D in zip(itertools.pairwise(chi), self.edges()[1:], strict=True):
-            parts = int(np.ceil((far - near) / MOST_DEPTH))
-            inner = far + (near - far) * np.arange(1, parts) / parts
-            times += [float(D) for D in self.cosmology.D1(scale_factor_at(self.cosmology, inner))]
-            times.append(D)
-        return times
+        return [D for _, D in self.passed]
+
+    @cached_property
+    def passed(self) -> list[tuple[float, float]]:
+        """Radii of the cone in Mpc/h and growth factors at which particles are asked for, from the
+        farthest on: at the shells' edges, as far beyond both ends as redshift space moves particles
+        from, and in between."""
+        ends = list(zip(self.chi[::-1].tolist(), self.edges(), strict=True))
+        if self.redshift_space:
+            ends.insert(0, self._at(ends[0][0] + REDSHIFT_REACH))
+            ends += [self._at(max(ends[-1][0] - REDSHIFT_REACH, 0.0))] if ends[-1][0] else []
+        passed = ends[:1]
+        for (far, _), end in itertools.pairwise(ends):
+            parts = int(np.ceil((far - end[0]) / MOST_DEPTH))
+            inner = far + (end[0] - far) * np.arange(1, parts) / parts
+            D = self.cosmology.D1(scale_factor_at(self.cosmology, inner))
+            passed += [*zip(inner.tolist(), D.tolist(), strict=True), end]
+        return passed
+
+    def _at(self, chi: float) -> tuple[float, float]:
+        """A radius of the cone, and the growth factor there."""
+        a = scale_factor_at(self.cosmology, chi) if chi else 1.0
+        return chi, float(self.cosmology.D1(a))
+
+    @property
+    def z_passed(self) -> tuple[float, float]:
+        """Redshifts between which particles are asked for, the lower first."""
+        if not self.redshift_space:
+            return float(self.z[0]), float(self.z[-1])
+        near, far = (redshift(self.cosmology.a_of_D(self.passed[i][1])) for i in (-1, 0))
+        return float(near), float(far)
+
+    def filling(self) -> list[list[int]]:
+        """Shells that are neither empty nor complete while each piece is passed."""
+        reach, shells = REDSHIFT_REACH if self.redshift_space else 0.0, []
+        for (far, _), (near, _) in itertools.pairwise(self.passed):
+            begun = self.chi[1:] > near - reach + ROUND_OFF
+            shells.append(
+                np.flatnonzero(begun & (self.chi[:-1] < far + reach - ROUND_OFF)).tolist()
+            )
+        return shells
 
 
 def build_cone(options: LightConeConfig, cosmology: Cosmology, box_size: float) -> Cone:
@@ -81,7 +120,10 @@ def build_cone(options: LightConeConfig, cosmology: Cosmology, box_size: float) 
         far = comoving_distance(cosmology, scale_factor(options.z_max))
         chi = far * np.arange(1, options.shells) / options.shells
         z = np.array([0.0, *redshift(scale_factor_at(cosmology, chi)), options.z_max])
-    return Cone(cosmology, np.array(observer), z, options.n_side, options.footprint == "octant")
+    return Cone(
+        cosmology, np.array(observer), z, options.n_side, options.footprint == "octant",
+        options.redshift_space,
+    )  # fmt: skip
 
 
 def merged(outputs: list[float], times: list[float]) -> list[float]:

@@ -94,11 +94,12 @@ def convergence(shells: Iterable[Shell], sources: Sources) -> Convergence:
     Raises
     ------
     ConfigError
-        Sources lie beyond the shells, or a shell is missing between them.
+        Sources lie beyond the shells, a shell is missing between them, or one is in redshift space.
     """
     kappa, noise = np.zeros(0), 0.0
     edges: list[float] = []
     for shell in shells:
+        shell.check_real_space()
         if not edges:
             kappa, edges = np.zeros(len(shell.counts)), [shell.z[0]]
         elif abs(shell.z[0] - edges[-1]) > ROUND_OFF:

@@ -11,7 +11,8 @@ and in no other: nothing is counted twice or left out where pieces, shells and c
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from coca import kernels
 from coca.cosmology.distance import comoving_distance, distance_slope
 from coca.errors import FileError
 from coca.light_cone.cone_particles import Crossings, particle_files, write_particles
-from coca.light_cone.geometry import NEARBY, Cone
+from coca.light_cone.filling import Filling
+from coca.light_cone.geometry import NEARBY, REDSHIFT_REACH, Cone
 from coca.light_cone.shells import Shell, shell_path, write_fits, write_shell
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
@@ -62,11 +64,10 @@ class LightCone:
         self.cone, self.domain, self.directory, self.fits = cone, domain, directory, fits
         self.times = cone.times()
         """Ends of the pieces, growth factors; particles are asked for at them."""
-        self._pieces, self._edges = cone.times(), cone.edges()
+        self._pieces, self._filling = cone.times(), cone.filling()
+        self._momentum, self._particles = momentum, particles
         self._before: Snapshot | None = None
-        self.counts = np.zeros(cone.pixels, np.int32)
-        self.momentum = np.zeros(cone.pixels if momentum else 0)
-        self.crossings = Crossings.none() if particles else None
+        self._shells: dict[int, Filling] = {}
 
     def ask_at(self, boundaries: Sequence[float]) -> None:
         """Ask for particles at the boundaries of steps alone, growth factors, where trajectories
@@ -79,7 +80,7 @@ class LightCone:
     @property
     def has_velocities(self) -> bool:
         """Whether velocities are wanted, not only where particles are."""
-        return bool(self.momentum.size) or self.crossings is not None
+        return self._momentum or self._particles or self.cone.redshift_space
 
     @property
     def pending(self) -> list[float]:
@@ -94,9 +95,8 @@ class LightCone:
             return {}
         D, disp, vel, _ = self._before
         arrays = {"D": np.array([D]), "disp": disp, "vel": vel}
-        arrays |= {"counts": self.counts, "momentum": self.momentum}
-        if self.crossings is not None:
-            arrays |= self.crossings._asdict()
+        for number, shell in self._shells.items():
+            arrays |= {f"{number}/{name}": array for name, array in shell.arrays.items()}
         return {f"light_cone/{name}": array for name, array in arrays.items()}
 
     def restore(self, memory: dict[str, np.ndarray]) -> None:
@@ -109,30 +109,44 @@ class LightCone:
         """
         if "light_cone/D" not in memory:
             return
-        names = ("D", "disp", "vel", "counts", "momentum")
-        D, disp, vel, counts, momentum = (memory.pop(f"light_cone/{name}") for name in names)
+        own = [name for name in memory if name.startswith("light_cone/")]
+        arrays = {name.removeprefix("light_cone/"): memory.pop(name) for name in own}
+        D, disp, vel = (arrays.pop(name) for name in ("D", "disp", "vel"))
         self._before = Snapshot(float(D[0]), disp, vel)
-        self.counts, self.momentum = counts, momentum
-        if self.crossings is not None:
-            self.crossings = Crossings(*(memory.pop(f"light_cone/{k}") for k in Crossings._fields))
+        for number in {name.split("/")[0] for name in arrays}:
+            own = [name for name in arrays if name.startswith(f"{number}/")]
+            filling = Filling.of({name.split("/")[1]: arrays[name] for name in own})
+            self._shells[int(number)] = filling
         self.domain.once(self.check_files)
 
     def check_files(self) -> None:
         """Raise FileError if a shell that is complete is not there."""
         seen = 1.0 if self._before is None else self._before.D
-        for i, D in enumerate(self._edges[1:]):
-            for path in self._files(self.cone.shells - 1 - i):
-                if seen + NEARBY >= D and not path.exists():
-                    raise FileError(
-                        f"light_cone: {path} is missing, which was written before the run was "
-                        "killed; wanted it, or no --resume"
-                    )
+        complete = [i for D in self._pieces[1:] if seen + NEARBY >= D for i in self._complete(D)]
+        for path in (path for number in complete for path in self._files(number)):
+            if not path.exists():
+                raise FileError(
+                    f"light_cone: {path} is missing, which was written before the run was "
+                    "killed; wanted it, or no --resume"
+                )
+
+    def _complete(self, D: float) -> list[int]:
+        """Shells that are complete at D and were not before, from the farthest on."""
+        at = self._number(D)
+        if abs(self._pieces[at + 1] - D) > NEARBY:
+            return []
+        later = {i for numbers in self._filling[at + 1 :] for i in numbers}
+        return sorted(set(self._filling[at]) - later, reverse=True)
+
+    def _number(self, D: float) -> int:
+        """Number of the piece that has D in it or at its end, from the farthest."""
+        return bisect_left(self._pieces, D - NEARBY) - 1
 
     def _files(self, number: int) -> list[Path]:
         """All files of a shell but FITS."""
         ranks = self.domain.ranks.size
         files = [shell_path(self.directory, number)]
-        if self.crossings is not None:
+        if self._particles:
             files += particle_files(self.directory, number, ranks)
         return files
 
@@ -151,18 +165,15 @@ class LightCone:
         first, last = self._pieces[0] - NEARBY, self._pieces[-1] + NEARBY
         for piece in itertools.pairwise(D for D in ends if first <= D <= last):
             self._paint(before.D, H, cubics, piece, reach)
-            edges = [i for i, D in enumerate(self._edges) if abs(D - piece[1]) <= NEARBY]
-            if edges:
-                self._finish(self.cone.shells - edges[0])
+            for number in self._complete(piece[1]):
+                self._finish(number)
 
     def _paint(
         self, start: float, H: float, cubics: Cubics, piece: tuple[float, float], reach: np.ndarray
     ) -> None:
         """Add those that cross in a piece of the time H from `start` to the maps."""
-        cosmology = self.cone.cosmology
         path, parts = self._path(piece), tuple((D - start) / H for D in piece)
-        unit = [float(cosmology.velocity_unit(D)) for D in (start, start + H)]
-        domain = self.domain
+        domain, numbers = self.domain, self._filling[self._number(piece[1])]
         box = (domain.first_plane, domain.n_side, domain.cell)
         wanted = self.has_velocities
         counts = kernels.light_cone.candidates(reach, box, self.cone.observer, path[0], path[2])
@@ -171,12 +182,44 @@ class LightCone:
                 *cubics, reach, counts, box, rows, self.cone.observer,
                 H, parts, path, self.cone.octant, self.cone.n_side, wanted,
             )  # fmt: skip
-            speed = at[:, 6] * (unit[0] + (unit[1] - unit[0]) * at[:, 7].astype(np.float64))
-            kernels.light_cone.paint(pixel, speed, domain.threads, self.counts, self.momentum)
-            if self.crossings is not None:
-                seen, D = pixel >= 0, start + H * at[:, 7].astype(np.float64)
+            D = start + H * at[:, 7].astype(np.float64)
+            speed, shift = self._radial(at[:, 6], D, (start, start + H))
+            for number, inside in self._parted(numbers, pixel, at, shift):
+                seen = np.flatnonzero(inside >= 0) if self._particles else np.zeros(0, int)
                 new = self._crossings(particle[seen], at[seen], D[seen])
-                self.crossings = self.crossings.add(new)
+                self._shell(number).add(inside, speed, new, domain.threads)
+
+    def _radial(
+        self, velocity: np.ndarray, D: np.ndarray, ends: tuple[float, float]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Radial velocities in km/s, and what they add to distances in redshift space, v / (aH) in
+        Mpc/h, of dx/dD at D between two ends, along which its factors change evenly."""
+        cosmology = self.cone.cosmology
+        units = [float(cosmology.velocity_unit(end)) for end in ends]
+        shifts = [end * float(cosmology.f1(cosmology.a_of_D(end))) for end in ends]
+        t = (D - ends[0]) / (ends[1] - ends[0])
+        speed, shift = (velocity * (x[0] + (x[1] - x[0]) * t) for x in (units, shifts))
+        return speed, shift
+
+    def _parted(
+        self, numbers: list[int], pixel: np.ndarray, at: np.ndarray, shift: np.ndarray
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Shells with the pixels of particles that are in them, -1 of those that are not."""
+        if not self.cone.redshift_space:
+            yield numbers[0], pixel
+            return
+        distance = np.linalg.norm(at[:, :3], axis=1)
+        seen_at = distance + np.clip(shift, -REDSHIFT_REACH, REDSHIFT_REACH)
+        shell = np.searchsorted(self.cone.chi, seen_at, "right") - 1
+        for number in numbers:
+            yield number, np.where(shell == number, pixel, -1)
+
+    def _shell(self, number: int) -> Filling:
+        """A shell that is being filled."""
+        if number not in self._shells:
+            empty = Filling.none(self.cone.pixels, self._momentum, self._particles)
+            self._shells[number] = empty
+        return self._shells[number]
 
     def _crossings(self, particle: np.ndarray, at: np.ndarray, D: np.ndarray) -> Crossings:
         """Particles by their numbers on this rank, where they cross and at which D."""
@@ -195,16 +238,17 @@ class LightCone:
         return tuple(path)
 
     def _finish(self, number: int) -> None:
-        """Write the shell that is complete, and begin the next."""
-        counts = self.domain.sum(self.counts)
-        momentum = self.domain.sum(self.momentum) if self.momentum.size else None
+        """Write a shell that is complete."""
+        filled = self._shell(number)
+        counts = self.domain.sum(filled.counts)
+        momentum = self.domain.sum(filled.momentum) if self._momentum else None
         shell = self.shell(number, counts, momentum)
         if self.fits:
             self.domain.once(lambda: write_fits(self.directory, shell))
-        if self.crossings is not None:
-            self._write_particles(shell, self.crossings)
+        if filled.crossings is not None:
+            self._write_particles(shell, filled.crossings)
         self.domain.once(lambda: write_shell(self.directory, shell))
-        self.counts, self.momentum = np.zeros_like(self.counts), np.zeros_like(self.momentum)
+        del self._shells[number]
 
     def _write_particles(self, shell: Shell, crossings: Crossings) -> None:
         """Every rank those that it has."""
@@ -213,7 +257,6 @@ class LightCone:
         total = int(self.domain.sum(len(crossings.ids)))
         with self.domain.together():
             write_particles(paths[ranks.rank], shell, crossings, ranks.size, total)
-        self.crossings = Crossings.none()
 
     def shell(self, number: int, counts: np.ndarray, momentum: np.ndarray | None) -> Shell:
         """A shell with its maps."""
@@ -222,6 +265,7 @@ class LightCone:
             number, self.cone.shells, (float(z[number]), float(z[number + 1])),
             (float(chi[number]), float(chi[number + 1])), self.cone.cosmology,
             self.domain.box_size, self.domain.particles, self.cone.octant, counts, momentum,
+            self.cone.redshift_space,
         )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from coca.atomic_files import whole_hdf5
 from coca.cosmology.background import RHO_CRIT, Cosmology
-from coca.errors import FileError, reason
+from coca.errors import ConfigError, FileError, reason
 from coca.files.snapshot_header import DAMAGE
 from coca.light_cone.healpix import write_maps
 
@@ -41,6 +41,17 @@ class Shell:
     """Particles in each pixel, array (12 n_side^2,) int32, in ring order."""
     momentum: np.ndarray | None = None
     """Sum of their radial peculiar velocities in km/s, array (12 n_side^2,) float64."""
+    redshift_space: bool = False
+    """Whether particles are in the shells where their redshifts put them."""
+
+    def check_real_space(self) -> None:
+        """Raise ConfigError for a shell in redshift space, whose particles do not lens from where
+        they are counted."""
+        if self.redshift_space:
+            raise ConfigError(
+                f"light_cone.redshift_space: found shell {self.number} in redshift space, wanted "
+                "false for lensing, which is by matter where it is"
+            )
 
     @property
     def n_side(self) -> int:
@@ -119,6 +130,7 @@ def _attributes(shell: Shell) -> dict[str, object]:
         "particle_mass_units": "Msun/h",
         "mean_count": shell.mean,
         "footprint": "octant" if shell.octant else "full",
+        "redshift_space": shell.redshift_space,
     }
 
 
@@ -141,6 +153,7 @@ def read_shell(path: Path) -> Shell:
             cosmology, float(about["box_size"]), int(about["particles"]),
             about["footprint"] == "octant", file["counts"][:],
             file["momentum"][:] if "momentum" in file else None,
+            bool(about.get("redshift_space", False)),
         )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from coca.integration.error_estimate import GOOD_TO
 from coca.integration.fitted_table import FittedSteps
 from coca.integration.linear_density import mean_linear_density
 from coca.light_cone.cone_particles import BYTES
+from coca.light_cone.geometry import REDSHIFT_REACH, build_cone
 from coca.light_cone.healpix import check_healpy
 from coca.parallel.domain import check_ranks
 from coca.parallel.machine import choose_threads
@@ -88,6 +89,8 @@ def check_light_cone(config: Config, start: float, ranks: Ranks) -> None:
             f"light_cone.z_max: found {cone.z_max:g}, wanted it below {start:.6g}, where the run "
             "starts"
         )
+    if cone.redshift_space:
+        _check_redshift_space(config, cone, start)
     if cone.fits:
         check_healpy("light_cone.fits")
     directory = config.output.needed_directory()
@@ -99,6 +102,23 @@ def check_light_cone(config: Config, start: float, ranks: Ranks) -> None:
         keys, wanted = "light_cone.particles", "a lower z_max, an octant or maps alone"
     if ranks.rank == 0:
         check_disk(keys, directory, needed, wanted)
+
+
+def _check_redshift_space(config: Config, cone: LightConeConfig, start: float) -> None:
+    """Raise ConfigError if the run does not follow particles that may be seen in the shells from
+    beyond them, on either side."""
+    near, far = build_cone(cone, config.build_cosmology(), config.box_size).z_passed
+    why = f"{REDSHIFT_REACH:g} Mpc/h beyond the shells, for light_cone.redshift_space"
+    if far > first_output(start):
+        raise ConfigError(
+            f"light_cone.z_max: found {cone.z_max:g}, wanted the run, which starts at {start:.6g}, "
+            f"to start before z = {far:.6g}, {why}"
+        )
+    if config.output.redshifts[-1] > near:
+        raise ConfigError(
+            f"output.redshifts: found {config.output.redshifts[-1]:g} last, wanted the run to go "
+            f"on to z = {near:.6g}, {why}"
+        )
 
 
 def check_pairs(config: Config) -> None:

@@ -219,22 +219,27 @@ def disk_space(config: Config) -> int:
 
 def cone_memory(config: Config, particles: int) -> int:
     """Bytes of a light cone: particles at two times with their slopes and those that the second is
-    made of, a batch of crossings, and the maps of a shell with their sum over ranks."""
+    made of, a batch of crossings, and the maps of the shells that are filled at once, with the sum
+    over ranks of one."""
     cone = config.light_cone
     if cone is None:
         return 0
     maps = 12 * cone.n_side**2 * (12 if cone.momentum else 4)
     share = particles / config.particles**3
-    crossed = int(CROSSED * share * most_in_shell(config, cone)) if cone.particles else 0
-    return 96 * particles + 100 * CANDIDATES + 3 * maps + crossed
+    shells, most = filled_at_once(config, cone)
+    crossed = int(CROSSED * share * most) if cone.particles else 0
+    return 96 * particles + 100 * CANDIDATES + (2 + shells) * maps + crossed
 
 
-def most_in_shell(config: Config, cone: LightConeConfig) -> int:
-    """Particles of a homogeneous universe in the fullest shell of a light cone."""
-    edges = build_cone(cone, config.build_cosmology(), config.box_size).chi
-    part = 0.125 if cone.footprint == "octant" else 1.0
-    volume = part * 4.0 / 3.0 * np.pi * np.diff(edges**3).max()
-    return int(volume * (config.particles / config.box_size) ** 3)
+def filled_at_once(config: Config, options: LightConeConfig) -> tuple[int, int]:
+    """Shells that a light cone fills at once at most, and particles of a homogeneous universe in
+    them."""
+    cone = build_cone(options, config.build_cosmology(), config.box_size)
+    part = 0.125 if options.footprint == "octant" else 1.0
+    volumes = part * 4.0 / 3.0 * np.pi * np.diff(cone.chi**3)
+    filling = cone.filling()
+    most = max(volumes[numbers].sum() for numbers in filling)
+    return max(map(len, filling)), int(most * (config.particles / config.box_size) ** 3)
 
 
 def start_memory(config: Config, ranks: int = 1) -> int:

@@ -6,7 +6,7 @@ import pytest
 from coca.configuration.sections import LightConeConfig
 from coca.cosmology.background import scale_factor
 from coca.cosmology.distance import comoving_distance
-from coca.light_cone.geometry import MOST_DEPTH, build_cone, merged
+from coca.light_cone.geometry import MOST_DEPTH, REDSHIFT_REACH, build_cone, merged
 
 
 def test_shells_are_of_equal_thickness(cosmology):
@@ -29,6 +29,34 @@ def test_times_have_the_edges_and_are_never_far_apart(cosmology):
     assert times == sorted(set(times)) and set(cone.edges()) <= set(times) and times[-1] == 1.0
     chi = comoving_distance(cosmology, cosmology.a_of_D(np.array(times)))
     assert 0.5 * MOST_DEPTH < np.diff(-chi).min() <= np.diff(-chi).max() < MOST_DEPTH * (1 + 1e-6)
+
+
+def test_redshift_space_is_passed_beyond_both_ends(cosmology):
+    """As far as there is anything nearer; and the shells are the same."""
+    for redshifts, near in (((0.1, 0.2), REDSHIFT_REACH), ((0.01, 0.2), None), ((0.0, 0.2), 0.0)):
+        options = {"z_max": 0.2, "redshifts": redshifts}
+        plain = build_cone(LightConeConfig(**options), cosmology, 100.0)
+        cone = build_cone(LightConeConfig(**options, redshift_space=True), cosmology, 100.0)
+        assert plain.z.tolist() == cone.z.tolist() and plain.z_passed == redshifts
+        chi = comoving_distance(cosmology, scale_factor(np.array(cone.z_passed)))
+        wanted = 0.0 if near is None else max(cone.chi[0] - near, 0.0)
+        np.testing.assert_allclose(chi, [wanted, cone.chi[-1] + REDSHIFT_REACH], atol=1e-3)
+        assert set(plain.times()) <= set(cone.times()) and cone.times() == sorted(cone.times())
+
+
+def test_shells_are_filled_while_particles_may_come_into_them(cosmology):
+    """One after the other where particles are; in redshift space all within its reach."""
+    options = {"z_max": 0.2, "shells": 30}
+    cone = build_cone(LightConeConfig(**options), cosmology, 100.0)
+    assert cone.filling() == [[i] for i in range(29, -1, -1)]
+    cone = build_cone(LightConeConfig(**options, redshift_space=True), cosmology, 100.0)
+    chi = cone.chi
+    for (far, _), (near, _), numbers in zip(
+        cone.passed[:-1], cone.passed[1:], cone.filling(), strict=True
+    ):
+        low, high = near - REDSHIFT_REACH, far + REDSHIFT_REACH
+        wanted = [i for i in range(30) if chi[i] < high - 1e-3 and chi[i + 1] > low + 1e-3]
+        assert numbers == wanted and len(numbers) > 1
 
 
 def test_times_close_to_outputs_are_theirs():

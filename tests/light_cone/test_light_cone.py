@@ -1,5 +1,8 @@
 """Light cones of particles whose crossings can be counted otherwise."""
 
+from typing import NamedTuple
+
+import h5py
 import numpy as np
 import pytest
 
@@ -7,6 +10,7 @@ from coca.configuration.sections import LightConeConfig
 from coca.cosmology.background import scale_factor
 from coca.errors import FileError
 from coca.frames import SeparableFrame, Term, lpt_frame, rest_frame
+from coca.light_cone.cone_particles import particle_files
 from coca.light_cone.geometry import build_cone
 from coca.light_cone.light_cone import LightCone
 from coca.light_cone.shells import read_shell, shell_path
@@ -19,9 +23,9 @@ OBSERVER = (3.0, 60.1, 33.3)
 
 def cone_of(domain, cosmology, path, **options):
     values = {"z_max": 0.03, "n_side": 8, "shells": 4, "observer": OBSERVER} | options
-    momentum = values.get("momentum", False)
-    cone = build_cone(LightConeConfig(**values), cosmology, domain.box_size)
-    return LightCone(cone, domain, path, momentum)
+    options = LightConeConfig(**values)
+    cone = build_cone(options, cosmology, domain.box_size)
+    return LightCone(cone, domain, path, options.momentum, particles=options.particles)
 
 
 def follow(light_cone, frame):
@@ -130,14 +134,82 @@ def test_radial_momentum_is_that_of_the_particles(moving, domain, cosmology, tmp
     assert np.sum(shell.momentum) == pytest.approx(total, abs=5e-3 * scale)
 
 
-def test_a_cone_goes_on_where_a_checkpoint_left_it(moving, domain, cosmology, tmp_path):
-    whole = follow(cone_of(domain, cosmology, tmp_path / "whole"), moving)
-    first = cone_of(domain, cosmology, tmp_path / "parts")
+@pytest.mark.parametrize("edges", [(0.02, 0.021, 0.022, 0.024), (0.0, 0.002, 0.01)])
+def test_redshift_space_is_that_of_the_particles(edges, moving, domain, cosmology, tmp_path):
+    """Particles of a cone that is as long as the one in redshift space is passed, each moved to
+    chi + v_r / (aH): the same maps, but for those that round-off puts into the next pixel. Shells
+    thinner than what particles are moved by, a near end here and elsewhere."""
+    healpy = pytest.importorskip("healpy")
+    shared = {"redshifts": edges, "z_max": edges[-1], "momentum": True, "particles": True}
+    light_cone = cone_of(domain, cosmology, tmp_path / "s", redshift_space=True, **shared)
+    assert max(map(len, light_cone.cone.filling())) == len(edges) - 1 and light_cone.has_velocities
+    frame = Flowing(moving, np.float32(0.0 if edges[0] else 12.0))
+    shells = follow(light_cone, frame)
+    near, far = light_cone.cone.z_passed
+    z = (*((near,) if near < edges[0] else ()), *edges, far)
+    wide = cone_of(domain, cosmology, tmp_path / "r", **shared | {"redshifts": z, "z_max": far})
+    real = follow(wide, frame)[len(z) - len(edges) - 1 : -1]
+    x, u, a = read_particles(wide)
+    r = np.linalg.norm(x, axis=1)
+    speed = np.sum(x * u, axis=1) / r
+    s = r + speed / (100.0 * a * cosmology.E(a))
+    assert np.abs(s - r).max() < 50.0 and np.sqrt(np.mean((s - r) ** 2)) > 1.0
+    assert np.any(s < 0.0) == (edges[0] == 0.0)  # beyond the observer: in no shell
+    for shell, at_rest in zip(shells, real, strict=True):
+        inside = (s >= shell.chi[0]) & (s < shell.chi[1])
+        pixel = healpy.vec2pix(8, *x[inside].T)
+        counts = np.bincount(pixel, minlength=768)
+        total = counts.sum()
+        assert np.abs(counts - shell.counts).sum() <= 2 + 2e-4 * total
+        assert np.abs(at_rest.counts - shell.counts).sum() > 0.02 * total > 2
+        momentum = np.bincount(pixel, speed[inside], 768)
+        off = np.abs(momentum - shell.momentum)
+        assert off.sum() <= 2e-3 * np.abs(speed[inside]).sum()
+        kept, _, _ = read_particles(light_cone, [shell.number])
+        assert len(kept) == shell.counts.sum() and shell.redshift_space
+
+
+class Flowing(NamedTuple):
+    """A frame that flows along x by so many Mpc/h until D = 1, past an observer at rest."""
+
+    frame: SeparableFrame
+    speed: np.float32
+
+    def displacement(self, D):
+        return self.frame.displacement(D) + along_x(self.speed * (D - 1.0))
+
+    def velocity(self, D):
+        return self.frame.velocity(D) + along_x(self.speed)
+
+
+def along_x(value):
+    return np.array([[value], [0.0], [0.0]], np.float32)
+
+
+def read_particles(light_cone, numbers=None):
+    """Places from the observer in Mpc/h, velocities in km/s and scale factors."""
+    rows = []
+    for number in range(light_cone.cone.shells) if numbers is None else numbers:
+        (path,) = particle_files(light_cone.directory, number, 1)
+        with h5py.File(path) as file:
+            x, u, z = (file["PartType1"][k][:] for k in ("Coordinates", "Velocities", "Redshift"))
+        rows.append(np.column_stack([x / 1e3, u, scale_factor(z.astype(float))]))
+    x, u, a = np.split(np.concatenate(rows).astype(float), [3, 6], axis=1)
+    return x, u * np.sqrt(a), a[:, 0]
+
+
+@pytest.mark.parametrize("redshift_space", [False, True])
+def test_a_cone_goes_on_where_a_checkpoint_left_it(
+    redshift_space, moving, domain, cosmology, tmp_path
+):
+    space = {"redshift_space": redshift_space}
+    whole = follow(cone_of(domain, cosmology, tmp_path / "whole", **space), moving)
+    first = cone_of(domain, cosmology, tmp_path / "parts", **space)
     halfway = len(first.times) // 2
     for D in first.times[:halfway]:
         first.see(Snapshot(D, moving.displacement(D), moving.velocity(D)))
     memory = {name: array.copy() for name, array in first.memory.items()} | {"other": np.ones(1)}
-    second = cone_of(domain, cosmology, tmp_path / "parts")
+    second = cone_of(domain, cosmology, tmp_path / "parts", **space)
     second.restore(memory)
     assert list(memory) == ["other"] and second.pending == first.times[halfway:]
     for D in second.pending:

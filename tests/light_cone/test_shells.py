@@ -6,7 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from coca.errors import FileError
+from coca.errors import ConfigError, FileError
+from coca.light_cone.lensing import convergence
 from coca.light_cone.shells import (
     Shell,
     fits_path,
@@ -16,6 +17,7 @@ from coca.light_cone.shells import (
     write_fits,
     write_shell,
 )
+from coca.light_cone.sources import Sources
 
 
 @pytest.fixture
@@ -38,6 +40,15 @@ def test_the_cosmology_comes_back_whole(shell, tmp_path):
     whole = replace(shell.cosmology, w0=-0.9, wa=0.1, m_nu=0.1)
     write_shell(tmp_path, replace(shell, cosmology=whole))
     assert read_shell(shell_path(tmp_path, 1)).cosmology == whole
+
+
+def test_redshift_space_is_recorded_and_does_not_lens(shell, tmp_path):
+    write_shell(tmp_path, replace(shell, redshift_space=True))
+    found = read_shell(shell_path(tmp_path, 1))
+    assert found.redshift_space and not shell.redshift_space
+    shell.check_real_space()
+    with pytest.raises(ConfigError, match=r"redshift_space: found shell 1 in .*, wanted false for"):
+        convergence([found], Sources.at(0.2))
 
 
 def test_the_mean_is_the_density_times_the_volume(shell):

@@ -2,6 +2,7 @@
 
 import h5py
 import numpy as np
+import pytest
 
 from coca.configuration.sections import LightConeConfig
 from coca.frames import lpt_frame
@@ -13,12 +14,14 @@ from coca.light_cone.shells import read_shell, shell_path
 from coca.particles import Snapshot
 
 
-def test_the_map_is_that_of_one_rank(ranks, parted, alone, cosmology, power, shared_path):
+@pytest.mark.parametrize("option", [{}, {"redshift_space": True}], ids=str)
+def test_the_map_is_that_of_one_rank(option, ranks, parted, alone, cosmology, power, shared_path):
     """To the last particle: displacements of one rank, which others have their parts of."""
     conditions = from_seed(alone, power, 3)
     frame, size = lpt_frame(cosmology, conditions.psi1, conditions.psi2), parted.own_particles
     own = slice(parted.first_particle, parted.first_particle + size)
-    options = LightConeConfig(z_max=0.03, n_side=8, shells=2, observer=(1.0, 95.0, 40.0))
+    observer = (1.0, 95.0, 40.0)
+    options = LightConeConfig(z_max=0.03, n_side=8, shells=2, observer=observer, **option)
     cone = build_cone(options, cosmology, alone.box_size)
     shared = LightCone(cone, parted, shared_path / "shared", particles=True)
     single = LightCone(cone, alone, shared_path / f"alone{ranks.rank}", particles=True)

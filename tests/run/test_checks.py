@@ -74,12 +74,21 @@ def test_lengths_that_pairs_cannot_have_are_refused(config_values, values, messa
             "light_cone.n_side, shells: found .* GiB",
         ),
         ({"z_max": 10.0, "n_side": 16, "particles": True}, "light_cone.particles: found .* GiB"),
+        (
+            {"z_max": 18.8, "redshift_space": True},
+            "light_cone.z_max: found 18.8, wanted the run, .* to start before z = 19.* 50 Mpc/h",
+        ),
+        (
+            {"z_max": 1.0, "redshifts": [0.51, 1.0], "redshift_space": True},
+            "output.redshifts: found 0.5 last, wanted the run to go on to z = 0.48.* for light_co",
+        ),
     ],
 )
 def test_light_cones_that_cannot_be(config_values, cone, message, monkeypatch):
     monkeypatch.setattr("coca.run.plan.check_memory", lambda *arguments: None)
+    output = config_values["output"] | {"redshifts": [0.5 if "redshifts" in cone else 0.0]}
     with pytest.raises(ConfigError, match=message):
-        make_plan(make_config(config_values | {"light_cone": cone}))
+        make_plan(make_config(config_values | {"light_cone": cone, "output": output}))
 
 
 def test_fits_needs_healpy(config_values, monkeypatch):

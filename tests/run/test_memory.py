@@ -7,7 +7,7 @@ import yaml
 
 import run_sim
 from coca.configuration.loading import make_config
-from coca.run.memory import disk_space
+from coca.run.memory import cone_memory, disk_space, filled_at_once
 from tests import ROOT
 
 
@@ -57,3 +57,16 @@ def test_memory_estimate_is_within_ten_per_cent(tmp_path, n, options):
     subprocess.run(command, cwd=ROOT, check=True)
     memory = json.loads((tmp_path / "run.json").read_text())["memory"]
     assert memory["estimated"] == pytest.approx(memory["peak"], rel=0.1)
+
+
+def test_memory_of_a_light_cone_counts_the_shells_that_are_filled_at_once(config_values):
+    """In redshift space all thin shells of 150 Mpc/h, maps and particles."""
+    cones = [
+        {"z_max": 0.3, "n_side": 64, "shells": 100, "particles": True, "redshift_space": space}
+        for space in (False, True)
+    ]
+    configs = [make_config(config_values | {"light_cone": cone}) for cone in cones]
+    (one, few), (many, more) = (filled_at_once(c, c.light_cone) for c in configs)
+    assert one == 1 and 12 <= many <= 16 and 10 < more / few < many
+    plain, redshift_space = (cone_memory(c, c.particles**3) for c in configs)
+    assert redshift_space - plain == (many - 1) * 4 * 12 * 64**2 + 110 * (more - few)
