@@ -259,7 +259,9 @@ def _try(tried, path, octant, n_side, pixel, passed):
 
 
 @njit(cache=True)
-def _details(tried, paths, start, before, after, H, parts, path, pixel, passed, at, particle):
+def _details(
+    tried, paths, start, before, after, H, parts, path, evenly, pixel, passed, at, particle
+):
     """Where particles cross, and how fast; see `crossings`. Newton's method with the place goes on
     from the part of the piece that is known nearly."""
     (disp_a, vel_a), (disp_b, vel_b) = before, after
@@ -288,6 +290,11 @@ def _details(tried, paths, start, before, after, H, parts, path, pixel, passed, 
             if step < NEWTON_STEPS:
                 rise = along / r * piece * H
                 s = min(max(_newton(s, r - s * rise, rise, chi_a, k1, k2, k3), 0.0), 1.0)
+        if evenly:
+            along = 0.0
+            for c in range(3):
+                at[k, 3 + c] = (1.0 - t) * vel_a[c, p] + t * vel_b[c, p]
+                along += at[k, c] * at[k, 3 + c]
         at[k, 6], at[k, 7] = along / r, t
 
 
@@ -320,7 +327,9 @@ def _inverse(path):
 
 
 @njit(parallel=True, cache=True)
-def crossings(rows, ends, reach, before, after, box, observer, H, parts, path, octant, n_side, out):
+def crossings(
+    rows, ends, reach, before, after, box, observer, H, parts, path, octant, n_side, evenly, out
+):
     """Find particles that cross the cone in a piece of an interval.
 
     One crosses that is inside the cone at the piece's start and not at its end. Within the piece,
@@ -346,6 +355,8 @@ def crossings(rows, ends, reach, before, after, box, observer, H, parts, path, o
     octant : bool
         Only particles that are in the positive octant from the observer.
     n_side : int
+    evenly : bool
+        Velocities change evenly between the ends, and are not the cubic's derivative.
     out : tuple of arrays
         Pixels (M,) int32, -1 where none crosses. Where not of length 0: (M, 8) float32 for position
         from the observer in Mpc/h, velocity dx/dD, its radial part, and the part of the interval
@@ -386,8 +397,8 @@ def crossings(rows, ends, reach, before, after, box, observer, H, parts, path, o
             _try(tried, inverse, octant_from, n_side, pixel[mine], passed)
             if particle.size:
                 _details(
-                    tried, paths, row * n, before, after, H, parts, piece, pixel[mine], passed,
-                    at[mine], particle[mine],
+                    tried, paths, row * n, before, after, H, parts, piece, evenly, pixel[mine],
+                    passed, at[mine], particle[mine],
                 )  # fmt: skip
 
 

@@ -66,6 +66,9 @@ class LightCone:
         """Ends of the pieces, growth factors; particles are asked for at them."""
         self._pieces, self._filling = cone.times(), cone.filling()
         self._momentum, self._particles = momentum, particles
+        self.velocities_apart = False
+        """Whether velocities are read out beside the particles' ways, and are not their slopes:
+        then they change evenly between two times."""
         self._before: Snapshot | None = None
         self._shells: dict[int, Filling] = {}
 
@@ -180,7 +183,7 @@ class LightCone:
         for rows in batches(counts, CANDIDATES):
             pixel, at, particle = find_crossings(
                 *cubics, reach, counts, box, rows, self.cone.observer,
-                H, parts, path, self.cone.octant, self.cone.n_side, wanted,
+                H, parts, path, self.cone.octant, self.cone.n_side, wanted, self.velocities_apart,
             )  # fmt: skip
             D = start + H * at[:, 7].astype(np.float64)
             speed, shift = self._radial(at[:, 6], D, (start, start + H))
@@ -295,6 +298,7 @@ def find_crossings(
     octant: bool,
     n_side: int,
     details: bool,
+    evenly: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pixels of particles that may cross, -1 of those that do not, and where asked for places and
     numbers of all; see `coca.kernels.light_cone`, its `candidates` and `crossings`."""
@@ -305,6 +309,6 @@ def find_crossings(
         np.empty(found, np.int32), np.zeros((known, 8), np.float32), np.empty(known, np.int64)
     )  # fmt: skip
     kernels.light_cone.crossings(
-        rows, ends, reach, before, after, box, observer, H, parts, path, octant, n_side, out
+        rows, ends, reach, before, after, box, observer, H, parts, path, octant, n_side, evenly, out
     )
     return out

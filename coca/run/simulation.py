@@ -239,6 +239,8 @@ def follow_steps(problem: Problem, method: Method, frame: Frame, count: int) -> 
         times = merged(problem.outputs, cone.times) if cone else problem.outputs
         steps = method.steps(cosmology, problem.D_start, times, count)
         at_ends = cone is not None and bool(steps) and method.cubic and not cone.has_velocities
+        if cone is not None:
+            cone.velocities_apart = method.fitted(count) is not None
         if cone is not None and at_ends:
             cone.ask_at([steps[0].D0, *(step.D1 for step in steps)])
         integrator = method.integrator(

@@ -81,6 +81,32 @@ def test_moving_particles_are_on_their_trajectories_and_on_the_cone(
         )
 
 
+def test_velocities_that_are_read_out_beside_the_ways_keep_their_size(
+    cosmology, conditions, domain, tmp_path
+):
+    """As in haloes, where orbits are not resolved: speeds that positions know nothing of. They are
+    those that particles have at both ends; cubics through them would turn them round half-way."""
+    frame = lpt_frame(cosmology, conditions.psi1, conditions.psi2)
+    orbital = 5.0 * np.random.default_rng(0).normal(size=(3, domain.particles)).astype(np.float32)
+    found = {}
+    for apart in (False, True):
+        light_cone = cone_of(domain, cosmology, tmp_path / str(apart), shells=1)
+        light_cone.velocities_apart = apart
+        for D in light_cone.times:
+            light_cone.see(Snapshot(D, frame.displacement(D), frame.velocity(D) + orbital))
+        found[apart] = read(light_cone, 0)[1]
+    a = scale_factor(found[True]["Redshift"].astype(np.float64))
+    ids, rows = found[True]["ParticleIDs"].astype(int), np.arange(0, len(a), 50)
+    for row in rows:
+        D = float(cosmology.D1(a[row]))
+        v = frame.velocity(D)[:, ids[row]] + orbital[:, ids[row]]
+        wanted = v * cosmology.velocity_unit(D)
+        u = found[True]["Velocities"][row] * np.sqrt(a[row])
+        np.testing.assert_allclose(u, wanted, rtol=2e-3, atol=0.1)
+    other = np.std(found[False]["Velocities"]) / np.std(found[True]["Velocities"])
+    assert other < 0.8  # so it was
+
+
 def test_a_run_that_was_killed_has_them_all(cosmology, conditions, domain, tmp_path):
     """What a checkpoint keeps in the middle of a shell."""
     frame = lpt_frame(cosmology, conditions.psi1, conditions.psi2)
