@@ -80,7 +80,7 @@ def average(padded, reach, means):
         i, c = t // AVERAGED, t % AVERAGED
         rows, h = padded[i + reach, c].copy(), 0
         along_x = rows.reshape(-1)
-        for n in range(WIDTHS):
+        for n in range(means.shape[1]):
             while h < REACHES[n]:
                 h += 1
                 below, above = padded[i + reach - h, c], padded[i + reach + h, c]
@@ -146,21 +146,21 @@ def _scaled(a, scale, out):
 def _vectors(fields, means, first, end, V):
     """Fill vectors (VELOCITIES, 3, BLOCK) of some particles of a plane."""
     one, count = np.float32(1), end - first
-    for c in range(3):
+    for c in range(V.shape[1]):
         _copy(fields[INWARD + c, first:end], V[0, c])
         _copy(fields[RESIDUAL + c, first:end], V[1, c])
-        for n in range(2):
+        for n in range(means.shape[0] - 1):
             _copy(means[n, INWARD + c, first:end], V[2 + n, c])
             _copy(means[n, RESIDUAL + c, first:end], V[4 + n, c])
         disp, vel = fields[DISPLACEMENT + c, first:end], fields[VELOCITY + c, first:end]
-        for n in range(WIDTHS):
+        for n in range(means.shape[0]):
             _differences(means[n, DISPLACEMENT + c, first:end], disp, V[6 + n, c])
             _differences(means[n, VELOCITY + c, first:end], vel, V[VECTORS + n, c])
     x, y, z = V[VECTORS + 1, 0], V[VECTORS + 1, 1], V[VECTORS + 1, 2]
     share = np.empty(BLOCK, np.float32)
     for k in range(count):
         share[k] = one / (one + np.sqrt(x[k] * x[k] + y[k] * y[k] + z[k] * z[k]))
-    for c in range(3):
+    for c in range(V.shape[1]):
         fast, slow = V[VECTORS + 1, c], V[VECTORS - 1, c]
         for k in range(count):
             slow[k] = share[k] * fast[k]
@@ -326,7 +326,7 @@ def move(fields, means, conditions, weights, biases, scale, first, e, w):
     for bias in biases:
         most = max(most, bias.size)
     for i in prange(fields.shape[0]):
-        V, gate = np.empty((VELOCITIES, 3, BLOCK), np.float32), np.empty(BLOCK, np.float32)
+        V, gate = np.empty((VELOCITIES, e.shape[0], BLOCK), np.float32), np.empty(BLOCK, np.float32)
         layers = np.empty((len(weights) + 1, most, BLOCK), np.float32)
         for begin in range(0, fields.shape[2], BLOCK):
             end = min(begin + BLOCK, fields.shape[2])
@@ -348,7 +348,7 @@ def _add(h, V, gate, count, scale, e, w):
     """Add vectors times coefficients (OUTPUTS or more, BLOCK) to rows e and w (3, count and
     more)."""
     total = np.empty(BLOCK, np.float32)
-    for c in range(3):
+    for c in range(e.shape[0]):
         _combine(h, V, 0, VECTORS, c, count, total)
         row = e[c]
         for k in range(count):

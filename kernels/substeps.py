@@ -231,7 +231,7 @@ def deposit(x, inverse_cell, rows, mesh, first):
         Number of its first plane.
     """
     parts = min(get_num_threads(), len(mesh))
-    _deposit(x, inverse_cell, rows, mesh, first, parts, (0,) * (rows.shape[1] // 4))
+    _deposit(x, inverse_cell, rows, mesh, first, parts, rows.shape[1] // 4)
 
 
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
@@ -239,7 +239,7 @@ def _deposit(x, inverse_cell, rows, mesh, first, parts, fours):
     """Each thread owns some planes: the order of the sums does not depend on their number."""
     length, m = mesh.shape[0], mesh.shape[1]
     flat, source, one = mesh.reshape(-1), rows.reshape(-1), np.float32(1)
-    width = np.uint64(4 * len(fours))
+    width = np.uint64(4 * fours)
     for s in prange(parts):
         a, b = s * length // parts, (s + 1) * length // parts
         for p in range(x.shape[1]):
@@ -258,7 +258,7 @@ def _deposit(x, inverse_cell, rows, mesh, first, parts, fours):
                 w0, w1 = w * (one - fy), w * fy
                 low, high = np.uint64(line + k) * width, np.uint64(line + k1) * width
                 low1, high1 = np.uint64(line1 + k) * width, np.uint64(line1 + k1) * width
-                for f in range(len(fours)):
+                for f in range(fours):
                     o = np.uint64(4 * f)
                     lanes = four(source, row + o)
                     put(flat, low + o, four(flat, low + o) + lanes * (w0 * (one - fz)))
@@ -269,14 +269,14 @@ def _deposit(x, inverse_cell, rows, mesh, first, parts, fours):
 
 def average(x, inverse_cell, mesh, first, out):
     """Mean values (c, M) by mass at the particles of this slab; arguments as for `deposit`."""
-    _average(x, inverse_cell, mesh, first, (0,) * (mesh.shape[3] // 4), out)
+    _average(x, inverse_cell, mesh, first, mesh.shape[3] // 4, out)
 
 
 @njit(parallel=True, cache=True, fastmath={"contract", "nsz"})
 def _average(x, inverse_cell, mesh, first, fours, out):
     length, m = mesh.shape[0], mesh.shape[1]
     flat, one = mesh.reshape(-1), np.float32(1)
-    width = np.uint64(4 * len(fours))
+    width = np.uint64(4 * fours)
     for block in prange((x.shape[1] + BLOCK - 1) // BLOCK):
         for p in range(block * BLOCK, min(x.shape[1], (block + 1) * BLOCK)):
             i, fx = _cell(x[0, p], inverse_cell, CIC, m, first)
@@ -289,7 +289,7 @@ def _average(x, inverse_cell, mesh, first, fours, out):
             inverse = np.float32(0)
             low, low1 = (i * m + j) * m, (i * m + j1) * m
             upper, upper1 = low + m * m, low1 + m * m
-            for f in range(len(fours)):
+            for f in range(fours):
                 o = np.uint64(4 * f)
                 sums = four(flat, np.uint64(low + k) * width + o) * (ex * ey * ez)
                 sums += four(flat, np.uint64(low + k1) * width + o) * (ex * ey * fz)
