@@ -50,6 +50,7 @@ from coca.cosmology.distance import comoving_distance, scale_factor_at
 from coca.cosmology.linear_power import linear_power
 from coca.initial_conditions.linear_fields import from_seed
 from coca.light_cone import sky as maps
+from coca.light_cone.footprint import FULL, OCTANT
 from coca.light_cone.geometry import Cone, build_cone
 from coca.light_cone.lensing import Convergence, convergence
 from coca.light_cone.light_cone import LightCone
@@ -57,7 +58,6 @@ from coca.light_cone.shells import Shell, read_shell, shell_files
 from coca.light_cone.sky import (
     AngularPower,
     angular_power,
-    footprint,
     map_power,
     pixel_window,
 )
@@ -184,7 +184,7 @@ def frozen(cone: Cone, domain: Domain, snapshots: list[Snapshot], directory: Pat
     each, shells = cone.shells // len(snapshots), []
     for i, snapshot in enumerate(snapshots):
         z = cone.z[i * each : (i + 1) * each + 1]
-        part = Cone(cone.cosmology, cone.observer, z, cone.n_side, cone.octant)
+        part = Cone(cone.cosmology, cone.observer, z, cone.n_side, cone.footprint)
         at_rest = LightCone(part, domain, directory / str(i))
         ends = part.edges()[0], part.edges()[-1]
         at_rest.ask_at(ends)
@@ -196,7 +196,7 @@ def frozen(cone: Cone, domain: Domain, snapshots: list[Snapshot], directory: Pat
 
 def counts_row(sky: Sky) -> dict:
     """Particles in each shell over those expected."""
-    octant = footprint(sky.shells[0].n_side, octant=True)
+    octant = OCTANT.pixels(sky.shells[0].n_side)
     return {
         "part": "counts",
         "z": [shell.z[1] for shell in sky.shells],
@@ -222,8 +222,8 @@ def shell_row(
     """One shell beside the snapshot of its redshift."""
     part = replace(cone, z=cone.z[shell.number : shell.number + 2])
     (cut,) = frozen(part, simulation.domain, [snapshot], directory / "shell")
-    l, mine = map_power(shell.counts / shell.mean - 1.0, octant=False)
-    other = map_power(cut.counts / cut.mean - 1.0, octant=False)[1]
+    l, mine = map_power(shell.counts / shell.mean - 1.0, FULL)
+    other = map_power(cut.counts / cut.mean - 1.0, FULL)[1]
     domain, window = simulation.domain, pixel_window(shell.n_side, l)
     x = into_box(domain.add_lattice(snapshot.disp), domain.box_size)
     projected = shell_power(shell.chi, l, particle_spectra(domain, 4 * domain.n_side, x))

@@ -30,6 +30,8 @@ _EIGHTH = np.float32(0.41421356237309503)
 """tan(pi / 8)."""
 _QUARTER, _HALF, _BELT, _THREE_QUARTERS = (np.float32(x) for x in (0.25, 0.5, 2.0 / 3.0, 0.75))
 _ONE, _TWO, _THREE, _FOUR = (np.float32(x) for x in (1.0, 2.0, 3.0, 4.0))
+CONE_SLACK = 1e-2
+"""Mpc/h by which cones are wider where particles are chosen to be tried: more than round-off."""
 _ZERO, _TINY = np.float32(0.0), np.float32(1e-30)
 
 
@@ -122,8 +124,78 @@ def row_reach(before, after, H, lattice):
     return reach
 
 
+@njit(cache=True, error_model="numpy")
+def _along_cone(x, y, window, away, edge):
+    """Ends along z of the part of a line at (x, y) that is within `away` of a cone of less than
+    half the sky, or further than that inside of what a larger one leaves; between -edge and edge.
+
+    With h along the axis and t off it, points of the first have c t <= away + s h, those of the
+    second -c t <= -(away + s h), c and s cosine and sine of the cone. Both are convex: a range of
+    z, which the roots of the squares' difference bound.
+    """
+    nx, ny, nz, c, s = window[6], window[7], window[8], window[9], window[10]
+    sign, m = (1.0 if c >= 0.0 else -1.0), x * nx + y * ny
+    at_0 = away + s * m
+    k2 = nz * nz - c * c
+    k1 = at_0 * s * nz + c * c * m * nz
+    k0 = at_0 * at_0 - c * c * (x * x + y * y - m * m)
+    one = other = 0.0
+    q = -(k1 + math.copysign(math.sqrt(max(k1 * k1 - k2 * k0, 0.0)), k1))
+    if q != 0.0:
+        one, other = q / k2, k0 / q
+    below = min(max(min(one, other), -edge), edge)
+    above = min(max(max(one, other), -edge), edge)
+    low, high = edge, -edge
+    for a, b in ((-edge, below), (below, above), (above, edge)):
+        z = 0.5 * (a + b)
+        inside = k2 * z * z + 2.0 * k1 * z + k0 >= 0.0 and sign * (at_0 + s * nz * z) >= 0.0
+        if b > a and inside:
+            low, high = min(low, a), max(high, b)
+    return low, high
+
+
 @njit(cache=True)
-def _row_sites(i, j, cell, observer, near, far):
+def _clipped(begin, end, first, last):
+    """A range within another."""
+    begin = max(begin, first)
+    return begin, max(min(end, last), begin)
+
+
+@njit(cache=True)
+def _without(begin, end, first, last):
+    """A range without another, but where it would fall in two."""
+    if first <= begin:
+        return min(max(begin, last), end), end
+    return begin, (min(first, end) if last >= end else end)
+
+
+@njit(cache=True)
+def _row_sites(i, j, cell, observer, near, far, window, away):
+    """Ranges of l, two of them and the second perhaps empty, of sites between two distances of the
+    observer and within `away` of a window."""
+    low, below, above, high = _row_shell(i, j, cell, observer, near, far)
+    if low >= high:
+        return low, below, above, high
+    z = observer[2]
+    first = int(np.ceil((z + (window[2] - away)) / cell))
+    last = int(np.floor((z + (window[5] + away)) / cell)) + 1
+    low, below = _clipped(low, below, first, last)
+    above, high = _clipped(above, high, first, last)
+    if window[9] > -1.0:
+        x, y = i * cell - observer[0], j * cell - observer[1]
+        a, b = _along_cone(x, y, window, away + CONE_SLACK, far)
+        first, last = int(np.ceil((z + a) / cell)), int(np.floor((z + b) / cell)) + 1
+        if window[9] >= 0.0:
+            low, below = _clipped(low, below, first, last)
+            above, high = _clipped(above, high, first, last)
+        elif first < last:
+            low, below = _without(low, below, first, last)
+            above, high = _without(above, high, first, last)
+    return low, below, above, high
+
+
+@njit(cache=True)
+def _row_shell(i, j, cell, observer, near, far):
     """Ranges of l, two of them and the second perhaps empty, between two distances of the
     observer."""
     square = (i * cell - observer[0]) ** 2 + (j * cell - observer[1]) ** 2
@@ -141,15 +213,15 @@ def _row_sites(i, j, cell, observer, near, far):
 
 
 @njit(cache=True)
-def _copies(site, n, cell, at, far):
-    """Sites of a lattice's copies along an axis that are within `far` of `at`, as a range."""
-    first = int(np.ceil(((at - far) / cell - site) / n))
-    last = int(np.floor(((at + far) / cell - site) / n))
+def _copies(site, n, cell, low, high):
+    """Sites of a lattice's copies along an axis between two places, as a range."""
+    first = int(np.ceil((low / cell - site) / n))
+    last = int(np.floor((high / cell - site) / n))
     return range(site + first * n, site + (last + 1) * n, n)
 
 
 @njit(parallel=True, cache=True)
-def candidates(reach, box, observer, chi_a, chi_b):
+def candidates(reach, box, observer, chi_a, chi_b, window):
     """Numbers of particles, of all copies, that may cross between two radii of the cone, for each
     row of the lattice; array (nx * n,) int64.
 
@@ -162,16 +234,20 @@ def candidates(reach, box, observer, chi_a, chi_b):
     observer : array (3,) float64
     chi_a, chi_b : float
         From the larger to the smaller.
+    window : array (11,) float64
+        See `coca.light_cone.replicas.View`.
     """
     first, n, cell = box
+    low, high = window[:3], window[3:6]
     counts = np.zeros(reach.size, np.int64)
     for row in prange(reach.size):
         away = reach[row // n, row % n] + 1e-3
         near, far = chi_b - away, chi_a + away
-        for i in _copies(first + row // n, n, cell, observer[0], far):
-            for j in _copies(row % n, n, cell, observer[1], far):
-                low, below, above, high = _row_sites(i, j, cell, observer, near, far)
-                counts[row] += below - low + high - above
+        x, y = observer[0], observer[1]
+        for i in _copies(first + row // n, n, cell, x + (low[0] - away), x + (high[0] + away)):
+            for j in _copies(row % n, n, cell, y + (low[1] - away), y + (high[1] + away)):
+                a, b, c, d = _row_sites(i, j, cell, observer, near, far, window, away)
+                counts[row] += b - a + d - c
     return counts
 
 
@@ -218,6 +294,23 @@ def _place(low, own, x, y, cell, z, ramp, paths, tried, begin, end):
                 to[k] = site + of[k]
 
 
+@njit(cache=True)
+def _leave_out(site, n, own, cell, cube, paths, tried, where, far):
+    """Put images of particles that are not in a cube at the piece's start where none crosses; by
+    numbers of boxes, so that of all images of a particle one is in it."""
+    begin, end = where
+    side = cube[3]
+    for k in range(end - begin):
+        outside = False
+        for c in range(3):
+            here = site[c] % n if c < 2 else own + k
+            boxes = np.floor((here * cell + paths[c][own + k] - cube[c]) / side)
+            outside |= int(boxes) + site[c] // n != 0
+        if outside:
+            for c in range(6):
+                tried[c][begin + k] = 2.0 * far
+
+
 @njit(cache=True, error_model="numpy", forceinline=True)
 def _newton(s, start, rise, chi_a, k1, k2, k3):
     """A step of Newton's to where start + rise s is the cone's radius."""
@@ -226,7 +319,7 @@ def _newton(s, start, rise, chi_a, k1, k2, k3):
 
 
 @njit(cache=True, error_model="numpy")
-def _try(tried, path, octant, n_side, pixel, passed):
+def _try(tried, path, turn, n_side, pixel, passed):
     """Pixels of particles, or -1, and the part of the piece of path that has passed.
 
     `path` has the cone's radius at the ends, and the coefficients of the cubic that says when it is
@@ -237,9 +330,15 @@ def _try(tried, path, octant, n_side, pixel, passed):
         np.float32(path[0]), np.float32(path[1]), np.float32(path[2]), np.float32(path[3]),
         np.float32(path[4]),
     )  # fmt: skip
-    n, octant = np.float32(n_side), np.float32(octant)
-    at0, at1, at2, to0, to1, to2 = tried[0], tried[1], tried[2], tried[3], tried[4], tried[5]
-    bend0, bend1, bend2 = tried[6], tried[7], tried[8]
+    n, x, y, z = np.float32(n_side), int(turn[0]), int(turn[1]), int(turn[2])
+    sign0, sign1, sign2 = np.float32(turn[3]), np.float32(turn[4]), np.float32(turn[5])
+    least, axis0, axis1, axis2, cosine = (
+        np.float32(turn[6]), np.float32(turn[7]), np.float32(turn[8]), np.float32(turn[9]),
+        np.float32(turn[10]),
+    )  # fmt: skip
+    at0, at1, at2 = tried[x], tried[y], tried[z]
+    to0, to1, to2 = tried[3 + x], tried[3 + y], tried[3 + z]
+    bend0, bend1, bend2 = tried[6 + x], tried[6 + y], tried[6 + z]
     for k in range(pixel.size):
         a0, a1, a2, b0, b1, b2 = at0[k], at1[k], at2[k], to0[k], to1[k], to2[k]
         r_a = math.sqrt(a0 * a0 + a1 * a1 + a2 * a2)
@@ -249,10 +348,12 @@ def _try(tried, path, octant, n_side, pixel, passed):
         gap -= s * (r_b - r_a)
         s = gap * (k1 + gap * (k2 + gap * k3))
         bend = s * (s - _ONE)
-        h0 = a0 + s * (b0 - a0) + bend * bend0[k]
-        h1 = a1 + s * (b1 - a1) + bend * bend1[k]
-        h2 = a2 + s * (b2 - a2) + bend * bend2[k]
-        seen = (h0 >= octant) & (h1 >= octant) & (h2 >= octant)
+        h0 = sign0 * (a0 + s * (b0 - a0) + bend * bend0[k])
+        h1 = sign1 * (a1 + s * (b1 - a1) + bend * bend1[k])
+        h2 = sign2 * (a2 + s * (b2 - a2) + bend * bend2[k])
+        seen = (h0 >= least) & (h1 >= least) & (h2 >= least)
+        r = math.sqrt(h0 * h0 + h1 * h1 + h2 * h2)
+        seen &= axis0 * h0 + axis1 * h1 + axis2 * h2 >= cosine * r
         seen &= (r_a < chi_a) & (r_b >= chi_b)
         pixel[k] = np.int32(np.int32(seen) * (ring_pixel(n, h0, h1, h2) + 1) - 1)
         passed[k] = s
@@ -328,7 +429,7 @@ def _inverse(path):
 
 @njit(parallel=True, cache=True)
 def crossings(
-    rows, ends, reach, before, after, box, observer, H, parts, path, octant, n_side, evenly, out
+    rows, ends, reach, before, after, box, observer, H, parts, path, view, n_side, evenly, out
 ):
     """Find particles that cross the cone in a piece of an interval.
 
@@ -352,8 +453,9 @@ def crossings(
         Where in the interval the piece begins and ends, from 0 to 1.
     path : tuple of float
         Radius of the cone and its derivative in the part of the piece, at its start and its end.
-    octant : bool
-        Only particles that are in the positive octant from the observer.
+    view : tuple of arrays
+        Window, turn and cube, see `coca.light_cone.replicas.View`. Of a cube particles are seen
+        that are in it at the piece's start, each once.
     n_side : int
     evenly : bool
         Velocities change evenly between the ends, and are not the cubic's derivative.
@@ -367,7 +469,8 @@ def crossings(
     pixel, at, particle = out
     piece, inverse = _piece(path), _inverse(path)
     ramp = np.arange(n).astype(np.float64)
-    octant_from = 0.0 if octant else -np.inf
+    window, turn, cube = view
+    low_end, high_end, one_copy = window[:3], window[3:6], cube[3] > 0.0
     for r in prange(rows[1] - rows[0]):
         row, count = rows[0] + r, ends[r + 1] - ends[r]
         if count:
@@ -377,9 +480,13 @@ def crossings(
             away = reach[row // n, row % n] + 1e-3
             near, far = path[2] - away, path[0] + away
             k = 0
-            for i in _copies(first + row // n, n, cell, observer[0], far):
-                for j in _copies(row % n, n, cell, observer[1], far):
-                    low, below, above, high = _row_sites(i, j, cell, observer, near, far)
+            from_x, to_x = observer[0] + (low_end[0] - away), observer[0] + (high_end[0] + away)
+            from_y, to_y = observer[1] + (low_end[1] - away), observer[1] + (high_end[1] + away)
+            for i in _copies(first + row // n, n, cell, from_x, to_x):
+                for j in _copies(row % n, n, cell, from_y, to_y):
+                    low, below, above, high = _row_sites(
+                        i, j, cell, observer, near, far, window, away
+                    )
                     x, y = i * cell - observer[0], j * cell - observer[1]
                     for begin, end in ((low, below), (above, high)):
                         l = begin
@@ -388,13 +495,15 @@ def crossings(
                             m = min(end - l, n - own)
                             where = k, k + m
                             _place(l, own, x, y, cell, observer[2], ramp, paths, tried, *where)
+                            if one_copy:
+                                _leave_out((i, j, l), n, own, cell, cube, paths, tried, where, far)
                             if particle.size:
                                 for q in range(m):
                                     particle[ends[r] + k + q] = row * n + own + q
                             k += m
                             l += m
             mine = slice(ends[r], ends[r + 1])
-            _try(tried, inverse, octant_from, n_side, pixel[mine], passed)
+            _try(tried, inverse, turn, n_side, pixel[mine], passed)
             if particle.size:
                 _details(
                     tried, paths, row * n, before, after, H, parts, piece, evenly, pixel[mine],

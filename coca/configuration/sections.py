@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -291,6 +292,36 @@ class OutputConfig(Section):
         return self.directory
 
 
+class ConeFootprint(Section):
+    """A footprint about an axis, see `coca.light_cone.footprint`."""
+
+    axis: tuple[Number, ...] = Field(min_length=2, max_length=3)
+    """[x, y, z] of any length, or [longitude, latitude] in degrees: from x to y, and towards z."""
+    radius: Number = Field(gt=0, le=180)
+    """Opening angle from the axis to the edge, degrees."""
+
+    @model_validator(mode="after")
+    def _the_axis_is_a_direction(self) -> Self:
+        if len(self.axis) == 3 and not any(self.axis):
+            raise ValueError(
+                f"light_cone.footprint.axis: found {list(self.axis)}, wanted a direction"
+            )
+        if len(self.axis) == 2 and not -90 <= self.axis[1] <= 90:
+            raise ValueError(
+                f"light_cone.footprint.axis: found {list(self.axis)}, wanted a latitude of -90 to "
+                "90 degrees after the longitude"
+            )
+        return self
+
+    @property
+    def direction(self) -> tuple[float, float]:
+        """Longitude and latitude of the axis, degrees."""
+        if len(self.axis) == 2:
+            return self.axis[0], self.axis[1]
+        x, y, z = self.axis
+        return math.degrees(math.atan2(y, x)), math.degrees(math.atan2(z, math.hypot(x, y)))
+
+
 class LightConeConfig(Section):
     """The light cone of an observer, see `coca.light_cone.light_cone`."""
 
@@ -304,8 +335,8 @@ class LightConeConfig(Section):
     """Shells of equal comoving thickness from here to z_max."""
     redshifts: tuple[Annotated[Number, Field(ge=0)], ...] | None = Field(None, min_length=2)
     """Edges of the shells in the place of equal ones, increasing, the last z_max."""
-    footprint: Literal["full", "octant"] = "full"
-    """octant: directions of positive x, y and z alone."""
+    footprint: Literal["full", "octant"] | ConeFootprint = "full"
+    """octant: directions of positive x, y and z alone. Or an axis and a radius of a cone."""
     momentum: Boolean = False
     """Maps of the sum of radial velocities too."""
     redshift_space: Boolean = False

@@ -71,7 +71,7 @@ def write_particles(path: Path, shell: Shell, crossings: Crossings, files: int, 
         header.attrs["MassTable"] = [0.0, shell.particle_mass / units.mass, 0.0, 0.0, 0.0, 0.0]
         edges = {"lower_z": shell.z[0], "upper_z": shell.z[1]}
         edges |= {"lower_chi": shell.chi[0], "upper_chi": shell.chi[1]}
-        header.attrs.update(edges | {"footprint": "octant" if shell.octant else "full"})
+        header.attrs.update(edges | shell.footprint.attributes)
         for name, attributes in units.groups.items():
             file.create_group(name).attrs.update(attributes)
         group = file.create_group("PartType1")

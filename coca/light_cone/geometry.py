@@ -11,6 +11,7 @@ import numpy as np
 from coca.configuration.sections import LightConeConfig
 from coca.cosmology.background import Cosmology, redshift, scale_factor
 from coca.cosmology.distance import comoving_distance, scale_factor_at
+from coca.light_cone.footprint import Footprint
 
 MOST_DEPTH = 100.0
 """Mpc/h of the cone between two times at which particles are asked where they are; between, each
@@ -34,8 +35,7 @@ class Cone:
         Redshifts of the shells' edges, increasing.
     n_side : int
         Of the HEALPix maps.
-    octant : bool
-        Only the directions of positive x, y and z.
+    footprint : Footprint
     redshift_space : bool
         Particles are in the shells where their redshifts put them.
     """
@@ -44,7 +44,7 @@ class Cone:
     observer: np.ndarray
     z: np.ndarray
     n_side: int
-    octant: bool
+    footprint: Footprint
     redshift_space: bool = False
 
     @property
@@ -121,9 +121,16 @@ def build_cone(options: LightConeConfig, cosmology: Cosmology, box_size: float) 
         chi = far * np.arange(1, options.shells) / options.shells
         z = np.array([0.0, *redshift(scale_factor_at(cosmology, chi)), options.z_max])
     return Cone(
-        cosmology, np.array(observer), z, options.n_side, options.footprint == "octant",
+        cosmology, np.array(observer), z, options.n_side, footprint_of(options),
         options.redshift_space,
     )  # fmt: skip
+
+
+def footprint_of(options: LightConeConfig) -> Footprint:
+    """The footprint that a configuration asks for."""
+    if isinstance(options.footprint, str):
+        return Footprint(options.footprint)
+    return Footprint("cone", *options.footprint.direction, options.footprint.radius)
 
 
 def merged(outputs: list[float], times: list[float]) -> list[float]:

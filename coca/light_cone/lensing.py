@@ -17,6 +17,7 @@ import numpy as np
 from coca.cosmology.background import Cosmology, scale_factor
 from coca.cosmology.distance import HUBBLE_DISTANCE, comoving_distance, scale_factor_at
 from coca.errors import ConfigError
+from coca.light_cone.footprint import Footprint
 from coca.light_cone.shells import Shell
 from coca.light_cone.sources import ROUND_OFF, Sources
 
@@ -39,7 +40,7 @@ class Convergence:
     cosmology: Cosmology
     box_size: float
     """Mpc/h."""
-    octant: bool
+    footprint: Footprint
 
     @property
     def chi(self) -> tuple[float, float]:
@@ -115,5 +116,11 @@ def convergence(shells: Iterable[Shell], sources: Sources) -> Convergence:
         raise ConfigError("shells: found none, wanted those of a light cone")
     sources.check(edges[-1])
     return Convergence(
-        kappa, noise, (edges[0], edges[-1]), sources, shell.cosmology, shell.box_size, shell.octant
+        kappa,
+        noise,
+        (edges[0], edges[-1]),
+        sources,
+        shell.cosmology,
+        shell.box_size,
+        shell.footprint,
     )

@@ -18,7 +18,6 @@ from coca.light_cone.lensing_figures import draw_map, draw_power
 from coca.light_cone.sky import (
     AngularPower,
     angular_power,
-    footprint,
     n_side_of,
     shear,
 )
@@ -50,7 +49,7 @@ def check_files(directory: Path, overwrite: bool) -> None:
 def write_lensing(directory: Path, convergence: Convergence) -> list[Path]:
     """Write the convergence, its shear, its C_l beside theory, and their figure.
 
-    An octant has no shear, which depends on what is outside.
+    Part of the sky has no shear, which depends on what is outside.
 
     Parameters
     ----------
@@ -69,12 +68,12 @@ def write_lensing(directory: Path, convergence: Convergence) -> list[Path]:
         (directory / name).unlink(missing_ok=True)
     maps = {
         "kappa": np.where(
-            footprint(n_side_of(convergence.kappa), convergence.octant),
+            convergence.footprint.pixels(n_side_of(convergence.kappa)),
             convergence.kappa,
             _unseen(),
         )
     }
-    if not convergence.octant:
+    if convergence.footprint.name == "full":
         maps["gamma1"], maps["gamma2"] = shear(convergence.kappa)
     paths = [*_write_maps(directory, convergence, maps), *(directory / name for name in TABLES)]
     for path in paths[-2:]:
@@ -126,7 +125,6 @@ def _attributes(convergence: Convergence) -> dict[str, str | float | int]:
         "format": FORMAT,
         "n_side": n_side_of(convergence.kappa),
         "ordering": "RING",
-        "footprint": "octant" if convergence.octant else "full",
         "lower_z": convergence.z[0],
         "upper_z": convergence.z[1],
         "box_size": convergence.box_size,
@@ -134,7 +132,7 @@ def _attributes(convergence: Convergence) -> dict[str, str | float | int]:
         "shot_noise": convergence.shot_noise,
         "shear_axes": AXES,
     }
-    return about | dict(convergence.cosmology.known())
+    return about | convergence.footprint.attributes | dict(convergence.cosmology.known())
 
 
 def _write_maps(

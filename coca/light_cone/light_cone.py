@@ -23,6 +23,7 @@ from coca.errors import FileError
 from coca.light_cone.cone_particles import Crossings, particle_files, write_particles
 from coca.light_cone.filling import Filling
 from coca.light_cone.geometry import NEARBY, REDSHIFT_REACH, Cone
+from coca.light_cone.replicas import View, view_of
 from coca.light_cone.shells import Shell, shell_path, write_fits, write_shell
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
@@ -179,28 +180,29 @@ class LightCone:
         domain, numbers = self.domain, self._filling[self._number(piece[1])]
         box = (domain.first_plane, domain.n_side, domain.cell)
         wanted = self.has_velocities
-        counts = kernels.light_cone.candidates(reach, box, self.cone.observer, path[0], path[2])
+        observer, view = self.cone.observer, view_of(self.cone.footprint, path[0])
+        counts = kernels.light_cone.candidates(reach, box, observer, path[0], path[2], view.window)
         for rows in batches(counts, CANDIDATES):
             pixel, at, particle = find_crossings(
-                *cubics, reach, counts, box, rows, self.cone.observer,
-                H, parts, path, self.cone.octant, self.cone.n_side, wanted, self.velocities_apart,
+                *cubics, reach, counts, box, rows, observer,
+                H, parts, path, view, self.cone.n_side, wanted, self.velocities_apart,
             )  # fmt: skip
-            D = start + H * at[:, 7].astype(np.float64)
-            speed, shift = self._radial(at[:, 6], D, (start, start + H))
+            t = at[:, 7].astype(np.float64)
+            D, (speed, shift) = start + H * t, self._radial(at[:, 6], t, (start, start + H))
             for number, inside in self._parted(numbers, pixel, at, shift):
                 seen = np.flatnonzero(inside >= 0) if self._particles else np.zeros(0, int)
                 new = self._crossings(particle[seen], at[seen], D[seen])
                 self._shell(number).add(inside, speed, new, domain.threads)
 
     def _radial(
-        self, velocity: np.ndarray, D: np.ndarray, ends: tuple[float, float]
+        self, velocity: np.ndarray, t: np.ndarray, ends: tuple[float, float]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Radial velocities in km/s, and what they add to distances in redshift space, v / (aH) in
-        Mpc/h, of dx/dD at D between two ends, along which its factors change evenly."""
+        Mpc/h, of dx/dD at a part t of the way between two D, along which its factors change
+        evenly."""
         cosmology = self.cone.cosmology
         units = [float(cosmology.velocity_unit(end)) for end in ends]
         shifts = [end * float(cosmology.f1(cosmology.a_of_D(end))) for end in ends]
-        t = (D - ends[0]) / (ends[1] - ends[0])
         speed, shift = (velocity * (x[0] + (x[1] - x[0]) * t) for x in (units, shifts))
         return speed, shift
 
@@ -267,7 +269,7 @@ class LightCone:
         return Shell(
             number, self.cone.shells, (float(z[number]), float(z[number + 1])),
             (float(chi[number]), float(chi[number + 1])), self.cone.cosmology,
-            self.domain.box_size, self.domain.particles, self.cone.octant, counts, momentum,
+            self.domain.box_size, self.domain.particles, self.cone.footprint, counts, momentum,
             self.cone.redshift_space,
         )  # fmt: skip
 
@@ -295,7 +297,7 @@ def find_crossings(
     H: float,
     parts: tuple[float, ...],
     path: tuple[float, ...],
-    octant: bool,
+    view: View,
     n_side: int,
     details: bool,
     evenly: bool = False,
@@ -309,6 +311,7 @@ def find_crossings(
         np.empty(found, np.int32), np.zeros((known, 8), np.float32), np.empty(known, np.int64)
     )  # fmt: skip
     kernels.light_cone.crossings(
-        rows, ends, reach, before, after, box, observer, H, parts, path, octant, n_side, evenly, out
-    )
+        rows, ends, reach, before, after, box, observer, H, parts, path,
+        (view.window, view.turn, view.cube), n_side, evenly, out,
+    )  # fmt: skip
     return out

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from coca.light_cone.footprint import Footprint
 from coca.light_cone.lensing import Convergence
-from coca.light_cone.sky import banded, bands, footprint, map_power, n_side_of
+from coca.light_cone.sky import banded, bands, map_power, n_side_of
 
 BANDS = 8
 """Number of bands of C_l, even in ln l."""
@@ -40,26 +41,26 @@ def map_statistics(convergence: Convergence) -> MapStatistics:
     A peak is a pixel above all of its neighbours, of which none may be outside.
     """
     n_side = n_side_of(convergence.kappa)
-    inside = footprint(n_side, convergence.octant)
+    inside = convergence.footprint.pixels(n_side)
     kappa = convergence.kappa - convergence.kappa[inside].mean()
-    l, C_l = map_power(kappa, convergence.octant)
+    l, C_l = map_power(kappa, convergence.footprint)
     l, C_l = l[l >= FIRST_L], C_l[l >= FIRST_L]
     parts = bands(l, BANDS)
     nu = kappa / kappa[inside].std()
     pdf = np.histogram(nu[inside], LEVELS)[0] / inside.sum()
-    pixels, neighbours = _inner(n_side, convergence.octant)
+    pixels, neighbours = _inner(n_side, convergence.footprint)
     peaks = pixels[np.all(kappa[pixels] > kappa[neighbours], axis=0)]
     heights = np.histogram(nu[peaks], LEVELS)[0]
     return MapStatistics(banded(l, l.astype(float), parts), banded(l, C_l, parts), pdf, heights)
 
 
 @lru_cache(maxsize=2)
-def _inner(n_side: int, octant: bool) -> tuple[np.ndarray, np.ndarray]:
+def _inner(n_side: int, footprint: Footprint) -> tuple[np.ndarray, np.ndarray]:
     """Pixels all of whose neighbours are in the footprint, array (P,), and these, array (8, P). A
     few pixels have seven: one of them stands twice."""
     import healpy
 
-    inside = footprint(n_side, octant)
+    inside = footprint.pixels(n_side)
     pixels = np.flatnonzero(inside)
     around = healpy.get_all_neighbours(n_side, pixels)
     around = np.where(around < 0, around[[1, 2, 3, 4, 5, 6, 7, 0]], around)

@@ -14,6 +14,7 @@ from coca.atomic_files import whole_hdf5
 from coca.cosmology.background import RHO_CRIT, Cosmology
 from coca.errors import ConfigError, FileError, reason
 from coca.files.snapshot_header import DAMAGE
+from coca.light_cone.footprint import Footprint
 from coca.light_cone.healpix import write_maps
 
 FOLDER = "light_cone"
@@ -36,7 +37,7 @@ class Shell:
     box_size: float
     particles: int
     """Number of particles in the whole box."""
-    octant: bool
+    footprint: Footprint
     counts: np.ndarray
     """Particles in each pixel, array (12 n_side^2,) int32, in ring order."""
     momentum: np.ndarray | None = None
@@ -129,8 +130,8 @@ def _attributes(shell: Shell) -> dict[str, object]:
         "particle_mass": shell.particle_mass,
         "particle_mass_units": "Msun/h",
         "mean_count": shell.mean,
-        "footprint": "octant" if shell.octant else "full",
         "redshift_space": shell.redshift_space,
+        **shell.footprint.attributes,
     }
 
 
@@ -151,7 +152,7 @@ def read_shell(path: Path) -> Shell:
             (float(about["lower_z"]), float(about["upper_z"])),
             (float(about["lower_chi"]), float(about["upper_chi"])),
             cosmology, float(about["box_size"]), int(about["particles"]),
-            about["footprint"] == "octant", file["counts"][:],
+            Footprint.of(about), file["counts"][:],
             file["momentum"][:] if "momentum" in file else None,
             bool(about.get("redshift_space", False)),
         )  # fmt: skip

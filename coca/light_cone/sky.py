@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import j0
 
+from coca.light_cone.footprint import Footprint
 from coca.light_cone.lensing import Convergence
 from coca.light_cone.theory import fundamental, limber
 
@@ -59,16 +60,6 @@ def banded(l: np.ndarray, values: np.ndarray, parts: list[slice]) -> np.ndarray:
     return np.array([np.average(values[part], weights=2.0 * l[part] + 1.0) for part in parts])
 
 
-def footprint(n_side: int, octant: bool) -> np.ndarray:
-    """Pixels of which all is in the footprint, array (12 n_side^2,) bool."""
-    import healpy
-
-    if not octant:
-        return np.ones(12 * n_side**2, bool)
-    towards = healpy.pix2vec(n_side, np.arange(12 * n_side**2))
-    return np.min(towards, axis=0) > np.sin(healpy.max_pixrad(n_side))
-
-
 def pixel_window(n_side: int, l: np.ndarray) -> np.ndarray:
     """What averages over pixels leave of C_l: the mean of P_l(cos theta) over pairs of points in
     them. healpy would fetch it from the network, as a square root.
@@ -97,7 +88,7 @@ def n_side_of(pixels: np.ndarray) -> int:
 def angular_power(convergence: Convergence) -> AngularPower:
     """C_l from 2 to 2 n_side beside theory.
 
-    On an octant it is the map's with nothing outside, over the share of the sky: modes of
+    Of part of the sky it is the map's with nothing outside, over the share of the sky: modes of
     neighbouring l are mixed.
 
     Raises
@@ -105,20 +96,20 @@ def angular_power(convergence: Convergence) -> AngularPower:
     ConfigError
         camb is not installed, or does not take the cosmology.
     """
-    l, measured = map_power(convergence.kappa, convergence.octant)
+    l, measured = map_power(convergence.kappa, convergence.footprint)
     theory = limber(convergence, l), limber(convergence, l, fundamental(convergence.box_size))
     window = pixel_window(n_side_of(convergence.kappa), l)
     return AngularPower(l, measured, np.full(len(l), convergence.shot_noise), window, *theory)
 
 
-def map_power(kappa: np.ndarray, octant: bool) -> tuple[np.ndarray, np.ndarray]:
+def map_power(kappa: np.ndarray, footprint: Footprint) -> tuple[np.ndarray, np.ndarray]:
     """l from 2 to 2 n_side and C_l of a map with nothing outside its footprint, over the share of
     the sky."""
     import healpy
 
     n_side = n_side_of(kappa)
     l = np.arange(FIRST_L, max(2 * n_side, FIRST_L) + 1)
-    inside = footprint(n_side, octant)
+    inside = footprint.pixels(n_side)
     C_l = healpy.anafast(np.where(inside, kappa, 0.0), lmax=int(l[-1]), pol=False)
     return l, C_l[l] / inside.mean()
 

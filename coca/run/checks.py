@@ -19,7 +19,7 @@ from coca.integration.error_estimate import GOOD_TO
 from coca.integration.fitted_table import FittedSteps
 from coca.integration.linear_density import mean_linear_density
 from coca.light_cone.cone_particles import BYTES
-from coca.light_cone.geometry import REDSHIFT_REACH, build_cone
+from coca.light_cone.geometry import REDSHIFT_REACH, build_cone, footprint_of
 from coca.light_cone.healpix import check_healpy
 from coca.parallel.domain import check_ranks
 from coca.parallel.machine import choose_threads
@@ -75,8 +75,7 @@ def check_output(config: Config, ranks: Ranks) -> None:
 def cone_volume(config: Config, cone: LightConeConfig) -> tuple[float, float]:
     """The radius of a light cone in Mpc/h, and its volume over that of the box."""
     chi = float(comoving_distance(config.build_cosmology(), scale_factor(cone.z_max)))
-    part = 0.125 if cone.footprint == "octant" else 1.0
-    return chi, part * 4.0 / 3.0 * math.pi * chi**3 / config.box_size**3
+    return chi, footprint_of(cone).share * 4.0 / 3.0 * math.pi * chi**3 / config.box_size**3
 
 
 def check_light_cone(config: Config, start: float, ranks: Ranks) -> None:
@@ -99,7 +98,7 @@ def check_light_cone(config: Config, start: float, ranks: Ranks) -> None:
     keys, wanted = "light_cone.n_side, shells", "a lower n_side or fewer shells"
     if cone.particles:
         needed += int(BYTES * cone_volume(config, cone)[1] * config.particles**3)
-        keys, wanted = "light_cone.particles", "a lower z_max, an octant or maps alone"
+        keys, wanted = "light_cone.particles", "a lower z_max, a smaller footprint or maps alone"
     if ranks.rank == 0:
         check_disk(keys, directory, needed, wanted)
 

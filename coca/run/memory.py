@@ -11,7 +11,7 @@ from coca.configuration.run import WITHOUT_ESTIMATE, Config
 from coca.configuration.sections import LightConeConfig
 from coca.initial_conditions import from_snapshot
 from coca.integration.read_out import read_out_memory
-from coca.light_cone.geometry import build_cone
+from coca.light_cone.geometry import build_cone, footprint_of
 from coca.light_cone.light_cone import CANDIDATES
 from coca.parallel.fft import SWAP_BYTES
 
@@ -235,8 +235,7 @@ def filled_at_once(config: Config, options: LightConeConfig) -> tuple[int, int]:
     """Shells that a light cone fills at once at most, and particles of a homogeneous universe in
     them."""
     cone = build_cone(options, config.build_cosmology(), config.box_size)
-    part = 0.125 if options.footprint == "octant" else 1.0
-    volumes = part * 4.0 / 3.0 * np.pi * np.diff(cone.chi**3)
+    volumes = footprint_of(options).share * 4.0 / 3.0 * np.pi * np.diff(cone.chi**3)
     filling = cone.filling()
     most = max(volumes[numbers].sum() for numbers in filling)
     return max(map(len, filling)), int(most * (config.particles / config.box_size) ** 3)

@@ -7,6 +7,7 @@ from coca.__main__ import main
 from coca.cosmology.background import scale_factor
 from coca.cosmology.distance import comoving_distance
 from coca.light_cone import sky
+from coca.light_cone.footprint import FULL
 from coca.light_cone.shells import Shell, write_shell
 
 healpy = pytest.importorskip("healpy")
@@ -21,7 +22,7 @@ def directory(cosmology, tmp_path, monkeypatch):
         edges = z[i], z[i + 1]
         chi = tuple(comoving_distance(cosmology, scale_factor(np.array(edges))))
         counts = rng.poisson(100.0, 12 * 8**2).astype(np.int32)
-        write_shell(tmp_path, Shell(i, 2, edges, chi, cosmology, 100.0, 32**3, False, counts))
+        write_shell(tmp_path, Shell(i, 2, edges, chi, cosmology, 100.0, 32**3, FULL, counts))
     return tmp_path
 
 

@@ -16,6 +16,7 @@ from benchmarks.theory import corrected, tree_level_S3
 from coca.cosmology.distance import scale_factor_at
 from coca.initial_conditions.gaussian_modes import linear_modes, white_noise_modes
 from coca.initial_conditions.linear_fields import InitialConditions
+from coca.light_cone.footprint import FULL
 from coca.light_cone.geometry import Cone
 from coca.light_cone.lensing import Convergence, efficiency
 from coca.light_cone.sources import Sources
@@ -199,7 +200,7 @@ def test_theory_is_pyccls():
     """Limber over HMcode2020, by CAMB in both."""
     pytest.importorskip("pyccl")
     pytest.importorskip("camb")
-    found = Convergence(np.zeros(12), 0.0, (0.0, 0.5), Sources.at(0.5), COSMOLOGY, 500.0, False)
+    found = Convergence(np.zeros(12), 0.0, (0.0, 0.5), Sources.at(0.5), COSMOLOGY, 500.0, FULL)
     l = np.array([30.0, 100.0, 300.0, 1000.0])
     np.testing.assert_allclose(limber(found, l), ccl_power(found, l, "HMcode2020"), rtol=1e-3)
     assert ccl_power(found, l[-1:], "linear") < 0.2 * ccl_power(found, l[-1:], "halofit")

@@ -6,6 +6,7 @@ import pytest
 from coca.cosmology.background import Cosmology, scale_factor
 from coca.cosmology.distance import HUBBLE_DISTANCE, comoving_distance, scale_factor_at
 from coca.errors import ConfigError
+from coca.light_cone.footprint import FULL
 from coca.light_cone.lensing import convergence, lensing_weight
 from coca.light_cone.shells import Shell
 from coca.light_cone.sources import Sources
@@ -17,7 +18,7 @@ def shells_of(cosmology, far, counts):
     z = [0.0, *(1.0 / scale_factor_at(cosmology, chi[1:]) - 1.0)]
     return [
         Shell(
-            i, len(counts), (z[i], z[i + 1]), (chi[i], chi[i + 1]), cosmology, 100.0, 64**3, False,
+            i, len(counts), (z[i], z[i + 1]), (chi[i], chi[i + 1]), cosmology, 100.0, 64**3, FULL,
             c,
         )
         for i, c in enumerate(counts)
@@ -50,7 +51,7 @@ def test_a_shell_of_twice_the_density(cosmology):
     found = convergence(shells, sources)
     weights = [lensing_weight(cosmology, shells[1].chi, Sources.at(z)) for z in sources.z]
     assert found.kappa[7] == pytest.approx(np.dot(sources.share, weights), rel=1e-3)
-    assert found.chi == pytest.approx((0.0, 2600.0)) and not found.octant
+    assert found.chi == pytest.approx((0.0, 2600.0)) and found.footprint == FULL
 
 
 def test_shot_noise_is_that_of_poisson_particles(cosmology):

@@ -6,6 +6,7 @@ import pytest
 
 from coca.errors import ConfigError
 from coca.light_cone import healpix, lensing_files, sky
+from coca.light_cone.footprint import FULL, OCTANT, Footprint
 from coca.light_cone.lensing import Convergence
 from coca.light_cone.lensing_files import NAMES, check_files, write_lensing
 from coca.light_cone.sources import Sources
@@ -19,7 +20,7 @@ def found(cosmology, monkeypatch):
     monkeypatch.setattr(sky, "limber", lambda found, l, k_least=0.0: 1e-9 / l)
     kappa = np.random.default_rng(1).normal(size=12 * 16**2)
     sources = Sources(np.array([0.5, 1.0]), np.array([0.5, 0.5]))
-    return Convergence(kappa, 1e-10, (0.0, 1.0), sources, cosmology, 500.0, False)
+    return Convergence(kappa, 1e-10, (0.0, 1.0), sources, cosmology, 500.0, FULL)
 
 
 def test_maps_come_back(found, tmp_path):
@@ -45,15 +46,16 @@ def test_maps_come_back(found, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_octant_has_no_shear(found, tmp_path):
+@pytest.mark.parametrize("footprint", [OCTANT, Footprint("cone", 10.0, 20.0, 60.0)])
+def test_part_of_the_sky_has_no_shear(footprint, found, tmp_path):
     write_lensing(tmp_path, found)
-    octant = Convergence(
-        found.kappa, 1e-10, (0.0, 1.0), found.sources, found.cosmology, 500.0, True
+    part = Convergence(
+        found.kappa, 1e-10, (0.0, 1.0), found.sources, found.cosmology, 500.0, footprint
     )
-    write_lensing(tmp_path, octant)
+    write_lensing(tmp_path, part)
     assert not (tmp_path / "shear.fits").exists()
     kappa = healpy.read_map(tmp_path / "convergence.fits")
-    assert np.mean(kappa != healpy.UNSEEN) == pytest.approx(0.125, rel=0.3)
+    assert np.mean(kappa != healpy.UNSEEN) == pytest.approx(footprint.share, rel=0.35)
 
 
 def test_nothing_is_replaced_unasked(tmp_path, monkeypatch):

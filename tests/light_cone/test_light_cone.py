@@ -11,6 +11,7 @@ from coca.cosmology.background import scale_factor
 from coca.errors import FileError
 from coca.frames import SeparableFrame, Term, lpt_frame, rest_frame
 from coca.light_cone.cone_particles import particle_files
+from coca.light_cone.footprint import Footprint
 from coca.light_cone.geometry import build_cone
 from coca.light_cone.light_cone import LightCone
 from coca.light_cone.shells import read_shell, shell_path
@@ -167,6 +168,24 @@ def test_redshift_space_is_that_of_the_particles(edges, moving, domain, cosmolog
         assert off.sum() <= 2e-3 * np.abs(speed[inside]).sum()
         kept, _, _ = read_particles(light_cone, [shell.number])
         assert len(kept) == shell.counts.sum() and shell.redshift_space
+
+
+@pytest.mark.parametrize("radius", [25.0, 140.0])
+def test_a_cone_is_the_sky_within_it(radius, moving, domain, cosmology, tmp_path):
+    """Pixels wholly inside have what the whole sky has, those wholly outside nothing; files say
+    which footprint it was."""
+    footprint = {"axis": [200.0, 35.0], "radius": radius}
+    whole = follow(cone_of(domain, cosmology, tmp_path / "w"), moving)
+    cut = cone_of(domain, cosmology, tmp_path / "c", footprint=footprint, particles=True)
+    inside = cut.cone.footprint.pixels(8)
+    opposite = Footprint("cone", 20.0, -35.0, 180.0 - radius).pixels(8)
+    for a, b in zip(whole, follow(cut, moving), strict=True):
+        assert b.footprint == Footprint("cone", 200.0, 35.0, radius)
+        assert np.abs(a.counts - b.counts)[inside].sum() <= 1e-3 * b.counts.sum() + 1
+        assert not b.counts[opposite].any() and np.all(b.counts <= a.counts + 1)
+    x = read_particles(cut)[0]
+    away = np.degrees(np.arccos(x @ cut.cone.footprint.axis / np.linalg.norm(x, axis=1)))
+    assert radius - 1.0 < away.max() < radius + 1e-2
 
 
 class Flowing(NamedTuple):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from coca.light_cone.footprint import FULL, OCTANT, Footprint
 from coca.light_cone.lensing import Convergence
 from coca.light_cone.map_statistics import LEVELS, map_statistics
-from coca.light_cone.sky import footprint
 from coca.light_cone.sources import Sources
 
 healpy = pytest.importorskip("healpy")
@@ -14,31 +14,32 @@ healpy = pytest.importorskip("healpy")
 N_SIDE = 64
 
 
-def of(kappa, cosmology, octant=False):
+def of(kappa, cosmology, footprint=FULL):
     return map_statistics(
-        Convergence(kappa, 0.0, (0.0, 1.0), Sources.at(1.0), cosmology, 500.0, octant)
+        Convergence(kappa, 0.0, (0.0, 1.0), Sources.at(1.0), cosmology, 500.0, footprint)
     )
 
 
-@pytest.mark.parametrize("octant", [False, True])
-def test_white_noise(octant, cosmology):
+@pytest.mark.parametrize("footprint", [FULL, OCTANT, Footprint("cone", 30.0, -40.0, 41.0)])
+def test_white_noise(footprint, cosmology):
     """C_l is flat, the PDF a normal one, and one in nine pixels is above its eight neighbours."""
     kappa = 0.3 + 0.02 * np.random.default_rng(1).normal(size=12 * N_SIDE**2)
-    found = of(kappa, cosmology, octant)
-    pixels = footprint(N_SIDE, octant).sum()
+    found = of(kappa, cosmology, footprint)
+    pixels = footprint.pixels(N_SIDE).sum()
     level = 0.02**2 * 4 * np.pi / len(kappa)
     assert np.all(np.diff(found.l) > 0) and found.l[0] > 10 and found.l[-1] < 2 * N_SIDE
-    np.testing.assert_allclose(found.C_l[-2:], level, rtol=0.15 if octant else 0.05)
+    np.testing.assert_allclose(found.C_l[-2:], level, rtol=0.15 if footprint.share < 1 else 0.05)
     wanted = np.diff(norm.cdf(LEVELS))
     scatter = np.sqrt(wanted / pixels)
     assert np.all(np.abs(found.pdf - wanted) < 5 * scatter)
     assert found.pdf.sum() == pytest.approx(1.0)
-    inside = footprint(N_SIDE, octant)
+    inside = footprint.pixels(N_SIDE)
     inner = inside & np.all(
         inside[healpy.get_all_neighbours(N_SIDE, np.arange(len(kappa)))], axis=0
     )
     # the scatter of 600 peaks of an octant is about 3 %
-    assert found.peaks.sum() == pytest.approx(inner.sum() / 9, rel=0.08 if octant else 0.04)
+    scatter = 0.08 if footprint.share < 1 else 0.04
+    assert found.peaks.sum() == pytest.approx(inner.sum() / 9, rel=scatter)
 
 
 def test_peaks_are_found_where_they_are(cosmology):
@@ -55,10 +56,10 @@ def test_peaks_are_found_where_they_are(cosmology):
 def test_a_peak_at_the_edge_of_an_octant_is_none(cosmology):
     """What is outside is not known."""
     kappa = np.zeros(12 * N_SIDE**2)
-    inside = footprint(N_SIDE, octant=True)
+    inside = OCTANT.pixels(N_SIDE)
     pixels = np.flatnonzero(inside)
     at_edge = ~np.all(inside[healpy.get_all_neighbours(N_SIDE, pixels)], axis=0)
     kappa[pixels[at_edge][0]] = 1.0
-    assert of(kappa, cosmology, octant=True).peaks.sum() == 0
+    assert of(kappa, cosmology, OCTANT).peaks.sum() == 0
     kappa[pixels[~at_edge][-1]] = 1.0
-    assert of(kappa, cosmology, octant=True).peaks.sum() == 1
+    assert of(kappa, cosmology, OCTANT).peaks.sum() == 1

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from coca.errors import ConfigError, FileError
+from coca.light_cone.footprint import FULL
 from coca.light_cone.lensing import convergence
 from coca.light_cone.shells import (
     Shell,
@@ -23,7 +24,7 @@ from coca.light_cone.sources import Sources
 @pytest.fixture
 def shell(cosmology):
     counts = np.arange(48, dtype=np.int32)
-    return Shell(1, 2, (0.1, 0.2), (290.0, 570.0), cosmology, 100.0, 64**3, False, counts)
+    return Shell(1, 2, (0.1, 0.2), (290.0, 570.0), cosmology, 100.0, 64**3, FULL, counts)
 
 
 def test_shells_come_back(shell, cosmology, tmp_path):

@@ -5,13 +5,14 @@ import pytest
 
 from coca.cosmology.background import Cosmology
 from coca.light_cone import theory
+from coca.light_cone.footprint import FULL
 from coca.light_cone.lensing import Convergence
 from coca.light_cone.sources import Sources
 from coca.light_cone.theory import fundamental, limber
 
 
 def of(cosmology, z=1.0, near=0.0):
-    return Convergence(np.zeros(0), 0.0, (near, z), Sources.at(z), cosmology, 500.0, False)
+    return Convergence(np.zeros(0), 0.0, (near, z), Sources.at(z), cosmology, 500.0, FULL)
 
 
 def test_a_power_law_in_closed_form(monkeypatch):

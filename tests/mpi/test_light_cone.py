@@ -13,8 +13,10 @@ from coca.light_cone.light_cone import LightCone
 from coca.light_cone.shells import read_shell, shell_path
 from coca.particles import Snapshot
 
+CONE = {"footprint": {"axis": [-1.0, 1.0, 0.5], "radius": 50.0}}
 
-@pytest.mark.parametrize("option", [{}, {"redshift_space": True}], ids=str)
+
+@pytest.mark.parametrize("option", [{}, {"redshift_space": True}, CONE], ids=str)
 def test_the_map_is_that_of_one_rank(option, ranks, parted, alone, cosmology, power, shared_path):
     """To the last particle: displacements of one rank, which others have their parts of."""
     conditions = from_seed(alone, power, 3)

@@ -6,6 +6,7 @@ import pytest
 from coca.cosmology.background import scale_factor
 from coca.cosmology.distance import comoving_distance
 from coca.light_cone import healpix
+from coca.light_cone.footprint import FULL
 from coca.light_cone.shells import Shell, write_shell
 from coca.results.report_sky import draw_sky
 
@@ -15,7 +16,7 @@ def directory(cosmology, tmp_path):
     """Particles thrown at random to z = 0.3."""
     counts = np.random.default_rng(1).poisson(100.0, 12 * 16**2).astype(np.int32)
     edges = (0.0, comoving_distance(cosmology, scale_factor(0.3)))
-    write_shell(tmp_path, Shell(0, 1, (0.0, 0.3), edges, cosmology, 100.0, 32**3, False, counts))
+    write_shell(tmp_path, Shell(0, 1, (0.0, 0.3), edges, cosmology, 100.0, 32**3, FULL, counts))
     return tmp_path
 
 
