@@ -337,6 +337,10 @@ class LightConeConfig(Section):
     """Edges of the shells in the place of equal ones, increasing, the last z_max."""
     footprint: Literal["full", "octant"] | ConeFootprint = "full"
     """octant: directions of positive x, y and z alone. Or an axis and a radius of a cone."""
+    replicas: Literal["periodic", "rotated"] = "periodic"
+    """Copies of the box beyond it: as they are, or each turned, reflected and shifted at random."""
+    replica_seed: Integer | None = Field(None, ge=0, lt=2**63)
+    """Of rotated replicas; none: seed."""
     momentum: Boolean = False
     """Maps of the sum of radial velocities too."""
     redshift_space: Boolean = False
@@ -345,6 +349,15 @@ class LightConeConfig(Section):
     """The particles themselves too, in files like Gadget's."""
     fits: Boolean = False
     """Each shell as a HEALPix map in FITS too; needs healpy."""
+
+    @model_validator(mode="after")
+    def _a_seed_is_of_something(self) -> Self:
+        if self.replica_seed is not None and self.replicas == "periodic":
+            raise ValueError(
+                f"light_cone.replica_seed: found {self.replica_seed}, wanted none with "
+                "light_cone.replicas: periodic, which are not random"
+            )
+        return self
 
     @model_validator(mode="after")
     def _maps_and_edges_can_be(self) -> Self:

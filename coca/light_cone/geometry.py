@@ -38,6 +38,8 @@ class Cone:
     footprint : Footprint
     redshift_space : bool
         Particles are in the shells where their redshifts put them.
+    replica_seed : int or None
+        Of copies of the box that are turned at random; none: they are periodic.
     """
 
     cosmology: Cosmology
@@ -46,6 +48,7 @@ class Cone:
     n_side: int
     footprint: Footprint
     redshift_space: bool = False
+    replica_seed: int | None = None
 
     @property
     def chi(self) -> np.ndarray:
@@ -111,8 +114,12 @@ class Cone:
         return shells
 
 
-def build_cone(options: LightConeConfig, cosmology: Cosmology, box_size: float) -> Cone:
-    """The cone that a configuration asks for, in a box of `box_size` Mpc/h."""
+def build_cone(
+    options: LightConeConfig, cosmology: Cosmology, box_size: float, seed: int = 0
+) -> Cone:
+    """The cone that a configuration asks for, in a box of `box_size` Mpc/h of a run with a seed."""
+    if options.replica_seed is not None:
+        seed = options.replica_seed
     observer = options.observer or (0.5 * box_size,) * 3
     if options.redshifts is not None:
         z = np.array(options.redshifts)
@@ -122,7 +129,7 @@ def build_cone(options: LightConeConfig, cosmology: Cosmology, box_size: float) 
         z = np.array([0.0, *redshift(scale_factor_at(cosmology, chi)), options.z_max])
     return Cone(
         cosmology, np.array(observer), z, options.n_side, footprint_of(options),
-        options.redshift_space,
+        options.redshift_space, None if options.replicas == "periodic" else seed,
     )  # fmt: skip
 
 

@@ -23,7 +23,14 @@ from coca.errors import FileError
 from coca.light_cone.cone_particles import Crossings, particle_files, write_particles
 from coca.light_cone.filling import Filling
 from coca.light_cone.geometry import NEARBY, REDSHIFT_REACH, Cone
-from coca.light_cone.replicas import View, view_of
+from coca.light_cone.replicas import (
+    PERIODIC,
+    Replica,
+    View,
+    replicas_between,
+    view_of,
+    view_of_replica,
+)
 from coca.light_cone.shells import Shell, shell_path, write_fits, write_shell
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
@@ -180,19 +187,40 @@ class LightCone:
         domain, numbers = self.domain, self._filling[self._number(piece[1])]
         box = (domain.first_plane, domain.n_side, domain.cell)
         wanted = self.has_velocities
-        observer, view = self.cone.observer, view_of(self.cone.footprint, path[0])
-        counts = kernels.light_cone.candidates(reach, box, observer, path[0], path[2], view.window)
-        for rows in batches(counts, CANDIDATES):
-            pixel, at, particle = find_crossings(
-                *cubics, reach, counts, box, rows, observer,
-                H, parts, path, view, self.cone.n_side, wanted, self.velocities_apart,
+        for replica, observer, view in self._replicas(
+            path[0], path[2], float(reach.max(initial=0.0))
+        ):
+            counts = kernels.light_cone.candidates(
+                reach, box, observer, path[0], path[2], view.window
+            )
+            for rows in batches(counts, CANDIDATES):
+                pixel, at, particle = find_crossings(
+                    *cubics, reach, counts, box, rows, observer,
+                    H, parts, path, view, self.cone.n_side, wanted, self.velocities_apart,
+                )  # fmt: skip
+                t = at[:, 7].astype(np.float64)
+                D, (speed, shift) = start + H * t, self._radial(at[:, 6], t, (start, start + H))
+                for number, inside in self._parted(numbers, pixel, at, shift):
+                    seen = np.flatnonzero(inside >= 0) if self._particles else np.zeros(0, int)
+                    new = self._crossings(particle[seen], at[seen], D[seen], replica)
+                    self._shell(number).add(inside, speed, new, domain.threads)
+
+    def _replicas(
+        self, far: float, near: float, reach: float
+    ) -> Iterator[tuple[Replica, np.ndarray, View]]:
+        """Copies of the box between two radii of the cone, with the observer in their coordinates
+        and what is seen of them; or the box, for all its periodic copies."""
+        cone, box_size = self.cone, self.domain.box_size
+        if cone.replica_seed is None:
+            yield PERIODIC, cone.observer, view_of(cone.footprint, far)
+            return
+        ends = near - reach, far + reach
+        for replica in replicas_between(cone.replica_seed, cone.observer, box_size, *ends):
+            observer = replica.observer(cone.observer, box_size)
+            yield (
+                replica, observer,
+                view_of_replica(cone.footprint, replica, observer, box_size, far),
             )  # fmt: skip
-            t = at[:, 7].astype(np.float64)
-            D, (speed, shift) = start + H * t, self._radial(at[:, 6], t, (start, start + H))
-            for number, inside in self._parted(numbers, pixel, at, shift):
-                seen = np.flatnonzero(inside >= 0) if self._particles else np.zeros(0, int)
-                new = self._crossings(particle[seen], at[seen], D[seen])
-                self._shell(number).add(inside, speed, new, domain.threads)
 
     def _radial(
         self, velocity: np.ndarray, t: np.ndarray, ends: tuple[float, float]
@@ -226,11 +254,13 @@ class LightCone:
             self._shells[number] = empty
         return self._shells[number]
 
-    def _crossings(self, particle: np.ndarray, at: np.ndarray, D: np.ndarray) -> Crossings:
-        """Particles by their numbers on this rank, where they cross and at which D."""
+    def _crossings(
+        self, particle: np.ndarray, at: np.ndarray, D: np.ndarray, replica: Replica
+    ) -> Crossings:
+        """Particles of a copy by their numbers on this rank, where they cross and at which D."""
         cosmology, values = self.cone.cosmology, np.empty((len(D), 7), np.float32)
-        values[:, :3] = at[:, :3]
-        values[:, 3:6] = at[:, 3:6] * cosmology.velocity_unit(D)[:, None]
+        values[:, :3] = replica.to_sky(at[:, :3])
+        values[:, 3:6] = replica.to_sky(at[:, 3:6]) * cosmology.velocity_unit(D)[:, None]
         values[:, 6] = cosmology.a_of_D(D)
         return Crossings((self.domain.first_particle + particle).astype(np.uint64), values)
 
@@ -270,7 +300,7 @@ class LightCone:
             number, self.cone.shells, (float(z[number]), float(z[number + 1])),
             (float(chi[number]), float(chi[number + 1])), self.cone.cosmology,
             self.domain.box_size, self.domain.particles, self.cone.footprint, counts, momentum,
-            self.cone.redshift_space,
+            self.cone.redshift_space, self.cone.replica_seed,
         )  # fmt: skip
 
 

@@ -44,6 +44,8 @@ class Shell:
     """Sum of their radial peculiar velocities in km/s, array (12 n_side^2,) float64."""
     redshift_space: bool = False
     """Whether particles are in the shells where their redshifts put them."""
+    replica_seed: int | None = None
+    """Of copies of the box that are turned at random; none: they are periodic."""
 
     def check_real_space(self) -> None:
         """Raise ConfigError for a shell in redshift space, whose particles do not lens from where
@@ -132,6 +134,8 @@ def _attributes(shell: Shell) -> dict[str, object]:
         "mean_count": shell.mean,
         "redshift_space": shell.redshift_space,
         **shell.footprint.attributes,
+        "replicas": "periodic" if shell.replica_seed is None else "rotated",
+        **({} if shell.replica_seed is None else {"replica_seed": shell.replica_seed}),
     }
 
 
@@ -155,6 +159,7 @@ def read_shell(path: Path) -> Shell:
             Footprint.of(about), file["counts"][:],
             file["momentum"][:] if "momentum" in file else None,
             bool(about.get("redshift_space", False)),
+            int(about["replica_seed"]) if "replica_seed" in about else None,
         )  # fmt: skip
 
 

@@ -60,7 +60,7 @@ class Problem:
         config, options = self.plan.config, self.plan.config.light_cone
         if options is None:
             return None
-        cone = build_cone(options, self.cosmology, config.box_size)
+        cone = build_cone(options, self.cosmology, config.box_size, config.seed)
         directory = config.output.needed_directory()
         return LightCone(
             cone, self.domain, directory, options.momentum, options.fits, options.particles

@@ -68,6 +68,7 @@ def test_times_close_to_outputs_are_theirs():
     [
         ({"n_side": 48}, "n_side: found 48, wanted a power of two"),
         ({"redshifts": (0.0, 0.3)}, "redshifts: found .* wanted increasing ones, the last z_max"),
+        ({"replica_seed": 3}, "replica_seed: found 3, wanted none with light_cone.replicas: per"),
         ({"redshifts": (0.2, 0.1, 1.0)}, "wanted increasing ones"),
     ],
 )

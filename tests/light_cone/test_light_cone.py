@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from coca.configuration.sections import LightConeConfig
-from coca.cosmology.background import scale_factor
+from coca.cosmology.background import redshift, scale_factor
+from coca.cosmology.distance import scale_factor_at
 from coca.errors import FileError
 from coca.frames import SeparableFrame, Term, lpt_frame, rest_frame
 from coca.light_cone.cone_particles import particle_files
 from coca.light_cone.footprint import Footprint
 from coca.light_cone.geometry import build_cone
 from coca.light_cone.light_cone import LightCone
+from coca.light_cone.replicas import replicas_between
 from coca.light_cone.shells import read_shell, shell_path
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
@@ -188,6 +190,59 @@ def test_a_cone_is_the_sky_within_it(radius, moving, domain, cosmology, tmp_path
     assert radius - 1.0 < away.max() < radius + 1e-2
 
 
+def test_every_rotated_replica_holds_all_particles_once(conditions, domain, cosmology, tmp_path):
+    """Particles at rest where structure has formed, to a cone that has many copies in it: those
+    that lie in a copy's cube are all of the box, each where the copy's turn and shift put it."""
+    disp = lpt_frame(cosmology, conditions.psi1, conditions.psi2).displacement(1.0)
+    frame = SeparableFrame(domain.particles, Term(lambda D: (1.0, 0.0, 0.0), disp))
+    L, z = domain.box_size, redshift(scale_factor_at(cosmology, 1.75 * domain.box_size))
+    observer = (0.5 * L, 0.4 * L, 0.55 * L)
+    light_cone = cone_of(
+        domain, cosmology, tmp_path, observer=observer, z_max=float(z), shells=2, n_side=8,
+        particles=True, replicas="rotated", replica_seed=3,
+    )  # fmt: skip
+    shells = follow(light_cone, frame)
+    assert [shell.replica_seed for shell in shells] == [3, 3]
+    x, _, _, ids = read_particles(light_cone, with_ids=True)
+    own = domain.add_lattice(disp).T.astype(float)
+    whole = 0
+    for replica in replicas_between(3, np.array(observer), L, 0.0, 1.75 * L):
+        corners = L * (replica.copy + np.array(list(np.ndindex(2, 2, 2)))) - observer
+        if np.linalg.norm(corners, axis=1).max() > 1.74 * L:
+            continue
+        wanted = np.mod(own - replica.origin, L) + replica.origin
+        wanted = replica.to_sky(wanted - replica.observer(np.array(observer), L))
+        inner = np.all((x - corners.min(0) > 1e-3) & (corners.max(0) - x > 1e-3), axis=1)
+        edge = np.any(np.minimum(wanted - corners.min(0), corners.max(0) - wanted) < 2e-3, axis=1)
+        assert len(np.unique(ids[inner])) == inner.sum() >= domain.particles - edge.sum()
+        np.testing.assert_allclose(x[inner], wanted[ids[inner]], atol=1e-3)
+        whole += 1
+    assert whole == 6
+    # and none twice or lost at faces
+    cell = np.floor((x + observer) / L)
+    total = sum(int(shell.counts.sum()) for shell in shells)
+    assert total == len(x) and len(np.unique(np.column_stack([ids, cell]), axis=0)) > total - 20
+
+
+def test_rotated_replicas_repeat_nothing_and_are_the_box_within_it(
+    moving, domain, cosmology, tmp_path
+):
+    """The copy that has the observer in it is as it is; other seeds give other skies beyond."""
+    options = {"z_max": 0.05, "shells": 5, "observer": (32.0, 32.0, 32.0)}
+    periodic = follow(cone_of(domain, cosmology, tmp_path / "p", **options), moving)
+    options["replicas"] = "rotated"
+    skies = [
+        follow(cone_of(domain, cosmology, tmp_path / str(i), replica_seed=i, **options), moving)
+        for i in (1, 2)
+    ]
+    assert periodic[0].chi[1] < 31.0 < periodic[1].chi[1]
+    np.testing.assert_array_equal(skies[0][0].counts, periodic[0].counts)
+    for a, b, c in zip(*skies, periodic, strict=True):
+        assert a.counts.sum() == pytest.approx(c.counts.sum(), rel=0.2)
+        if a.number > 1:
+            assert np.any(a.counts != c.counts) and np.any(a.counts != b.counts)
+
+
 class Flowing(NamedTuple):
     """A frame that flows along x by so many Mpc/h until D = 1, past an observer at rest."""
 
@@ -205,16 +260,18 @@ def along_x(value):
     return np.array([[value], [0.0], [0.0]], np.float32)
 
 
-def read_particles(light_cone, numbers=None):
-    """Places from the observer in Mpc/h, velocities in km/s and scale factors."""
-    rows = []
+def read_particles(light_cone, numbers=None, with_ids=False):
+    """Places from the observer in Mpc/h, velocities in km/s, scale factors, and perhaps numbers."""
+    rows, ids = [], []
     for number in range(light_cone.cone.shells) if numbers is None else numbers:
         (path,) = particle_files(light_cone.directory, number, 1)
         with h5py.File(path) as file:
+            ids.append(file["PartType1/ParticleIDs"][:].astype(int))
             x, u, z = (file["PartType1"][k][:] for k in ("Coordinates", "Velocities", "Redshift"))
         rows.append(np.column_stack([x / 1e3, u, scale_factor(z.astype(float))]))
     x, u, a = np.split(np.concatenate(rows).astype(float), [3, 6], axis=1)
-    return x, u * np.sqrt(a), a[:, 0]
+    found = x, u * np.sqrt(a), a[:, 0]
+    return (*found, np.concatenate(ids)) if with_ids else found
 
 
 @pytest.mark.parametrize("redshift_space", [False, True])

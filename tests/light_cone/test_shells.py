@@ -43,6 +43,12 @@ def test_the_cosmology_comes_back_whole(shell, tmp_path):
     assert read_shell(shell_path(tmp_path, 1)).cosmology == whole
 
 
+def test_seeds_of_replicas_are_recorded(shell, tmp_path):
+    for seed in (None, 0, 2**62):
+        write_shell(tmp_path, replace(shell, replica_seed=seed))
+        assert read_shell(shell_path(tmp_path, 1)).replica_seed == seed
+
+
 def test_redshift_space_is_recorded_and_does_not_lens(shell, tmp_path):
     write_shell(tmp_path, replace(shell, redshift_space=True))
     found = read_shell(shell_path(tmp_path, 1))

@@ -16,7 +16,9 @@ from coca.particles import Snapshot
 CONE = {"footprint": {"axis": [-1.0, 1.0, 0.5], "radius": 50.0}}
 
 
-@pytest.mark.parametrize("option", [{}, {"redshift_space": True}, CONE], ids=str)
+@pytest.mark.parametrize(
+    "option", [{}, {"redshift_space": True}, CONE, {"replicas": "rotated"}], ids=str
+)
 def test_the_map_is_that_of_one_rank(option, ranks, parted, alone, cosmology, power, shared_path):
     """To the last particle: displacements of one rank, which others have their parts of."""
     conditions = from_seed(alone, power, 3)
