@@ -79,7 +79,8 @@ def what_is_wrong(
 
 
 def _line(error: ErrorDetails, kind: type[BaseModel], given: Collection[str]) -> str:
-    key, message = ".".join(str(part) for part in error["loc"]), error["msg"]
+    parts = (str(part) for part in error["loc"])
+    key, message = ".".join(part for part in parts if not part.startswith("(")), error["msg"]
     if error["type"] == "value_error":
         message = message.removeprefix("Value error, ")
         named, colon, rest = message.partition(": ")

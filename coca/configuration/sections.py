@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import (
+    Discriminator,
     Field,
     SerializationInfo,
     SerializerFunctionWrapHandler,
+    Tag,
     model_serializer,
     model_validator,
 )
@@ -303,12 +305,10 @@ class ConeFootprint(Section):
     @model_validator(mode="after")
     def _the_axis_is_a_direction(self) -> Self:
         if len(self.axis) == 3 and not any(self.axis):
-            raise ValueError(
-                f"light_cone.footprint.axis: found {list(self.axis)}, wanted a direction"
-            )
+            raise ValueError(f"axis: found {list(self.axis)}, wanted a direction")
         if len(self.axis) == 2 and not -90 <= self.axis[1] <= 90:
             raise ValueError(
-                f"light_cone.footprint.axis: found {list(self.axis)}, wanted a latitude of -90 to "
+                f"axis: found {list(self.axis)}, wanted a latitude of -90 to "
                 "90 degrees after the longitude"
             )
         return self
@@ -320,6 +320,13 @@ class ConeFootprint(Section):
             return self.axis[0], self.axis[1]
         x, y, z = self.axis
         return math.degrees(math.atan2(y, x)), math.degrees(math.atan2(z, math.hypot(x, y)))
+
+
+FootprintChoice = Annotated[
+    Annotated[Literal["full", "octant"], Tag("(name)")] | Annotated[ConeFootprint, Tag("(cone)")],
+    Discriminator(lambda v: "(cone)" if isinstance(v, (Mapping, ConeFootprint)) else "(name)"),
+]
+"""What is wrong is said of the one that was meant; tags in brackets are left out of keys."""
 
 
 class LightConeConfig(Section):
@@ -335,7 +342,7 @@ class LightConeConfig(Section):
     """Shells of equal comoving thickness from here to z_max."""
     redshifts: tuple[Annotated[Number, Field(ge=0)], ...] | None = Field(None, min_length=2)
     """Edges of the shells in the place of equal ones, increasing, the last z_max."""
-    footprint: Literal["full", "octant"] | ConeFootprint = "full"
+    footprint: FootprintChoice = "full"
     """octant: directions of positive x, y and z alone. Or an axis and a radius of a cone."""
     replicas: Literal["periodic", "rotated"] = "periodic"
     """Copies of the box beyond it: as they are, or each turned, reflected and shifted at random."""

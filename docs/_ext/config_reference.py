@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 from sphinx.util.docutils import SphinxDirective
 
 NAMES = {
+    "ConeFootprint": "{axis, radius}",
     "int": "integer",
     "float": "number",
     "bool": "true or false",

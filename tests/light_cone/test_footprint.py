@@ -4,7 +4,9 @@ import healpy
 import numpy as np
 import pytest
 
+from coca.configuration.loading import make_config
 from coca.configuration.sections import LightConeConfig
+from coca.errors import ConfigError
 from coca.light_cone.footprint import FULL, OCTANT, Footprint
 from coca.light_cone.geometry import footprint_of
 
@@ -56,12 +58,20 @@ def test_axes_are_vectors_or_longitude_and_latitude():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"axis": [0, 0, 0], "radius": 10}, "axis: found .*0.*, wanted a direction"),
-        ({"axis": [10, 91], "radius": 10}, "wanted a latitude of -90 to 90 degrees"),
-        ({"axis": [10, 20, 30, 40], "radius": 10}, "axis"),
-        ({"axis": [10, 20], "radius": 181}, "radius"),
+        ({"axis": [0, 0, 0], "radius": 10}, "footprint: axis: found .*0.*, wanted a direction$"),
+        ({"axis": [10, 91], "radius": 10}, "axis: found .* wanted a latitude of -90 to 90 degrees"),
+        ({"axis": [10, 20, 30, 40], "radius": 10}, "footprint.axis: found .*, wanted"),
+        ({"axis": [10, 20], "radius": 181}, "light_cone.footprint.radius: found 181, wanted 180"),
+        ({"axis": [10, 20]}, "config: light_cone.footprint.radius: missing, wanted a value$"),
+        ({"axis": [10, 20], "radius": 1, "lon": 3}, "light_cone.footprint.lon: unknown key"),
+        (
+            "octants",
+            "config: light_cone.footprint: found 'octants', wanted one of full, octant; oc",
+        ),
     ],
 )
-def test_what_cannot_be(values, message):
-    with pytest.raises(ValueError, match=message):
-        LightConeConfig(z_max=1.0, footprint=values)
+def test_what_cannot_be(values, message, config_values):
+    """What is wrong is said of the kind of footprint that was meant."""
+    cone = {"z_max": 1.0, "footprint": values}
+    with pytest.raises(ConfigError, match=message):
+        make_config(config_values | {"light_cone": cone})
