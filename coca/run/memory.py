@@ -37,7 +37,7 @@ at 144^3."""
 CROSSED = 110
 """Bytes for each particle of a light cone's shell: what is held, with more of them added, and what
 is written of it."""
-REPORT_OWN = 80
+REPORT_OWN = 132
 """MiB of the libraries that draw, and of pictures."""
 REPORT_DISK = 4 * 2**20
 """Bytes of a report's page and figures, for each output."""

@@ -52,8 +52,9 @@ def built(source, tmp_path_factory):
     out = tmp_path_factory.mktemp("built")
     in_process("-I", "-c", BUILD, out, cwd=source)
     (sdist,) = out.glob("*.tar.gz")
-    with tarfile.open(sdist) as archive:
-        archive.extractall(out, filter="data")
+    shutil.unpack_archive(
+        sdist, out, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {})
+    )
     unpacked = out / sdist.name.removesuffix(".tar.gz")
     pip = "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--wheel-dir", out
     in_process(*pip, unpacked, cwd=out)

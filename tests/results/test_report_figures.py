@@ -90,7 +90,7 @@ def test_wavenumbers_are_short_and_stand_below_the_last_panel(monkeypatch):
     k = np.geomspace(0.14, 3.0, 20)
     run = Spectra(k, np.full(20, 100), 1.1 / k, 1 / k, 1 / k)
     curves = [report_figures.SpectrumCurve("run", run, report_figures.RUN)]
-    *above, last = report_figures.spectra(curves, 1 / k, True, 1.5).axes
+    *above, last = report_figures.draw_spectra(curves, 1 / k, True, 1.5).axes
     for panel, wanted in (*((panel, []) for panel in above), (last, ["0.2", "0.5", "1", "2"])):
         low, high = panel.get_xlim()
         ticks = [*panel.xaxis.get_major_ticks(), *panel.xaxis.get_minor_ticks()]
