@@ -163,7 +163,7 @@ def _write(directory: Path, simulation: Simulation, scenes: list[Scene], record:
     ]
     lines = [_title(simulation, scenes[-1]), _box(simulation), *wrap(record["trust"], 125)]
     heading = report_figures.draw_heading(lines)
-    overview = np.concatenate([figure.pixels for figure in (heading, *drawn[-1].values())])
+    overview = np.concatenate([heading, *(figure.pixels for figure in drawn[-1].values())])
     _write_bytes(directory / OVERVIEW, _png(overview))
     whole_run = {
         "time": report_figures.draw_time(record["timings"], record["compilation_by_stage"])

@@ -66,19 +66,25 @@ class Picture(NamedTuple):
 def picture(draw: Callable[[Figure], None], height: float) -> Picture:
     """What `draw` puts on a figure at most `height` inches high, without the white around it."""
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, height), dpi=DPI)
-        canvas = FigureCanvasAgg(figure)
-        draw(figure)
-        canvas.draw()
-        pixels = np.array(canvas.buffer_rgba())[..., :3]
-        drawn = np.flatnonzero((pixels < 255).any(axis=(1, 2)))
-        first, end = max(0, drawn[0] - MARGIN), min(drawn[-1] + MARGIN, len(pixels))
-        seen = Bbox([[0.0, height - end / DPI], [WIDTH, height - first / DPI]])
+        figure, pixels, seen = _drawn(draw, height)
         pdf = io.BytesIO()
         figure.savefig(
             pdf, format="pdf", dpi=DPI, bbox_inches=seen, metadata={"CreationDate": None}
         )
-    return Picture(pixels[first:end], pdf.getvalue())
+    return Picture(pixels, pdf.getvalue())
+
+
+def _drawn(draw: Callable[[Figure], None], height: float) -> tuple[Figure, np.ndarray, Bbox]:
+    """The figure of `picture`, its pixels and where in it, in inches, they are."""
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI)
+    canvas = FigureCanvasAgg(figure)
+    draw(figure)
+    canvas.draw()
+    pixels = np.array(canvas.buffer_rgba())[..., :3]
+    drawn = np.flatnonzero((pixels < 255).any(axis=(1, 2)))
+    first, end = max(0, drawn[0] - MARGIN), min(drawn[-1] + MARGIN, len(pixels))
+    seen = Bbox([[0.0, height - end / DPI], [WIDTH, height - first / DPI]])
+    return figure, pixels[first:end], seen
 
 
 def add_panel(
@@ -380,12 +386,13 @@ def draw_time(seconds: dict[str, float], compiled: dict[str, float]) -> Picture:
     return picture(draw, 0.28 * len(stages) + 0.2 + EDGE + LABELS)
 
 
-def draw_heading(lines: Sequence[str]) -> Picture:
-    """Lines of text, the first one larger."""
+def draw_heading(lines: Sequence[str]) -> np.ndarray:
+    """Pixels of lines of text, the first one larger; in no file of their own."""
 
     def draw(figure: Figure) -> None:
         for i, line in enumerate(lines):
             y = 1.0 - (i + 0.6) / (len(lines) + 0.2)
             figure.text(0.5, y, line, ha="center", va="center", fontsize=8 if i else 11)
 
-    return picture(draw, 0.2 + 0.2 * len(lines))
+    with matplotlib.rc_context(STYLE):
+        return _drawn(draw, 0.2 + 0.2 * len(lines))[1]
