@@ -27,6 +27,9 @@ _GAUSS_NODES, _GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(16)
 LAMBDA = {"w0": -1.0, "wa": 0.0}
 """Dark energy's equation of state where it is a cosmological constant."""
 
+NEARBY = 1e-9
+"""Difference of growth factors, about round-off, that makes none."""
+
 RHO_CRIT = 2.77536627e11
 """Critical density today in (Msun/h) / (Mpc/h)^3."""
 

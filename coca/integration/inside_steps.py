@@ -24,8 +24,6 @@ from coca import kernels
 from coca.parallel.domain import Domain
 from coca.particles import State, hermite, hermite_weights
 
-NEARBY = 1e-9
-"""Difference of growth factors, about round-off, that makes none."""
 ALIKE = 1.0 - 1e-6
 """Correlation beyond which separations are alike, or opposite."""
 

@@ -20,9 +20,10 @@ from typing import Protocol
 import numpy as np
 
 from coca import kernels
+from coca.cosmology.background import NEARBY
 from coca.frames import Frame
 from coca.gravity.particle_mesh import Acceleration
-from coca.integration.inside_steps import NEARBY, End, Way
+from coca.integration.inside_steps import End, Way
 from coca.integration.kicks import Evaluation, Kick
 from coca.integration.schemes import Step
 from coca.parallel.domain import Domain

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from coca.configuration.sections import LightConeConfig
-from coca.cosmology.background import Cosmology, redshift, scale_factor
+from coca.cosmology.background import NEARBY, Cosmology, redshift, scale_factor
 from coca.cosmology.distance import comoving_distance, scale_factor_at
 from coca.light_cone.footprint import Footprint
 
@@ -18,8 +18,8 @@ MOST_DEPTH = 100.0
 goes along a cubic, which is true to about 1e-3 Mpc/h."""
 REDSHIFT_REACH = 50.0
 """Mpc/h by which redshift space moves a particle at most, 4400 to 5500 km/s up to z = 3."""
-NEARBY, ROUND_OFF = 1e-9, 1e-6
-"""Growth factors, and distances in Mpc/h, that are so close are one."""
+ROUND_OFF = 1e-6
+"""Distances in Mpc/h that are so close are one."""
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from coca import kernels
+from coca.cosmology.background import NEARBY
 from coca.cosmology.distance import comoving_distance, distance_slope
 from coca.errors import FileError
 from coca.light_cone.cone_particles import Crossings, particle_files, write_particles
 from coca.light_cone.filling import Filling
-from coca.light_cone.geometry import NEARBY, REDSHIFT_REACH, Cone
+from coca.light_cone.geometry import REDSHIFT_REACH, Cone
 from coca.light_cone.replicas import (
     PERIODIC,
     Replica,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -85,7 +85,7 @@ def replicas_between(
         most = np.maximum(np.abs(corner), np.abs(corner + box_size))
         if np.sum(least**2) <= far**2 and np.sum(most**2) >= max(near, 0.0) ** 2:
             found = random_replica(seed, copy)
-            yield Replica(found.copy, found.axes, found.signs, box_size * found.origin)
+            yield replace(found, origin=box_size * found.origin)
 
 
 @dataclass(frozen=True)
