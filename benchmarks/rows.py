@@ -36,8 +36,8 @@ def read_rows(path: Path) -> list[dict]:
 
 
 def listed(kind: Callable[[str], Any]) -> Callable[[str], list]:
-    """Reads options of several values with commas between them."""
-    return lambda text: [kind(item) for item in text.split(",")]
+    """Reads options of several values, or none, with commas between them."""
+    return lambda text: [kind(item) for item in text.split(",") if item]
 
 
 def heading(titles: list[str]) -> list[str]:
