@@ -14,16 +14,17 @@ UNITS = {
     "UnitMass_in_g": 1.989e43,
     "UnitVelocity_in_cm_per_s": 1e5,
 }
-"""kpc/h, 1e10 Msun/h and km/s, each without its factor of h."""
+"""kpc/h, 1e10 Msun/h and km/s, each without its factor of h, as Gadget's parameter files have them."""
 
 SWIFT_UNITS = {
-    "Unit length in cgs (U_L)": UNITS["UnitLength_in_cm"],
-    "Unit mass in cgs (U_M)": UNITS["UnitMass_in_g"],
-    "Unit time in cgs (U_t)": UNITS["UnitLength_in_cm"] / UNITS["UnitVelocity_in_cm_per_s"],
+    "Unit length in cgs (U_L)": 3.08567758149e21,
+    "Unit mass in cgs (U_M)": 1.98841e43,
+    "Unit time in cgs (U_t)": 3.08567758149e16,
     "Unit current in cgs (U_I)": 1.0,
     "Unit temperature in cgs (U_T)": 1.0,
 }
-"""The same as SWIFT asks for them."""
+"""The same as SWIFT asks for them: it converts to units of its own, so that these are what they are
+called. In 1.989e33 g to the solar mass its particles would have 3e-4 more than Omega_m."""
 
 
 class Convention(NamedTuple):

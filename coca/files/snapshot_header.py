@@ -167,11 +167,12 @@ def units_of(path: Path, file: h5py.File, a: float) -> Units:
         if group in file:
             found |= {k: number(v) for k, v in file[group].attrs.items() if k in UNITS}
     h, root_a = 1.0, math.sqrt(a)
+    length, mass, speed = (found[name] / UNITS[name] for name in UNITS)
     if swift:
         h, root_a = number(file["Cosmology"].attrs["h"]), 1.0
-        length, mass, time = (number(file["Units"].attrs[name]) for name in list(SWIFT_UNITS)[:3])
-        found = dict(zip(UNITS, (length, mass, length / time), strict=True))
-    length, mass, speed = (found[name] / UNITS[name] for name in UNITS)
+        found = {name: number(file["Units"].attrs[name]) for name in list(SWIFT_UNITS)[:3]}
+        length, mass, time = (value / SWIFT_UNITS[name] for name, value in found.items())
+        speed = length / time if time else 0.0
     if not 0 < min(length, mass, speed) <= max(length, mass, speed) < math.inf:
         raise FileError(f"snapshot: {path}: found units {found}, wanted positive ones")
     return Units(1e-3 * length * h, 1e10 * mass * h, speed * root_a)

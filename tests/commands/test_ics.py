@@ -113,7 +113,7 @@ def test_swift_finds_what_it_asks_for(written):
         units, header, group = file["Units"].attrs, file["Header"].attrs, file["PartType1"]
         length, time = units["Unit length in cgs (U_L)"], units["Unit time in cgs (U_t)"]
         assert length / time == pytest.approx(1e5) and length == pytest.approx(3.0857e21, rel=1e-4)
-        assert units["Unit mass in cgs (U_M)"] == pytest.approx(1.989e43)
+        assert units["Unit mass in cgs (U_M)"] == pytest.approx(1.98841e43, rel=1e-12)
         assert units["Unit current in cgs (U_I)"] == units["Unit temperature in cgs (U_T)"] == 1
         assert header["Flag_Entropy_ICs"] == 0 and header["NumFilesPerSnapshot"] == 1
         assert group["Masses"].shape == (domain.particles,)

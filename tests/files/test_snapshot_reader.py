@@ -293,9 +293,13 @@ def test_a_snapshot_of_swift(path):
         del particles["Masses"]
         particles["Masses"] = np.full(32**3, mass, np.float32)
     found = read_particles(path)
-    np.testing.assert_allclose(found.header, wanted.header, rtol=1e-3)  # of the Sun's mass
+    np.testing.assert_allclose(found.header, wanted.header, rtol=1e-6)  # masses in float32
     np.testing.assert_allclose(found.x, wanted.x, atol=4e-5)
     np.testing.assert_allclose(found.u, wanted.u, rtol=1e-5, atol=1e-4)
+    with h5py.File(path, "r+") as file:
+        file["Units"].attrs["Unit time in cgs (U_t)"] = 0.0
+    with pytest.raises(FileError, match="found units .*, wanted positive ones"):
+        read_particles(path)
     with h5py.File(path, "r+") as file:
         del file["Cosmology"]
     with pytest.raises(FileError, match="found a SWIFT file without a group Cosmology"):
