@@ -7,12 +7,14 @@ Both start on the same particles, 2 Mpc/h apart at z = 19, with a softening of 1
 many threads, and end at z = 0. `seconds` are of all steps, without start and files. A `force` is of
 all particles: the median of SWIFT's first and last steps that update all of them, and calls of
 `coca.gravity.p3m` on our particles at z = 19 and 0. P and r are beside our run of four times as
-many steps.
+many steps. `processor s` is the processor time of the run, SWIFT's with its start and files: with
+one thread about what the run takes on a machine that does nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import subprocess
 import tempfile
 import time
@@ -64,6 +66,8 @@ class Timed(NamedTuple):
 
     snapshot: Snapshot
     seconds: float
+    processor: float
+    """Seconds of processor time, of all threads."""
     forces: tuple[float, float]
     """Seconds of a force on all particles, at the start and at the end."""
 
@@ -87,6 +91,7 @@ def measure(options: argparse.Namespace) -> list[dict]:
         runs[f"SWIFT, {name}"] = run_swift(options.executable.resolve(), domain, *accuracy)
     return [
         {"name": name, "particles": domain.n_side, "seconds": run.seconds, "forces": run.forces}
+        | {"processor_seconds": run.processor}
         | beside(domain, measured(domain, COSMOLOGY, run.snapshot), truth)
         | machine_record(threads)
         for name, run in runs.items()
@@ -104,11 +109,11 @@ def run_nbody(domain: Domain, count: int) -> Timed:
     force, state = begin(domain, conditions_of(domain, 21))
     steps = long_steps(COSMOLOGY, D_START, [1.0], count)
     first = force_time(force, domain, state.e)
-    start = time.perf_counter()
+    start, processor = time.perf_counter(), time.process_time()
     run = NBody(domain, COSMOLOGY, force, ETA * LONG_STEPS / count)
     (snapshot,) = run.follow(steps, state, [1.0])
-    seconds = time.perf_counter() - start
-    return Timed(snapshot, seconds, (first, force_time(force, domain, snapshot.disp)))
+    seconds, processor = time.perf_counter() - start, time.process_time() - processor
+    return Timed(snapshot, seconds, processor, (first, force_time(force, domain, snapshot.disp)))
 
 
 def force_time(force: P3M, domain: Domain, disp: np.ndarray) -> float:
@@ -124,14 +129,22 @@ def run_swift(executable: Path, domain: Domain, eta: float, longest: float) -> T
         write_snapshot(directory / "ics.hdf5", domain, COSMOLOGY, start_of(domain), {})
         (directory / "run.yml").write_text(parameters(domain, eta, longest))
         options = ["--cosmology", "--self-gravity", f"--threads={domain.threads}", "run.yml"]
+        before = children_time()
         subprocess.run(
             [executable, *options], cwd=directory, check=True, capture_output=True, text=True
         )
+        processor = children_time() - before
         steps = np.loadtxt(directory / "timesteps.txt", usecols=(8, 12))
         snapshot = read_snapshot(domain, max(directory.glob("snap_*.hdf5")))
     full = 1e-3 * steps[1:, 1][steps[1:, 0] == domain.particles]
     forces = float(np.median(full[:5])), float(np.median(full[-5:]))
-    return Timed(snapshot, 1e-3 * float(steps[:, 1].sum()), forces)
+    return Timed(snapshot, 1e-3 * float(steps[:, 1].sum()), processor, forces)
+
+
+def children_time() -> float:
+    """Processor seconds of all programs that were run and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def parameters(domain: Domain, eta: float, longest: float) -> str:
@@ -175,15 +188,14 @@ def read_snapshot(domain: Domain, path: Path) -> Snapshot:
 
 def table(rows: list[dict]) -> str:
     """One line a run."""
-    titles = ["", "s to z = 0", "s a force, z = 19 / 0", f"P - 1 [%] at k = {WAVENUMBERS}"]
-    lines = [f"| {' | '.join([*titles, '1 - r [%]', 'haloes'])} |", "|" + " --- |" * 6]
+    titles = ["", "s to z = 0", "processor s", "s a force, z = 19 / 0"]
+    titles += [f"P - 1 [%] at k = {WAVENUMBERS}", "1 - r [%]", "haloes"]
+    lines = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
     for row in rows:
         if "skipped" in row:
             lines.append(f"| {row['name']} | {row['skipped']} |")
             continue
-        power, missing, numbers = cells(row)
         forces = " / ".join(f"{seconds:.2f}" for seconds in row["forces"])
-        lines.append(
-            f"| {row['name']} | {row['seconds']:.1f} | {forces} | {power} | {missing} | {numbers} |"
-        )
+        times = [f"{row['seconds']:.1f}", f"{row['processor_seconds']:.1f}", forces]
+        lines.append(f"| {' | '.join([row['name'], *times, *cells(row)])} |")
     return "\n".join(lines)
