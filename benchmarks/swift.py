@@ -188,7 +188,7 @@ def read_snapshot(domain: Domain, path: Path) -> Snapshot:
 
 def table(rows: list[dict]) -> str:
     """One line a run."""
-    titles = ["", "s to z = 0", "processor s", "s a force, z = 19 / 0"]
+    titles = ["", "particles", "s to z = 0", "processor s", "s a force, z = 19 / 0"]
     titles += [f"P - 1 [%] at k = {WAVENUMBERS}", "1 - r [%]", "haloes"]
     lines = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
     for row in rows:
@@ -196,6 +196,7 @@ def table(rows: list[dict]) -> str:
             lines.append(f"| {row['name']} | {row['skipped']} |")
             continue
         forces = " / ".join(f"{seconds:.2f}" for seconds in row["forces"])
-        times = [f"{row['seconds']:.1f}", f"{row['processor_seconds']:.1f}", forces]
+        processor = f"{row['processor_seconds']:.1f}" if "processor_seconds" in row else ""
+        times = [f"{row['particles']}^3", f"{row['seconds']:.1f}", processor, forces]
         lines.append(f"| {' | '.join([row['name'], *times, *cells(row)])} |")
     return "\n".join(lines)

@@ -37,9 +37,14 @@ def check_disk(
     free = shutil.disk_usage(_existing(directory)).free
     if needed > free:
         raise ConfigError(
-            f"{keys}: found {free / 2**30:.2f} GiB free in {directory}, wanted "
-            f"{needed / 2**30:.2f} GiB for what is written, or {wanted}"
+            f"{keys}: found {_size(free)} free in {directory}, wanted "
+            f"{_size(needed)} for what is written, or {wanted}"
         )
+
+
+def _size(size: int) -> str:
+    """Bytes, in units of them that leave something to be seen."""
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 / 10 else f"{size / 2**20:.1f} MiB"
 
 
 def _existing(directory: Path) -> Path:

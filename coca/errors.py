@@ -39,17 +39,23 @@ def unwritable(directory: object, error: OSError) -> FileError:
 
 
 _OF_HDF5 = re.compile(r"(?:Unable to|Can't) [^(]*\((.*)\)", re.S)
-_SAID_BY_HDF5 = {"file signature not found": "it is not HDF5", "truncated file": "it is cut short"}
+_SAID = {
+    "file signature not found": "it is not HDF5",
+    "truncated file": "it is cut short",
+    "Error while deserializing header": "it is no safetensors file, or damaged",
+}
+"""Beginnings of what libraries say, and what is said of it."""
 
 
 def reason(error: BaseException) -> str:
-    """What a library says of a failure, without numbers of the system's errors and HDF5's own."""
+    """What a library says of a failure, at most 200 characters, without numbers of the system's
+    errors and HDF5's own."""
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
-    said = str(error) or type(error).__name__
+    said = " ".join(str(error).split())[:200] or type(error).__name__
     inner = _OF_HDF5.match(said)
     said = inner[1] if inner else said
-    return next((ours for theirs, ours in _SAID_BY_HDF5.items() if said.startswith(theirs)), said)
+    return next((ours for theirs, ours in _SAID.items() if said.startswith(theirs)), said)
 
 
 class Terminated(Exception):

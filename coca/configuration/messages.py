@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel
 
+from coca.configuration.values import Several
 from coca.errors import short
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ KINDS = {
     "model_type": "keys with values",
     "model_attributes_type": "keys with values",
     "dict_type": "keys with values",
+    "multiple_of": "an even number",
 }
 """Kinds that are wanted, by pydantic's names of errors."""
 LIMITS = {
@@ -68,7 +70,7 @@ def what_is_wrong(
     given : collection of str
         Dotted keys that the command line sets.
     """
-    errors = error.errors(include_url=False)
+    errors = [one for each in error.errors(include_url=False) for one in _split(each)]
     said: list[str] = []
     for line in (_line(one, kind, given) for one in errors[:MOST_SAID]):
         if said and sum(map(len, [*said, line])) > MOST_LENGTH:
@@ -76,6 +78,14 @@ def what_is_wrong(
         said.append(line)
     rest = len(errors) - len(said)
     return "; ".join([*said, *([f"and {rest} more"] if rest else [])])
+
+
+def _split(error: ErrorDetails) -> list[ErrorDetails]:
+    """An error of several things that do not fit together as one of each."""
+    cause = error.get("ctx", {}).get("error")
+    if not isinstance(cause, Several):
+        return [error]
+    return [{**error, "msg": message} for message in cause.messages]
 
 
 def _line(error: ErrorDetails, kind: type[BaseModel], given: Collection[str]) -> str:

@@ -27,6 +27,7 @@ from coca.configuration.values import (
     Integer,
     Number,
     Section,
+    check_all,
 )
 from coca.cosmology.background import Cosmology
 
@@ -73,7 +74,7 @@ class Config(Section):
     cosmology: CosmologyConfig
     linear_power: LinearPowerConfig = LinearPowerConfig()
     box_size: BoxSize
-    particles: Integer = Field(ge=4, le=8192)
+    particles: Integer = Field(ge=4, le=8192, multiple_of=2)
     """Per dimension."""
     mesh: Integer = Field(ge=4)
     """Force mesh cells per dimension: 1, 2 or 3 times particles."""
@@ -104,58 +105,83 @@ class Config(Section):
     """Where the network runs; ranks of one machine take turns at its GPUs."""
 
     @model_validator(mode="after")
-    def _amplitude_can_be_told(self) -> Self:
+    def _consistent(self) -> Self:
+        """All that does not fit together, at once."""
+        check_all(
+            self._check_power,
+            self._check_seed,
+            lambda: check_mesh(self.particles, self.mesh),
+            lambda: self.output.pdf.check("output.pdf.radii", self.box_size),
+            self._check_start,
+            self._check_ensemble,
+            self._check_method,
+            self._check_force,
+            self._check_light_cone,
+            self._check_tolerance,
+        )
+        return self
+
+    def _check_power(self) -> None:
+        """Raise ValueError for a cosmology that the linear power does not know."""
         if self.cosmology.A_s is not None and self.linear_power.source == "table":
             raise ValueError(
                 f"cosmology.A_s: found {self.cosmology.A_s:g}, wanted sigma_8 with "
                 "linear_power.source: table, whose amplitude is not used"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _neutrinos_are_in_the_power(self) -> Self:
         if self.cosmology.m_nu and self.linear_power.source != "camb":
             raise ValueError(
                 f"cosmology.m_nu: found {self.cosmology.m_nu:g}, wanted linear_power.source: camb, "
                 f"as {self.linear_power.source} does not know them"
             )
-        return self
 
-    @model_validator(mode="after")
-    def _the_generator_knows_the_seed(self) -> Self:
+    def _check_seed(self) -> None:
+        """Raise ValueError for a seed that the generator does not know."""
         if self.initial_conditions.generator == "ngenic" and not 1 <= self.seed <= MOST_OF_NGENIC:
             raise ValueError(
                 f"seed: found {self.seed}, wanted 1 to {MOST_OF_NGENIC} with "
                 "initial_conditions.generator: ngenic, whose seeds have 31 bits, and 0 means 1"
             )
-        return self
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        check_mesh(self.particles, self.mesh)
-        self.output.pdf.check("output.pdf.radii", self.box_size)
+    def _check_start(self) -> None:
+        """Raise ValueError for outputs before the start."""
         start = self.initial_conditions.start
         if start is not None and self.output.redshifts[0] > first_output(start):
             raise ValueError(
                 f"output.redshifts: found {self.output.redshifts[0]}, wanted all below "
                 f"initial_conditions.redshift = {start}"
             )
+
+    def _check_ensemble(self) -> None:
+        """Raise ValueError for runs that would be the same."""
         given = self.initial_conditions.given
         if given is not None and self.ensemble is not None and self.ensemble.table is None:
             raise ValueError(
                 f"ensemble: wanted a table, or no seeds with {given}: whatever the seed, runs from "
                 "its modes are the same"
             )
-        self._check_method()
-        self._check_force()
-        self._check_light_cone()
-        free = self.force_evaluations == "auto" and self.method != "nbody"
-        if free != (self.tolerance is not None):
+
+    def _check_tolerance(self) -> None:
+        """Raise ValueError for a tolerance without an error to estimate, or the reverse."""
+        auto, given = self.force_evaluations == "auto", self.tolerance is not None
+        if self.method == "nbody":
+            if given:
+                raise ValueError(
+                    f"tolerance: found {self.tolerance}, wanted none with method: nbody, which "
+                    "converges"
+                )
+        elif auto and self.method in WITHOUT_ESTIMATE:
             raise ValueError(
-                f"tolerance: found {self.tolerance}, wanted a number of Mpc/h with "
-                "force_evaluations: auto, and none otherwise"
+                f"force_evaluations: found auto, wanted a number with method: {self.method}, which "
+                "has no error estimate"
             )
-        return self
+        elif auto and not given:
+            raise ValueError(
+                "tolerance: missing, wanted a number of Mpc/h with force_evaluations: auto"
+            )
+        elif given and not auto:
+            raise ValueError(
+                f"tolerance: found {self.tolerance}, wanted none but with force_evaluations: auto"
+            )
 
     def _check_method(self) -> None:
         """Raise ValueError for keys that the method does not know."""
@@ -163,16 +189,6 @@ class Config(Section):
             raise ValueError(
                 f"force_evaluations: found 0, wanted 1 or more with method: {self.method}, where "
                 "nothing else moves the particles"
-            )
-        if self.method == "nbody" and self.tolerance is not None:
-            raise ValueError(
-                f"tolerance: found {self.tolerance}, wanted none with method: nbody, which "
-                "converges"
-            )
-        if self.method in WITHOUT_ESTIMATE and self.tolerance is not None:
-            raise ValueError(
-                f"force_evaluations: found auto, wanted a number with method: {self.method}, which "
-                "has no error estimate"
             )
         if self.method != "coca" and self.emulator.weights is not None:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -28,13 +29,17 @@ BoxSize = Annotated[Number, Field(ge=0.1, le=1e5)]
 """Mpc/h: from well inside a halo to beyond the horizon."""
 
 
-def _printable(path: Path) -> Path:
+def _path(path: Path) -> Path:
     if not str(path).isprintable():
         raise ValueError(f"found {str(path)!r}, wanted a path of printable characters")
-    return path
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"found {path}, wanted a path: there is no such user") from None
 
 
-FilePath = Annotated[Path, AfterValidator(_printable)]
+FilePath = Annotated[Path, AfterValidator(_path)]
+"""A path, which may begin with ~, the user's directory."""
 
 
 def _auto_or_count(least: int, most: int) -> PlainValidator:
@@ -53,6 +58,26 @@ would cost more than N-body."""
 Auto = Literal["auto"]
 Count = Annotated[int | Auto, _auto_or_count(1, 1024)]
 Evaluations = Annotated[int | Auto, _auto_or_count(0, MOST_EVALUATIONS)]
+
+
+class Several(ValueError):
+    """What does not fit together, a message for each."""
+
+    def __init__(self, messages: list[str]):
+        super().__init__("; ".join(messages))
+        self.messages = messages
+
+
+def check_all(*checks: Callable[[], None]) -> None:
+    """Raise Several if any of the checks raise ValueError: what all of them say."""
+    messages = []
+    for check in checks:
+        try:
+            check()
+        except ValueError as error:
+            messages.append(str(error))
+    if messages:
+        raise Several(messages)
 
 
 class Section(BaseModel):

@@ -14,7 +14,7 @@ from coca.cosmology.background import Cosmology
 from coca.emulator.architecture import Architecture
 from coca.emulator.features import CHANNELS
 from coca.emulator.time_functions import TimeFunctions
-from coca.errors import ConfigError, FileError
+from coca.errors import ConfigError, FileError, reason
 from coca.files.safetensors import read_tensors, write_tensors
 from coca.integration.fitted_table import beyond_lambda
 from coca.parallel.domain import check_ranks
@@ -121,8 +121,7 @@ def read_weights(path: Path | None = None) -> Weights:
             raise FileError(f"emulator.weights: {path}: wanted format {FORMAT}")
         weights = _weights(metadata, tensors)
     except (OSError, SafetensorError, KeyError, IndexError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise FileError(f"emulator.weights: cannot use {path}: {reason}") from None
+        raise FileError(f"emulator.weights: cannot use {path}: {reason(error)}") from None
     if not all(np.isfinite(value).all() for value in tensors.values()):
         raise FileError(f"emulator.weights: {path}: values that are not finite")
     return weights

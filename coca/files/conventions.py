@@ -14,7 +14,8 @@ UNITS = {
     "UnitMass_in_g": 1.989e43,
     "UnitVelocity_in_cm_per_s": 1e5,
 }
-"""kpc/h, 1e10 Msun/h and km/s, each without its factor of h, as Gadget's parameter files have them."""
+"""kpc/h, 1e10 Msun/h and km/s, each without its factor of h, in the numbers of Gadget's parameter
+files."""
 
 SWIFT_UNITS = {
     "Unit length in cgs (U_L)": 3.08567758149e21,

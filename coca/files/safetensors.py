@@ -15,7 +15,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from coca.atomic_files import whole_file
-from coca.errors import FileError
+from coca.errors import FileError, reason
 
 BLANK = "0" * 64
 SEALED = {"sha256": BLANK, "checksum": "sha256"}
@@ -51,8 +51,7 @@ def write_tensors(path: Path, save_file: Callable, tensors: dict, metadata: dict
                 file.seek(place)
                 file.write(_checksum(temporary, place).encode())
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise FileError(f"cannot write {path}: {reason}") from None
+        raise FileError(f"cannot write {path}: {reason(error)}") from None
 
 
 def read_tensors(path: Path, framework: str, device: str = "cpu") -> tuple[dict[str, str], dict]:

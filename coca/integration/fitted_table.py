@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from coca import kernels
 from coca.cosmology.background import Cosmology
-from coca.errors import FileError
+from coca.errors import FileError, reason
 from coca.files.safetensors import read_tensors, write_tensors
 from coca.integration.linear_density import LinearDensity
 from coca.integration.read_out import ReadOutNetwork
@@ -331,8 +331,7 @@ class FittedSteps:
             fitted = FittedRange(**{name: tuple(pair) for name, pair in ranges.items()})
             return cls(metadata["frame"], metadata["truth"], fitted, _by_count(tensors))
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise FileError(f"{key}: cannot use {path}: {reason}") from None
+            raise FileError(f"{key}: cannot use {path}: {reason(error)}") from None
 
 
 def _by_count(tensors: dict[str, np.ndarray]) -> dict[int, FittedCount]:

@@ -33,6 +33,18 @@ def test_everything_that_is_wrong_is_said_at_once(config_values):
     ]
 
 
+def test_all_that_does_not_fit_together_is_said_at_once(config_values, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config_values | {"method": "pm", "force_evaluations": 0}))
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, ["mesh=33", "force.softening=0.1", "tolerance=0.5"])
+    said = str(caught.value).removeprefix(f"{path}: ").split("; ")
+    assert [line.partition(":")[0] for line in said] == [
+        "mesh", "force_evaluations", "force.softening", "tolerance",
+    ]  # fmt: skip
+    assert [line.endswith("(--set)") for line in said] == [True, False, True, True]
+
+
 def test_very_many_are_counted(config_values):
     text = said(config_values, **{f"unheard_of_{i}": 1 for i in range(1000)})
     assert len(text) < 500 and text.endswith(" more") and text.count("unknown key") == 8
@@ -106,6 +118,7 @@ def test_no_numbers_of_errors_are_said(tmp_path):
     with pytest.raises(OSError, match="Errno 2") as caught:
         (tmp_path / "absent").read_text()
     assert reason(caught.value) == "No such file or directory"
+    assert reason(ValueError("a\n b" + 500 * "c")) == "a b" + 197 * "c"
     assert reason(ValueError("empty")) == "empty" and reason(EOFError()) == "EOFError"
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from coca.configuration.values import Count, FilePath, Section
+from coca.configuration.values import Count, FilePath, Section, Several, check_all
 
 
 class Some(Section):
@@ -28,6 +28,25 @@ def test_names_of_files_can_be_printed():
     assert Some(file="a b.hdf5").file == Path("a b.hdf5")
     with pytest.raises(ValidationError, match="wanted a path of printable characters"):
         Some(file="a\n.hdf5")
+
+
+def test_the_users_directory_is_found(monkeypatch):
+    """A shell does not expand ~ in a file; a directory of that name is what nobody wants."""
+    monkeypatch.setenv("HOME", "/home/me")
+    assert Some(file="~/runs/a").file == Path("/home/me/runs/a")
+    assert Some(file="runs/~a").file == Path("runs/~a")
+    with pytest.raises(ValidationError, match="there is no such user"):
+        Some(file="~nobody-of-this-name/a")
+
+
+def test_all_checks_are_made():
+    def wrong(message):
+        raise ValueError(message)
+
+    check_all(lambda: None)
+    with pytest.raises(Several, match="a; b") as caught:
+        check_all(lambda: wrong("a"), lambda: None, lambda: wrong("b"))
+    assert caught.value.messages == ["a", "b"]
 
 
 def test_a_section_has_no_other_keys():

@@ -32,8 +32,8 @@ def test_swift_has_neither(cosmology):
 
 @pytest.mark.parametrize("convention", [gadget, swift])
 def test_in_swifts_units_particles_have_the_mass_of_omega_m(cosmology, convention):
-    """What SWIFT's force has: G times the sum of masses in gram, beside (3/2) H0^2 Omega_m; 3e-4 more
-    of it, of a heavier Sun, is 1e-3 in P at z = 0."""
+    """What SWIFT's force has: G times the mean density in gram, 3 H0^2 / (8 pi) of Omega_m;
+    3e-4 more of it, of a heavier Sun, is 1e-3 in P at z = 0."""
     units, length = convention(cosmology, 64.0, 0.05), "Unit length in cgs (U_L)"
     mass = units.groups["Units"]["Unit mass in cgs (U_M)"] / units.mass  # of 1 Msun/h, in gram
     side = units.lengths * units.groups["Units"][length]  # of 1 Mpc/h, in cm

@@ -38,6 +38,12 @@ def test_damaged_weights_and_tables_are_one_error(kind, tmp_path):
         flip(path, int(place))
         with pytest.raises(FileError, match=r"cannot use .*damaged\.safetensors"):
             load(path)
+    path.write_text("no tensors")
+    with pytest.raises(FileError, match=r"cannot use .*: it is no safetensors file, or damaged$"):
+        load(path)
+    path.unlink()
+    with pytest.raises(FileError, match=r"cannot use .*safetensors: No such file or directory$"):
+        load(path)
     for length in (0, 7, 8, 100, size // 2, size - 1):
         path.write_bytes(original.read_bytes()[:length])
         with pytest.raises(FileError, match=r"cannot use .*damaged\.safetensors"):

@@ -298,7 +298,7 @@ def test_a_snapshot_of_swift(path):
     np.testing.assert_allclose(found.u, wanted.u, rtol=1e-5, atol=1e-4)
     with h5py.File(path, "r+") as file:
         file["Units"].attrs["Unit time in cgs (U_t)"] = 0.0
-    with pytest.raises(FileError, match="found units .*, wanted positive ones"):
+    with pytest.raises(FileError, match=r"found units .*, wanted positive ones"):
         read_particles(path)
     with h5py.File(path, "r+") as file:
         del file["Cosmology"]
