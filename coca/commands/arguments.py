@@ -29,7 +29,8 @@ ICS = """\
 Write the particles that a run of this configuration starts on.
 
 ics.hdf5 appears in output.directory: a Gadget HDF5 snapshot at initial_conditions.redshift, which
-Gadget and SWIFT start on, and so does coca (initial_conditions.snapshot); see docs/formats.md.
+Gadget and SWIFT start on, and so does coca (initial_conditions.snapshot); see
+docs/initial_conditions.md.
 """
 ANALYSE = """\
 Statistics of snapshots, ours and other codes'.

@@ -148,7 +148,7 @@ class InitialConditionsConfig(Section):
     """Local non-Gaussianity of Bardeen's potential, see `coca.initial_conditions.primordial`."""
     file: FilePath | None = None
     """HDF5 with /white_noise (n, n, n) or /psi1 (3, n, n, n) [Mpc/h at D = 1], or white noise of
-    monofonIC, MUSIC or GRAFIC, see docs/formats.md; paired turns its sign."""
+    monofonIC, MUSIC or GRAFIC, see docs/initial_conditions.md; paired turns its sign."""
     snapshot: FilePath | None = None
     """Gadget HDF5 snapshot of any code, in one file or many, on whose particles the run starts, see
     `coca.initial_conditions.from_snapshot`."""
