@@ -8,12 +8,21 @@ find everything compiled.
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from coca import kernels
 from coca.configuration.run import Config
-from coca.configuration.sections import START_REDSHIFT, InitialConditionsConfig
+from coca.configuration.sections import (
+    START_REDSHIFT,
+    InitialConditionsConfig,
+    LightConeConfig,
+    OutputConfig,
+)
+from coca.cosmology.background import redshift
+from coca.cosmology.distance import scale_factor_at
 from coca.errors import CocaError
 from coca.initial_conditions import lpt
 from coca.kernels.constants import CIC
@@ -42,21 +51,31 @@ def _from_the_seed(config: Config) -> InitialConditionsConfig:
     return config.initial_conditions.model_copy(update=changes)
 
 
+def _cone(config: Config, box_size: float) -> LightConeConfig | None:
+    """The light cone of a configuration to the size of a small box, in small maps, without the
+    user's observer."""
+    if config.light_cone is None:
+        return None
+    z = float(redshift(scale_factor_at(config.build_cosmology(), box_size)))
+    small = {"observer": None, "z_max": z, "redshifts": None, "shells": 2, "n_side": 8}
+    return config.light_cone.model_copy(update=small | {"fits": False})
+
+
+def _output(config: Config, directory: Path) -> OutputConfig:
+    """Outputs of a configuration in another directory, the last one today where there is a light
+    cone, which begins here."""
+    redshifts = config.output.redshifts
+    if config.light_cone is not None and redshifts[-1] > 0.0:
+        redshifts = (*redshifts, 0.0)
+    return config.output.model_copy(update={"directory": directory, "redshifts": redshifts})
+
+
 def _rehearse(config: Config) -> None:
-    """Run a configuration with few particles and no files, and what only several ranks do."""
-    scale = PARTICLES / config.particles
-    changes = {
-        "particles": PARTICLES,
-        "mesh": PARTICLES * (config.mesh // config.particles),
-        "box_size": config.box_size * scale,
-        "force_evaluations": min(2, config.force_evaluations)
-        if config.force_evaluations != "auto"
-        else "auto",
-        "initial_conditions": _from_the_seed(config),
-        "light_cone": None,
-    }
-    small = config.model_copy(update=changes)
-    simulation = run_plan(make_plan(small), Progress(quiet=True))
+    """Run a configuration with few particles, files of nothing but the light cone's, in a directory
+    that goes, and what only several ranks do."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        small = _small(config, Path(directory))
+        simulation = run_plan(make_plan(small), Progress(quiet=True))
     measure_spectra(simulation)
     domain, psi1 = simulation.domain, simulation.snapshots[-1].disp
     lpt.density_of_displacement(domain, psi1)
@@ -69,3 +88,20 @@ def _rehearse(config: Config) -> None:
     starts = np.cumsum(counts, axis=0) - counts
     kernels.particle_exchange.depart(x, *where, 0, starts, rows, indices)
     kernels.particle_exchange.return_values(rows, indices, 0, x[0])
+
+
+def _small(config: Config, directory: Path) -> Config:
+    """A configuration with few particles."""
+    box_size = config.box_size * (PARTICLES / config.particles)
+    changes = {
+        "particles": PARTICLES,
+        "mesh": PARTICLES * (config.mesh // config.particles),
+        "box_size": box_size,
+        "force_evaluations": min(2, config.force_evaluations)
+        if config.force_evaluations != "auto"
+        else "auto",
+        "initial_conditions": _from_the_seed(config),
+        "light_cone": _cone(config, box_size),
+        "output": _output(config, directory),
+    }
+    return config.model_copy(update=changes)

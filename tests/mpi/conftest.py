@@ -35,6 +35,7 @@ def compiled(ranks):
         "linear_power": {"source": "eisenstein_hu"},
         "box_size": 32.0, "particles": 16, "mesh": 32, "seed": 1, "method": "fitted", "threads": 1,
         "force_evaluations": 2, "output": {"directory": "unused"},
+        "light_cone": {"z_max": 0.1, "redshift_space": True, "particles": True},
     }  # fmt: skip
     compile_kernels(make_config(values), ranks)
 
