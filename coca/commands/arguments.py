@@ -42,8 +42,8 @@ LENS = """\
 Convergence, shear and C_l of a run's light cone, in the Born approximation.
 
 The shells of output.directory are read. convergence.fits, shear.fits (of the whole sky), all maps
-in lensing.hdf5, C_l.txt and C_l.csv beside theory, and lensing.png appear in its lensing/;
-docs/light_cone.md.
+in lensing.hdf5, C_l.txt and C_l.csv beside theory, and lensing.png appear in its lensing/, and with
+--galaxies what lenses each of them in galaxies.hdf5; docs/light_cone.md.
 """
 COLLECT = """\
 Parameters and summaries of an ensemble in one HDF5 file, for inference.
@@ -200,6 +200,13 @@ def _add_lens(commands: argparse._SubParsersAction) -> None:
         required=True,
         metavar="Z|FILE",
         help="redshift of the sources, or text with columns z and n(z)",
+    )
+    parser.add_argument(
+        "--galaxies",
+        type=Path,
+        metavar="FILE",
+        help="text with columns longitude and latitude in degrees, and redshift: convergence and "
+        "shear of each in galaxies.hdf5",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: DIRECTORY/lensing")
     _add_overwrite(parser, "files of lensing that are there")

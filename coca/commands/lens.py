@@ -10,8 +10,9 @@ from coca.atomic_files import check_directory
 from coca.commands.shared import check_one_rank
 from coca.cosmology.linear_power import check_source
 from coca.errors import ConfigError, FileError
+from coca.light_cone.galaxies import lensed, read_galaxies, write_galaxies
 from coca.light_cone.lensing import convergence
-from coca.light_cone.lensing_files import FOLDER, check_files, write_lensing
+from coca.light_cone.lensing_files import FOLDER, GALAXIES, check_files, write_lensing
 from coca.light_cone.shells import farthest_redshift, read_shell, shell_files
 from coca.light_cone.sources import Sources, read_sources
 from coca.parallel.ranks import Ranks
@@ -27,8 +28,16 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     check_source("camb", None)
     paths = shell_files(options.directory)
     sources.check(farthest_redshift(paths))
+    galaxies = None
+    if options.galaxies is not None:
+        galaxies = read_galaxies(options.galaxies)
+        galaxies.check(farthest_redshift(paths))
     try:
+        found = None if galaxies is None else lensed(map(read_shell, paths), galaxies)
         written = write_lensing(out, convergence(map(read_shell, paths), sources))
+        if galaxies is not None and found is not None:
+            write_galaxies(out / GALAXIES, galaxies, found)
+            written.append(out / GALAXIES)
     except OSError as error:
         raise FileError(f"--out: cannot write {out}: {error.strerror or error}") from None
     for path in written:

@@ -33,9 +33,9 @@ def draw_power(axes: Axes, power: AngularPower) -> None:
     scale = at * (at + 1.0) / (2.0 * np.pi)
     modes = np.array([np.sum(2.0 * l[part] + 1.0) for part in parts])
     measured = scale * banded(l, power.signal, parts)
-    noise = scale * banded(l, power.shot_noise / power.window, parts)
+    noise = scale * banded(l, power.shot_noise, parts)
     axes.errorbar(
-        at, measured, measured * np.sqrt(2.0 / modes), fmt="o", ms=3.5, color="#0072B2",
+        at, measured, np.abs(measured) * np.sqrt(2.0 / modes), fmt="o", ms=3.5, color="#0072B2",
         label="measured, pixel window divided out",
     )  # fmt: skip
     full = l * (l + 1.0) / (2.0 * np.pi)

@@ -16,6 +16,7 @@ from coca.light_cone.healpix import check_healpy, write_maps
 from coca.light_cone.lensing import Convergence
 from coca.light_cone.lensing_figures import draw_map, draw_power
 from coca.light_cone.sky import (
+    AXES,
     AngularPower,
     angular_power,
     n_side_of,
@@ -27,7 +28,8 @@ FOLDER = "lensing"
 FORMAT = "coca-lensing-1"
 TABLES, MAPS = ("C_l.txt", "C_l.csv"), "lensing.hdf5"
 NAMES = ("convergence.fits", "shear.fits", MAPS, *TABLES, "lensing.png", "lensing.pdf")
-AXES = "x to the south, y to the east, as HEALPix's polarisation"
+GALAXIES = "galaxies.hdf5"
+"""Of `coca lens --galaxies`."""
 
 
 def check_files(directory: Path, overwrite: bool) -> None:
@@ -39,7 +41,7 @@ def check_files(directory: Path, overwrite: bool) -> None:
         healpy is not installed, or one of the files is there.
     """
     check_healpy("coca lens")
-    there = [directory / name for name in NAMES if (directory / name).exists()]
+    there = [directory / name for name in (*NAMES, GALAXIES) if (directory / name).exists()]
     if there and not overwrite:
         raise ConfigError(
             f"--out: found {there[0]}, wanted --overwrite to replace it, or another directory"
@@ -64,7 +66,7 @@ def write_lensing(directory: Path, convergence: Convergence) -> list[Path]:
     """
     power = angular_power(convergence)
     directory.mkdir(parents=True, exist_ok=True)
-    for name in NAMES:
+    for name in (*NAMES, GALAXIES):
         (directory / name).unlink(missing_ok=True)
     maps = {
         "kappa": np.where(

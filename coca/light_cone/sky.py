@@ -18,6 +18,8 @@ BANDS = 20
 """How many bands, even in ln l, figures of C_l have."""
 SHOWN = 128
 """Most n_side of pictures."""
+AXES = "x to the south, y to the east, as HEALPix's polarisation"
+"""Those of the shear."""
 SAMPLE, SPLIT, BINS = 200, 8, 500
 """Pixels, points along the side of each, and bins of their distances, for the pixel window."""
 
@@ -40,8 +42,9 @@ class AngularPower(NamedTuple):
 
     @property
     def signal(self) -> np.ndarray:
-        """The measured one with the window divided out, shot noise and all."""
-        return self.measured / self.window
+        """The measured one with the window divided out, shot noise and all. Each particle is in one
+        pixel: its noise is white in the map as it is, and pixels take nothing off it."""
+        return self.corrected + self.shot_noise
 
     @property
     def corrected(self) -> np.ndarray:
@@ -122,16 +125,30 @@ def shear(kappa: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     In the axes of HEALPix's polarisation, x to the south and y to the east: images are stretched
     from north to south where gamma1 > 0, from north-west to south-east where gamma2 > 0.
     """
+    return shear_of_modes(shear_modes(kappa), n_side_of(kappa))
+
+
+def shear_modes(kappa: np.ndarray) -> np.ndarray:
+    """E modes of the shear of a convergence, as healpy orders them; see `shear`."""
     import healpy
 
-    n_side = n_side_of(kappa)
-    last = max(2 * n_side, FIRST_L)
+    last = _last_l(n_side_of(kappa))
     l = np.arange(last + 1.0)
     factor = np.zeros(last + 1)
     factor[2:] = np.sqrt((l[2:] + 2) * (l[2:] - 1) / (l[2:] * (l[2:] + 1)))
-    modes = healpy.almxfl(healpy.map2alm(kappa, lmax=last, pol=False), factor)
-    gamma1, gamma2 = healpy.alm2map_spin([modes, np.zeros_like(modes)], n_side, 2, last)
+    return healpy.almxfl(healpy.map2alm(kappa, lmax=last, pol=False), factor)
+
+
+def shear_of_modes(modes: np.ndarray, n_side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Maps of both components of a shear with these E modes; see `shear`."""
+    import healpy
+
+    gamma1, gamma2 = healpy.alm2map_spin([modes, np.zeros_like(modes)], n_side, 2, _last_l(n_side))
     return gamma1, gamma2
+
+
+def _last_l(n_side: int) -> int:
+    return max(2 * n_side, FIRST_L)
 
 
 def mollweide(pixels: np.ndarray, rows: int = 400) -> np.ndarray:

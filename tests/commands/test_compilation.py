@@ -65,7 +65,14 @@ def test_the_rehearsal_has_the_light_cone(config_values, two_ranks, monkeypatch)
     assert not config.output.directory.exists()
 
 
-@pytest.mark.parametrize("cone", [None, {"z_max": 0.05, "n_side": 8}, CONE | {"redshifts": [0.0, 0.02], "z_max": 0.02, "n_side": 8}])
+@pytest.mark.parametrize(
+    "cone",
+    [
+        None,
+        {"z_max": 0.05, "n_side": 8},
+        CONE | {"redshifts": [0.0, 0.02], "z_max": 0.02, "n_side": 8},
+    ],
+)
 def test_what_was_rehearsed_is_not_compiled_again(cone, config_values, two_ranks):
     config = make_config(config_values | {"force_evaluations": 2, "light_cone": cone})
     compilation.compile_kernels(config, two_ranks)

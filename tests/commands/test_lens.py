@@ -1,5 +1,6 @@
 """The command on a small cone, and what is wrong with a command line."""
 
+import h5py
 import numpy as np
 import pytest
 
@@ -32,6 +33,16 @@ def test_command_line(directory, capsys):
     assert "lensing/convergence.fits" in capsys.readouterr().out
     assert main(["lens", str(directory), "--sources", "0.3"]) == 2
     assert "wanted --overwrite to replace it" in capsys.readouterr().err
+    galaxies = directory / "galaxies.txt"
+    galaxies.write_text("10 20 0.2\n300 -80 0.3\n")
+    command = ["lens", str(directory), "--sources", "0.3", "--overwrite", "--galaxies"]
+    assert main([*command, str(galaxies)]) == 0
+    with h5py.File(directory / "lensing" / "galaxies.hdf5") as file:
+        assert set(file) == {"lon", "lat", "z", "kappa", "gamma1", "gamma2"}
+        assert list(file["z"]) == [0.2, 0.3] and np.all(file["gamma1"][:] != 0.0)
+    galaxies.write_text("10 20 0.5\n")
+    assert main([*command, str(galaxies)]) == 2
+    assert "1 galaxies beyond z = 0.3" in capsys.readouterr().err
     table = directory / "nz.txt"
     table.write_text("0.1 1\n0.2 1\n")
     first = (directory / "lensing" / "C_l.txt").read_text()

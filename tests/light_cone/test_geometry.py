@@ -17,6 +17,15 @@ def test_shells_are_of_equal_thickness(cosmology):
     assert cone.observer.tolist() == [50.0, 50.0, 50.0]
 
 
+def test_shells_of_a_thickness_end_at_z_max(cosmology):
+    far = float(comoving_distance(cosmology, scale_factor(0.8)))
+    for every in (300.0, 0.25 * far, 1.1 * far):
+        cone = build_cone(LightConeConfig(z_max=0.8, every=every), cosmology, 100.0)
+        wanted = [*(x for x in every * np.arange(8) if x < (1.0 - 1e-9) * far), far]
+        np.testing.assert_allclose(cone.chi, wanted, rtol=1e-6)
+        assert cone.z[-1] == 0.8
+
+
 def test_edges_are_those_asked_for(cosmology):
     options = LightConeConfig(z_max=0.5, redshifts=(0.1, 0.2, 0.5), observer=(1.0, 2.0, 3.0))
     cone = build_cone(options, cosmology, 100.0)

@@ -66,6 +66,9 @@ def test_C_l_of_a_map_is_that_of_its_modes(cosmology):
         # of 14000 modes, or an eighth of them
         assert found == pytest.approx(level, rel=0.1 if footprint.share < 1 else 0.03)
         assert abs(np.mean(power.corrected[high])) < 0.1 * level
+        # pixels take nothing off noise, where of a signal they would leave 0.8 on average
+        found = np.average(power.signal[high], weights=2 * power.l[high] + 1)
+        assert found == pytest.approx(level, rel=0.1 if footprint.share < 1 else 0.03)
     assert power.l[0] == 2 and power.l[-1] == 128
     assert np.all(power.theory_in_box <= power.theory)
     assert power.theory_in_box[0] < 0.5 * power.theory[0]
