@@ -340,6 +340,8 @@ class LightConeConfig(Section):
     """Resolution n_side of the HEALPix maps, a power of two."""
     shells: Integer = Field(24, ge=1, le=1000)
     """Shells of equal comoving thickness from here to z_max."""
+    every: Number | None = Field(None, gt=0)
+    """Thickness of shells in Mpc/h in the place of their number; the last ends at z_max."""
     redshifts: tuple[Annotated[Number, Field(ge=0)], ...] | None = Field(None, min_length=2)
     """Edges of the shells in the place of equal ones, increasing, the last z_max."""
     footprint: FootprintChoice = "full"
@@ -364,6 +366,16 @@ class LightConeConfig(Section):
                 f"light_cone.replica_seed: found {self.replica_seed}, wanted none with "
                 "light_cone.replicas: periodic, which are not random"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _edges_are_given_once(self) -> Self:
+        given = [
+            f"light_cone.{name}" for name in ("shells", "every", "redshifts")
+            if name in self.model_fields_set and getattr(self, name) is not None
+        ]  # fmt: skip
+        if len(given) > 1 and self.every is not None:
+            raise ValueError(f"{' and '.join(given)}: found more than one, wanted one of them")
         return self
 
     @model_validator(mode="after")

@@ -24,11 +24,13 @@ from coca.light_cone.healpix import check_healpy
 from coca.parallel.domain import check_ranks
 from coca.parallel.machine import choose_threads
 from coca.parallel.ranks import Ranks
-from coca.run.memory import disk_space
+from coca.run.memory import disk_space, map_bytes
 from coca.run.method import P3M_MESH, Method
 
 if TYPE_CHECKING:
     from coca.emulator.user_emulator import OwnEmulator
+
+MOST_SHELLS = 1000
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def check_output(config: Config, ranks: Ranks) -> None:
     # others may see a directory late that the first rank makes
     if ranks.rank == 0 and config.output.directory is not None:
         check_directory("output.directory", config.output.directory)
-        check_disk("output.directory", config.output.directory, disk_space(config))
+        check_disk("output.directory", config.output.directory, disk_space(config, ranks.size))
 
 
 def cone_volume(config: Config, cone: LightConeConfig) -> tuple[float, float]:
@@ -93,8 +95,13 @@ def check_light_cone(config: Config, start: float, ranks: Ranks) -> None:
     if cone.fits:
         check_healpy("light_cone.fits")
     directory = config.output.needed_directory()
-    shells = cone.shells if cone.redshifts is None else len(cone.redshifts) - 1
-    needed = shells * 12 * cone.n_side**2 * (12 if cone.momentum else 4) * (1 + cone.fits)
+    shells = build_cone(cone, config.build_cosmology(), config.box_size).shells
+    if shells > MOST_SHELLS:
+        raise ConfigError(
+            f"light_cone.every: found {cone.every:g} Mpc/h, which makes {shells} shells, wanted at "
+            f"most {MOST_SHELLS}"
+        )
+    needed = disk_space(config, ranks.size) + shells * map_bytes(cone) * (1 + cone.fits)
     keys, wanted = "light_cone.n_side, shells", "a lower n_side or fewer shells"
     if cone.particles:
         needed += int(BYTES * cone_volume(config, cone)[1] * config.particles**3)

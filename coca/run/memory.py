@@ -11,6 +11,7 @@ from coca.configuration.run import WITHOUT_ESTIMATE, Config
 from coca.configuration.sections import LightConeConfig
 from coca.initial_conditions import from_snapshot
 from coca.integration.read_out import read_out_memory
+from coca.light_cone.cone_particles import BYTES
 from coca.light_cone.geometry import build_cone, footprint_of
 from coca.light_cone.light_cone import CANDIDATES
 from coca.parallel.fft import SWAP_BYTES
@@ -41,6 +42,9 @@ REPORT_OWN = 132
 """MiB of the libraries that draw, and of pictures."""
 REPORT_DISK = 4 * 2**20
 """Bytes of a report's page and figures, for each output."""
+FITTED_SAVED = 12
+"""Bytes of a checkpoint of fitted steps for each particle, beside its vectors: a density, and what
+sub-steps are ahead of where two fifths take them."""
 STATISTICS_PARTICLE, STATISTICS_CELL = 140, 36
 """Bytes of statistics for each particle of the box and each cell of their mesh."""
 
@@ -207,14 +211,37 @@ class Arrays:
         )
 
 
-def disk_space(config: Config) -> int:
-    """Bytes that are on the disk at once: of snapshots and report, or before them of the last
-    checkpoint, which goes when they are there."""
+def disk_space(config: Config, ranks: int = 1) -> int:
+    """Bytes that are on the disk at once, but for a light cone's own files: of two checkpoints
+    while the second is written, or of the last one, which goes when all results are there, with
+    snapshots and report."""
     N, outputs = config.particles**3, len(config.output.redshifts)
     snapshots = 32 * N * outputs * config.output.snapshots  # position, velocity, id
-    running = (24 + 24 * outputs * (1 if config.reference is None else 2)) * N
     report = REPORT_DISK * outputs * config.output.report
-    return max(snapshots + report, running)
+    saved = checkpoint_disk(config, ranks)
+    return saved + max(snapshots + report, saved)
+
+
+def checkpoint_disk(config: Config, ranks: int = 1) -> int:
+    """Bytes of a checkpoint of all ranks: the state, the outputs before the last, what the kick
+    remembers, and of a light cone particles at one time and what has come into its shells."""
+    N, outputs = config.particles**3, len(config.output.redshifts)
+    runs, cone = 1 if config.reference is None else 2, config.light_cone
+    vectors = 2 * outputs * runs + (2 if cone else 0)
+    if config.method in ("fitted", "coca"):
+        vectors += 1 + (2 if outputs > 1 or cone else 0)
+    elif config.method == "nbody":
+        vectors += 2
+    saved = 12 * vectors * N + (FITTED_SAVED * N if config.method in ("fitted", "coca") else 0)
+    if cone is None:
+        return saved
+    shells, most = filled_at_once(config, cone)
+    return saved + ranks * shells * map_bytes(cone) + BYTES * most * cone.particles
+
+
+def map_bytes(cone: LightConeConfig) -> int:
+    """Bytes of a shell's maps."""
+    return 12 * cone.n_side**2 * (12 if cone.momentum else 4)
 
 
 def cone_memory(config: Config, particles: int) -> int:
@@ -224,7 +251,7 @@ def cone_memory(config: Config, particles: int) -> int:
     cone = config.light_cone
     if cone is None:
         return 0
-    maps = 12 * cone.n_side**2 * (12 if cone.momentum else 4)
+    maps = map_bytes(cone)
     share = particles / config.particles**3
     shells, most = filled_at_once(config, cone)
     crossed = int(CROSSED * share * most) if cone.particles else 0

@@ -49,3 +49,9 @@ def test_a_new_amplitude_takes_the_others_place(config_values):
 def test_shells_begin_where_their_first_edge_is():
     assert LightConeConfig(z_max=1.0).z_min == 0.0
     assert LightConeConfig(z_max=1.0, redshifts=(0.2, 1.0)).z_min == 0.2
+
+
+@pytest.mark.parametrize("other", [{"shells": 3}, {"redshifts": (0.0, 0.5)}])
+def test_edges_of_shells_are_given_once(other):
+    with pytest.raises(ValueError, match=r"light_cone.* and light_cone.*wanted one of them"):
+        LightConeConfig(z_max=0.5, every=100.0, **other)

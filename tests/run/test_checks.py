@@ -96,3 +96,9 @@ def test_fits_needs_healpy(config_values, monkeypatch):
     cone = {"z_max": 0.1, "n_side": 16, "fits": True}
     with pytest.raises(ConfigError, match=r"light_cone\.fits: wanted healpy, which"):
         make_plan(make_config(config_values | {"light_cone": cone}))
+
+
+def test_shells_too_thin_are_refused(config_values):
+    config = make_config(config_values | {"light_cone": {"z_max": 0.5, "every": 1.0}})
+    with pytest.raises(ConfigError, match=r"light_cone.every: found 1 Mpc/h, which makes 1\d\d\d "):
+        make_plan(config)

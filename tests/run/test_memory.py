@@ -7,7 +7,8 @@ import yaml
 
 import run_sim
 from coca.configuration.loading import make_config
-from coca.run.memory import cone_memory, disk_space, filled_at_once
+from coca.run.checkpoint import CheckpointFiles
+from coca.run.memory import checkpoint_disk, cone_memory, disk_space, filled_at_once
 from tests import ROOT
 
 
@@ -20,15 +21,53 @@ def test_a_run_too_large_for_the_machine_is_refused(config_file, capsys):
     assert "GiB of memory, this machine has" in capsys.readouterr().err
 
 
-def test_disk_space_is_what_is_written(config_values, tmp_path):
-    """Snapshots and report of a run, within a quarter of them, and no less."""
-    values = config_values | {"method": "cola", "force_evaluations": 1}
-    values["output"] |= {"redshifts": [1.0, 0.0], "report": False}
+CONE = {"z_max": 0.3, "n_side": 128, "shells": 4}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "cola", "force_evaluations": 3, "output": {"redshifts": [1.0, 0.0]}},
+        {"force_evaluations": 4, "reference": {"method": "bullfrog", "force_evaluations": 8}},
+        {"method": "cola", "force_evaluations": 12, "light_cone": CONE},
+        {"light_cone": CONE | {"redshift_space": True, "momentum": True, "shells": 24}},
+        {"light_cone": CONE | {"particles": True, "shells": 1}, "force_evaluations": 8},
+    ],
+    ids=["outputs", "reference", "cone", "redshift space", "particles"],
+)
+def test_disk_space_is_what_is_there_at_once(options, config_values, tmp_path, monkeypatch):
+    """Results and checkpoints, beside the light cone's own files, and no more than a third less."""
+    values = {"method": "fitted", "force_evaluations": 4} | options
+    output = {"report": False, "checkpoint_minutes": 0.0} | values.pop("output", {})
+    values = config_values | values | {"output": config_values["output"] | output}
+    seen = []
+
+    def look(files, *arguments):
+        paths = (tmp_path / "run").glob("*.hdf5")
+        seen.append(sum(path.stat().st_size for path in paths if path.parent.name == "run"))
+
+    for name in ("_write_index", "remove"):
+        monkeypatch.setattr(CheckpointFiles, name, both(look, getattr(CheckpointFiles, name)))
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
     assert run_sim.main([str(tmp_path / "config.yaml"), "--quiet"]) == 0
-    written = sum(path.stat().st_size for path in (tmp_path / "run").rglob("*.hdf5"))
-    config = make_config(values)
-    assert 0.75 * disk_space(config) < written < 1.1 * disk_space(config)
+    estimated = disk_space(make_config(values))
+    print(estimated, seen)
+    assert 0.67 * estimated < max(seen) < 1.03 * estimated
+
+
+def both(first, second):
+    """A method that calls another before."""
+
+    def call(*arguments):
+        first(*arguments)
+        return second(*arguments)
+
+    return call
+
+
+def test_every_rank_saves_its_own_maps(config_values):
+    config = make_config(config_values | {"light_cone": CONE})
+    assert checkpoint_disk(config, 4) - checkpoint_disk(config) == 3 * 4 * 12 * 128**2
 
 
 @pytest.mark.slow
