@@ -14,7 +14,10 @@ Runs of fitted steps. For each realisation, one JSON row of each part:
     linear      a small amplitude: how much of the convergence of linear modes, integrated along
                 lines of sight, is in the map of particles (their cross power over that of modes,
                 which noise does not change), and C_l of modes over Limber's of linear power
+    limits      what stands between C_l and theory, one thing at a time: the map beside the integral
+                over the run's own P(k, z), that beside theory, shells, box, noise, pixels
     seconds     of the run, and of the cone in it
+    cost        the same of a run without outputs in between, for cones of several kinds
 
 Snapshots are outputs of the same run, so that nothing else differs. Without pyccl there is no
 theory of it.
@@ -24,7 +27,6 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections import defaultdict
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,8 +42,10 @@ from benchmarks.lensing_theory import (
     modes_in_map,
     shell_power,
 )
+from benchmarks.light_cone_limits import cost_rows, limits_row, own_power
+from benchmarks.light_cone_tables import BANDS, LINEAR_BANDS, table
 from benchmarks.problem import COSMOLOGY
-from benchmarks.rows import heading, listed
+from benchmarks.rows import listed
 from benchmarks.timing import machine_record
 from coca.configuration.loading import make_config
 from coca.configuration.run import Config
@@ -69,11 +73,12 @@ from coca.run.plan import make_plan
 from coca.run.simulation import Simulation, run_plan
 from coca.statistics.spectra import particle_spectra
 
-BANDS = ((30, 100), (100, 200), (200, 400), (400, 700), (700, 1000))
+__all__ = ["add_options", "measure", "table"]
+
+PARTS = ("sky", "linear", "cost")
 SHELLS = 16
 SHELL = 8
 """Which one is put beside a snapshot."""
-LINEAR_BANDS = ((30, 70), (70, 130), (130, 200))
 LINEAR_N_SIDE = 128
 SMALL = 0.1
 """sigma_8 of the linear field: at l = 100 motion along itself takes half a per cent off it."""
@@ -95,7 +100,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--n-side", type=int, default=512)
     parser.add_argument("--seeds", type=listed(int), default=[1, 2, 3, 4])
     parser.add_argument("--snapshots", type=listed(int), default=[2, 4, 8, 16])
-    parser.add_argument("--no-linear", dest="linear", action="store_false")
+    parser.add_argument("--spectra", type=int, default=8, help="snapshots that P(k, z) is of")
+    parser.add_argument(
+        "--parts",
+        type=listed(str),
+        default=list(PARTS),
+        help=f"of {','.join(PARTS)}; those of sky with --snapshots: all but linear and cost",
+    )
+    parser.add_argument("--fixed-amplitude", action="store_true", help="of the modes")
+    parser.add_argument("--cones", type=int, default=7, help="kinds whose cost is measured")
     parser.add_argument("--force-evaluations", type=int, default=4)
     parser.add_argument("--threads", type=int, default=None)
 
@@ -105,18 +118,29 @@ def measure(options: argparse.Namespace) -> list[dict]:
     rows = []
     for i, seed in enumerate(options.seeds):
         with tempfile.TemporaryDirectory() as directory:
-            found = measure_seed(
-                options, seed, Path(directory), options.snapshots if i == 0 else []
-            )
-            found += [linear_row(options, seed, Path(directory))] if options.linear else []
+            found = measure_parts(options, seed, Path(directory), i == 0)
         rows += [row | {"seed": seed} | labels(options) for row in found]
         print(f"seed {seed}", flush=True)
     return rows
 
 
+def measure_parts(
+    options: argparse.Namespace, seed: int, directory: Path, first: bool
+) -> list[dict]:
+    """Rows of one realisation; of the first alone beside snapshots, and what cones cost."""
+    found = []
+    if "sky" in options.parts:
+        found += measure_seed(options, seed, directory, options.snapshots if first else [])
+    if "linear" in options.parts:
+        found.append(linear_row(options, seed, directory))
+    if "cost" in options.parts and first:
+        found += cost_rows(options, config_of(options, seed, directory / "cost", []))
+    return found
+
+
 def labels(options: argparse.Namespace) -> dict:
     """What was run."""
-    names = ("particles", "box_size", "z_max", "n_side", "force_evaluations")
+    names = ("particles", "box_size", "z_max", "n_side", "force_evaluations", "fixed_amplitude")
     return {name: getattr(options, name) for name in names} | machine_record(
         options.threads or choose_threads("auto")
     )
@@ -136,6 +160,7 @@ def config_of(
         "force_evaluations": options.force_evaluations,
         "light_cone": {"z_max": options.z_max, "n_side": options.n_side, "shells": SHELLS},
         "output": {"directory": str(directory), "redshifts": [*redshifts, 0.0]},
+        "initial_conditions": {"fixed_amplitude": options.fixed_amplitude},
         "threads": options.threads or "auto",
     }
     return make_config(common | values)
@@ -153,8 +178,9 @@ def measure_seed(
 ) -> list[dict]:
     """Rows of one realisation."""
     z_shell = float(middles(options, SHELLS)[SHELL])
+    z_spectra = [float(z) for z in middles(options, options.spectra)]
     wanted = {float(z) for count in counts for z in middles(options, count)} | {z_shell}
-    wanted = sorted(wanted, reverse=True)
+    wanted = sorted(wanted | set(z_spectra), reverse=True)
     config = config_of(options, seed, directory, wanted)
     simulation = run_plan(make_plan(config))
     sky = sky_of([read_shell(path) for path in shell_files(directory)], options)
@@ -164,6 +190,8 @@ def measure_seed(
     rows.append({"part": "seconds", "cone": seconds["light cone"], "all": sum(seconds.values())})
     cone = build_cone(config.light_cone, COSMOLOGY, config.box_size)
     rows.append(shell_row(sky.shells[SHELL], cone, simulation, snapshots[z_shell], directory))
+    own = own_power(simulation.domain, COSMOLOGY, [snapshots[z] for z in z_spectra])
+    rows.append(limits_row(sky.shells, sky.kappa, sky.power, own, banded))
     rows += [theory_row(sky, spectrum) for spectrum in SPECTRA[1:] if counts and find_spec("pyccl")]
     for count in counts:
         chosen = [snapshots[float(z)] for z in middles(options, count)]
@@ -224,10 +252,11 @@ def shell_row(
     (cut,) = frozen(part, simulation.domain, [snapshot], directory / "shell")
     l, mine = map_power(shell.counts / shell.mean - 1.0, FULL)
     other = map_power(cut.counts / cut.mean - 1.0, FULL)[1]
+    noise = 4.0 * np.pi / float(shell.counts.sum())  # white, of which pixels take nothing
     domain, window = simulation.domain, pixel_window(shell.n_side, l)
     x = into_box(domain.add_lattice(snapshot.disp), domain.box_size)
     projected = shell_power(shell.chi, l, particle_spectra(domain, 4 * domain.n_side, x))
-    a, b, c = (banded(l, values) for values in (mine, other, projected * window))
+    a, b, c = (banded(l, values) for values in (mine, other, (projected - noise) * window + noise))
     return {"part": "shell", "z": shell.z, "cut": (a / b).tolist(), "projected": (a / c).tolist()}
 
 
@@ -280,98 +309,3 @@ def beside(cone: Sky, other: Sky) -> dict:
 def banded(l: np.ndarray, values: np.ndarray, bands: tuple = BANDS) -> np.ndarray:
     """Means over ranges of l, by modes."""
     return maps.banded(l, values, [slice(*np.searchsorted(l, band)) for band in bands])
-
-
-def table(rows: list[dict]) -> str:
-    """The tables of the documentation."""
-    parts = defaultdict(list)
-    for row in rows:
-        parts[row["part"]].append(row)
-    r = rows[0]
-    lines = [
-        f"{r['processor']}, {r['threads']} threads; {r['particles']}^3 particles in "
-        f"{r['box_size']:g} Mpc/h, sources at the cone's end z = {r['z_max']:g}, n_side "
-        f"{r['n_side']}, {r['force_evaluations']} forces",
-        *_counts(parts["counts"]),
-        *_power(parts["power"]),
-        *_theory(parts["theory"], parts["power"]),
-        *_shell(parts["shell"]),
-        *_linear(parts["linear"]),
-        *_snapshots(parts["snapshots"]),
-    ]
-    cone, all_of_it = (sum(row[name] for row in parts["seconds"]) for name in ("cone", "all"))
-    lines += ["", "Snapshots: C_l / the cone's - 1 [%], and 1 - r of kappa with the cone's [%]."]
-    lines += ["", f"The cone takes {100 * cone / all_of_it:.0f} % of the runs' time."]
-    return "\n".join(lines)
-
-
-def _counts(rows: list[dict]) -> list[str]:
-    lines = heading(["shell to z", "particles / expected - 1 [%]", "rms", "in an octant", "rms"])
-    whole, octant = (
-        100 * (np.array([row[name] for row in rows]) - 1) for name in ("whole", "octant")
-    )
-    for i, z in enumerate(rows[0]["z"]):
-        cells = [f"{part[:, i].mean():+.2f} | {np.sqrt(np.mean(part[:, i] ** 2)):.2f}"
-                 for part in (whole, octant)]  # fmt: skip
-        lines.append(f"| {z:.3f} | {' | '.join(cells)} |")
-    return lines
-
-
-def _power(rows: list[dict]) -> list[str]:
-    lines = heading([f"C_l / theory - 1 [%], mean of {len(rows)}", *_names(BANDS)])
-    titles = {"with_noise": "as it is", "without_noise": "less Poisson noise"}
-    return lines + [_line(title, rows, name) for name, title in titles.items()]
-
-
-def _theory(rows: list[dict], measured: list[dict]) -> list[str]:
-    if not rows:
-        return ["", "pyccl is not installed."]
-    lines = heading(["pyccl's spectrum", *_names(BANDS), *_names(BANDS)])
-    mean = np.mean([row["with_noise"] for row in measured], axis=0)
-    for row in rows:
-        ratio = np.array(row["ratio"])
-        cells = [f"{100 * a:+.2f}" for a in 1 / ratio - 1]
-        cells += [f"{100 * a:+.1f}" for a in mean / ratio - 1]
-        lines.append(f"| {row['spectrum']} | {' | '.join(cells)} |")
-    return [*lines, "", "Left our Limber and HMcode2020 over it - 1 [%], right what is measured."]
-
-
-def _shell(rows: list[dict]) -> list[str]:
-    z = rows[0]["z"]
-    lines = heading([f"C_l of the shell z = {z[0]:.3f}-{z[1]:.3f} - 1 [%]", *_names(BANDS)])
-    titles = {"cut": "over the snapshot's shell", "projected": "over the snapshot's P(k)"}
-    return lines + [_line(title, rows, name) for name, title in titles.items()]
-
-
-def _linear(rows: list[dict]) -> list[str]:
-    if not rows:
-        return []
-    titles = {
-        "over_modes": "particles x modes over modes - 1",
-        "modes_over_limber": "modes over Limber - 1",
-    }
-    lines = heading([f"C_l of a linear field [%], mean of {len(rows)}", *_names(LINEAR_BANDS)])
-    return lines + [_line(title, rows, name) for name, title in titles.items() if name in rows[0]]
-
-
-def _names(bands: tuple) -> list[str]:
-    return [f"l = {low}-{high}" for low, high in bands]
-
-
-def _line(title: str, rows: list[dict], name: str) -> str:
-    """Means over realisations, less 1, with the scatter of the mean, in per cent."""
-    values = 100 * (np.array([row[name] for row in rows]) - 1)
-    error = values.std(axis=0, ddof=1) / np.sqrt(len(rows)) if len(rows) > 1 else 0 * values[0]
-    cells = [f"{a:+.2f} ± {b:.2f}" for a, b in zip(values.mean(axis=0), error, strict=True)]
-    return f"| {title} | {' | '.join(cells)} |"
-
-
-def _snapshots(rows: list[dict]) -> list[str]:
-    lines = heading(["snapshots", "in another pixel [%]", *_names(BANDS)])
-    for row in rows:
-        cells = [
-            f"{100 * (a - 1):+.2f}, {100 * b:.2f}"
-            for a, b in zip(row["ratio"], row["r_missing"], strict=True)
-        ]
-        lines.append(f"| {row['snapshots']} | {100 * row['moved']:.1f} | {' | '.join(cells)} |")
-    return lines

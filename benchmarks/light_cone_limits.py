@@ -1,0 +1,180 @@
+"""What limits C_l of a light cone, one thing at a time, and what each option of a cone costs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from coca.configuration.run import Config
+from coca.cosmology.background import Cosmology, redshift
+from coca.cosmology.distance import comoving_distance, scale_factor_at
+from coca.cosmology.nonlinear_power import nonlinear_power
+from coca.light_cone.lensing import Convergence, lensing_weight
+from coca.light_cone.shells import Shell, read_shell, shell_files
+from coca.light_cone.sky import AngularPower
+from coca.light_cone.theory import fundamental
+from coca.parallel.domain import Domain
+from coca.particles import Snapshot, into_box
+from coca.run.plan import make_plan
+from coca.run.simulation import run_plan
+from coca.statistics.spectra import particle_spectra
+
+POINTS = 40
+"""Points of integrals over a shell."""
+MOST_MESH = 512
+"""Cells per dimension of meshes that P(k) is measured on."""
+CLEAN = 0.7
+"""Share of such a mesh's Nyquist wavenumber to which there is no alias in P(k)."""
+
+CONES: dict[str, dict] = {
+    "plain": {},
+    "footprint: octant": {"footprint": "octant"},
+    "footprint: a cone of 10 degrees": {"footprint": {"axis": [30.0, -45.0], "radius": 10.0}},
+    "replicas: rotated": {"replicas": "rotated"},
+    "momentum": {"momentum": True},
+    "redshift_space": {"redshift_space": True},
+    "particles": {"particles": True},
+}
+"""Options of the cones whose cost is measured."""
+
+
+class OwnPower(NamedTuple):
+    """P(k, chi) of a run's own particles, shot noise and all."""
+
+    k: np.ndarray
+    """h/Mpc."""
+    chi: np.ndarray
+    """Distances at which particles were seen, Mpc/h, increasing."""
+    P: np.ndarray
+    """(Mpc/h)^3, array (len(chi), len(k))."""
+
+    def __call__(self, k: np.ndarray, chi: float) -> np.ndarray:
+        """At a distance: ln P straight between distances and in ln k, constant beyond."""
+        lnP = np.log(self.P)
+        at = [np.interp(chi, self.chi, column) for column in lnP.T]
+        return np.exp(np.interp(np.log(k), np.log(self.k), at))
+
+
+def own_power(domain: Domain, cosmology: Cosmology, snapshots: Sequence[Snapshot]) -> OwnPower:
+    """P(k) of snapshots, to where meshes have no alias.
+
+    Parameters
+    ----------
+    domain : Domain
+    cosmology : Cosmology
+    snapshots : sequence of Snapshot
+        From late to early.
+    """
+    mesh = min(4 * domain.n_side, MOST_MESH)
+    chi = [float(comoving_distance(cosmology, cosmology.a_of_D(s.D))) for s in snapshots]
+    measured = [
+        particle_spectra(domain, mesh, into_box(domain.add_lattice(s.disp), domain.box_size))
+        for s in snapshots
+    ]
+    k = measured[0].k
+    clean = k < CLEAN * np.pi * mesh / domain.box_size
+    return OwnPower(k[clean], np.array(chi), np.array([each.P_a[clean] for each in measured]))
+
+
+def limber_of_shells(
+    shells: Sequence[Shell],
+    kappa: Convergence,
+    l: np.ndarray,
+    power: Callable[[np.ndarray, float], np.ndarray],
+) -> np.ndarray:
+    """C_l of the convergence by Limber's integral, with one density contrast a shell: what is at
+    chi lenses as the shell's mean does, and counts by its share of the shell's volume.
+
+    Parameters
+    ----------
+    shells : sequence of Shell
+    kappa : Convergence
+    l : array (L,)
+    power : callable
+        P in (Mpc/h)^3 of wavenumbers in h/Mpc and a distance in Mpc/h.
+    """
+    C_l = np.zeros(len(l))
+    for shell in shells:
+        near, far = shell.chi
+        step = (far - near) / POINTS
+        chi = near + step * (np.arange(POINTS) + 0.5)
+        weight = lensing_weight(shell.cosmology, shell.chi, kappa.sources)
+        share = weight * 3.0 * chi**2 / (far**3 - near**3)
+        for r, w in zip(chi, share, strict=True):
+            C_l += step * (w / r) ** 2 * power((l + 0.5) / r, float(r))
+    return C_l
+
+
+def limits_row(
+    shells: Sequence[Shell],
+    kappa: Convergence,
+    power: AngularPower,
+    own: OwnPower,
+    banded: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> dict:
+    """What stands between C_l of the map and theory, each in the others' absence.
+
+    Returns
+    -------
+    dict
+        Ratios in bands of l. projection: of the map to the integral over the run's own P(k, z),
+        noise and all. shells: one density a shell to the continuous kernel, both by theory. box:
+        theory without modes beyond the box to that with all. spectrum, noise: integrals over the
+        run's own P(k, z) less Poisson noise, and with it, to theory without modes beyond the box.
+        window: what pixels leave.
+    """
+    cosmology, l = kappa.cosmology, power.l
+    theory = nonlinear_power(cosmology, kappa.z[1])
+    least = fundamental(kappa.box_size)
+
+    def known(k: np.ndarray, chi: float) -> np.ndarray:
+        z = float(redshift(scale_factor_at(cosmology, np.array([chi]))[0]))
+        return theory(k, np.full(len(k), z))
+
+    whole = limber_of_shells(shells, kappa, l, known)
+    in_box = limber_of_shells(shells, kappa, l, lambda k, r: np.where(k < least, 0, known(k, r)))
+    mine = limber_of_shells(shells, kappa, l, own)
+    pairs = {
+        "projection": (power.signal, mine),
+        "shells": (whole, power.theory),
+        "box": (power.theory_in_box, power.theory),
+        "spectrum": (mine - kappa.shot_noise, in_box),
+        "noise": (mine, in_box),
+        "window": (power.window * power.theory, power.theory),
+    }
+    ratios = {name: (banded(l, a) / banded(l, b)).tolist() for name, (a, b) in pairs.items()}
+    return {"part": "limits", **ratios}
+
+
+def cost_rows(options: argparse.Namespace, config: Config) -> list[dict]:
+    """Seconds of runs with cones of several kinds, without what numba compiles.
+
+    Parameters
+    ----------
+    options : Namespace
+        Its `cones` are the first so many of CONES.
+    config : Config
+        The run with the plain cone.
+    """
+    rows = []
+    for name, changes in list(CONES.items())[: options.cones]:
+        options_of_cone = config.light_cone.model_copy(update=_validated(config, changes))
+        run = config.model_copy(update={"light_cone": options_of_cone})
+        simulation = run_plan(make_plan(run))
+        clock, shells = simulation.clock, shell_files(run.output.needed_directory())
+        seconds = {stage: s - clock.compiled.get(stage, 0.0) for stage, s in clock.seconds.items()}
+        painted = sum(int(read_shell(path).counts.sum(dtype=np.int64)) for path in shells)
+        rows.append(
+            {"part": "cost", "cone_of": name, "cone": seconds["light cone"],
+             "all": sum(seconds.values()), "painted": painted}
+        )  # fmt: skip
+    return rows
+
+
+def _validated(config: Config, changes: dict) -> dict:
+    """Options of a cone as a configuration has them."""
+    known = type(config.light_cone)(z_max=config.light_cone.z_max, **changes)
+    return {name: getattr(known, name) for name in changes}
