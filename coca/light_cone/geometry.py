@@ -125,10 +125,8 @@ def build_cone(
         z = np.array(options.redshifts)
     else:
         far = comoving_distance(cosmology, scale_factor(options.z_max))
-        if options.every is None:
-            chi = far * np.arange(1, options.shells) / options.shells
-        else:
-            chi = options.every * np.arange(1, int(np.ceil(far / options.every - ROUND_OFF)))
+        step = far / options.shells if options.every is None else options.every
+        chi = step * np.arange(1, int(np.ceil(far / step - ROUND_OFF)))
         z = np.array([0.0, *redshift(scale_factor_at(cosmology, chi)), options.z_max])
     return Cone(
         cosmology, np.array(observer), z, options.n_side, footprint_of(options),
