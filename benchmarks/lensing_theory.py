@@ -13,6 +13,7 @@ from benchmarks.theory import boost
 from coca.configuration.run import Config
 from coca.cosmology.background import Cosmology, scale_factor
 from coca.cosmology.distance import scale_factor_at
+from coca.cosmology.linear_power import linear_power
 from coca.initial_conditions.linear_fields import InitialConditions
 from coca.light_cone.geometry import Cone
 from coca.light_cone.lensing import Convergence, convergence, efficiency
@@ -31,6 +32,8 @@ STEP = 4.0
 """Mpc/h along lines of sight, of modes that are longer than 4 particle spacings."""
 WAVES = 200.0
 """Waves along the line of sight over a shell's thickness; beyond is a hundredth of its window."""
+POINTS = 1000
+"""Points of integrals over distance."""
 SCALE_FACTORS = 20
 """Scale factors in tables of EuclidEmulator2's boost."""
 
@@ -124,6 +127,23 @@ def line_of_sight(
         x = (cone.observer[:, None] + distance * towards) * (len(field) / box_size)
         kappa += weight * map_coordinates(field, x, prefilter=False, mode="grid-wrap")
     return kappa
+
+
+def kept_by_motion(found: Convergence, l: np.ndarray, box_size: float) -> np.ndarray:
+    """How much of the linear field's convergence is still correlated with it where particles have
+    moved along it, in C_l: Limber's integral over linear power times exp(-k^2 sigma^2 / 2), over
+    that without, with sigma the rms displacement along an axis (Crocce & Scoccimarro 2006,
+    astro-ph/0509419); modes of the box alone."""
+    cosmology = found.cosmology
+    power = linear_power(cosmology, "camb")
+    near, far = found.chi
+    chi = near + (far - near) / POINTS * (np.arange(POINTS) + 0.5)
+    D = cosmology.D1(scale_factor_at(cosmology, chi))
+    k = np.geomspace(2.0 * np.pi / box_size, 10.0, 4000)
+    sigma = np.sqrt(np.trapezoid(power(k) * k, np.log(k)) / (6.0 * np.pi**2))
+    at = (l[:, None] + 0.5) / chi
+    weight = power(at) * (efficiency(cosmology, chi, found.sources) * D / chi) ** 2
+    return np.sum(weight * np.exp(-0.5 * (at * sigma * D) ** 2), axis=1) / np.sum(weight, axis=1)
 
 
 def linear_convergence(config: Config, paired: Config) -> Convergence:

@@ -37,6 +37,7 @@ import numpy as np
 from benchmarks.lensing_theory import (
     SPECTRA,
     ccl_power,
+    kept_by_motion,
     line_of_sight,
     linear_convergence,
     modes_in_map,
@@ -81,7 +82,7 @@ SHELL = 8
 """Which one is put beside a snapshot."""
 LINEAR_N_SIDE = 128
 SMALL = 0.1
-"""sigma_8 of the linear field: at l = 100 motion along itself takes half a per cent off it."""
+"""sigma_8 of the linear field, which moves along itself all the same."""
 
 
 class Sky(NamedTuple):
@@ -283,6 +284,9 @@ def linear_row(options: argparse.Namespace, seed: int, directory: Path) -> dict:
     l, power, cross = modes_in_map(kappa.kappa, modes, LINEAR_BANDS[-1][1])
     power, cross = (banded(l, values, LINEAR_BANDS) for values in (power, cross))
     row = {"part": "linear", "over_modes": (cross / power).tolist()}
+    kept = kept_by_motion(kappa, l, options.box_size)
+    row["kept_by_motion"] = banded(l, kept, LINEAR_BANDS).tolist()
+    row["over_kept"] = (cross / power / row["kept_by_motion"]).tolist()
     if find_spec("pyccl"):
         limber = banded(l, ccl_power(kappa, l, "linear"), LINEAR_BANDS)
         row["modes_over_limber"] = (power / limber).tolist()

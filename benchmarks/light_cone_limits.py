@@ -50,12 +50,16 @@ class OwnPower(NamedTuple):
     """Distances at which particles were seen, Mpc/h, increasing."""
     P: np.ndarray
     """(Mpc/h)^3, array (len(chi), len(k))."""
+    noise: float
+    """Poisson's, (Mpc/h)^3, which is all beyond the last k."""
 
     def __call__(self, k: np.ndarray, chi: float) -> np.ndarray:
-        """At a distance: ln P straight between distances and in ln k, constant beyond."""
-        lnP = np.log(self.P)
-        at = [np.interp(chi, self.chi, column) for column in lnP.T]
-        return np.exp(np.interp(np.log(k), np.log(self.k), at))
+        """At a distance: ln P straight between distances and in ln k, constant below the first."""
+        weight = np.clip(np.interp(chi, self.chi, np.arange(len(self.chi))), 0, len(self.chi) - 1)
+        low = min(int(weight), len(self.chi) - 2) if len(self.chi) > 1 else 0
+        high, part = min(low + 1, len(self.chi) - 1), weight - low
+        at = (1.0 - part) * np.log(self.P[low]) + part * np.log(self.P[high])
+        return np.exp(np.interp(np.log(k), np.log(self.k), at, right=np.log(self.noise)))
 
 
 def own_power(domain: Domain, cosmology: Cosmology, snapshots: Sequence[Snapshot]) -> OwnPower:
@@ -76,7 +80,8 @@ def own_power(domain: Domain, cosmology: Cosmology, snapshots: Sequence[Snapshot
     ]
     k = measured[0].k
     clean = k < CLEAN * np.pi * mesh / domain.box_size
-    return OwnPower(k[clean], np.array(chi), np.array([each.P_a[clean] for each in measured]))
+    P = np.array([each.P_a[clean] for each in measured])
+    return OwnPower(k[clean], np.array(chi), P, domain.box_size**3 / domain.particles)
 
 
 def limber_of_shells(
@@ -167,6 +172,7 @@ def cost_rows(options: argparse.Namespace, config: Config) -> list[dict]:
         clock, shells = simulation.clock, shell_files(run.output.needed_directory())
         seconds = {stage: s - clock.compiled.get(stage, 0.0) for stage, s in clock.seconds.items()}
         painted = sum(int(read_shell(path).counts.sum(dtype=np.int64)) for path in shells)
+        print(f"{name}: {seconds['light cone']:.1f} s of {sum(seconds.values()):.1f}", flush=True)
         rows.append(
             {"part": "cost", "cone_of": name, "cone": seconds["light cone"],
              "all": sum(seconds.values()), "painted": painted}

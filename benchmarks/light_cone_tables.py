@@ -114,6 +114,8 @@ def _linear(rows: list[dict]) -> list[str]:
         return []
     titles = {
         "over_modes": "particles x modes over modes - 1",
+        "kept_by_motion": "what motion along it should take off",
+        "over_kept": "particles x modes over what should be left - 1",
         "modes_over_limber": "modes over Limber - 1",
     }
     lines = heading([f"C_l of a linear field [%], mean of {len(rows)}", *_names(LINEAR_BANDS)])

@@ -67,10 +67,12 @@ def check_start(config: Config, ranks: Ranks) -> Start:
 
 def check_output(config: Config, ranks: Ranks) -> None:
     """Raise ConfigError if the output directory, where there is one, cannot be written or made, or
-    has no space."""
+    has no space; that of a light cone is in `check_light_cone`."""
     # others may see a directory late that the first rank makes
     if ranks.rank == 0 and config.output.directory is not None:
         check_directory("output.directory", config.output.directory)
+        if config.light_cone is not None:
+            return  # whose files are counted with the others
         check_disk("output.directory", config.output.directory, disk_space(config, ranks.size))
 
 
@@ -102,7 +104,8 @@ def check_light_cone(config: Config, start: float, ranks: Ranks) -> None:
             f"most {MOST_SHELLS}"
         )
     needed = disk_space(config, ranks.size) + shells * map_bytes(cone) * (1 + cone.fits)
-    keys, wanted = "light_cone.n_side, shells", "a lower n_side or fewer shells"
+    keys = "output.directory, light_cone.n_side, shells"
+    wanted = "a lower n_side, fewer shells or fewer outputs"
     if cone.particles:
         needed += int(BYTES * cone_volume(config, cone)[1] * config.particles**3)
         keys, wanted = "light_cone.particles", "a lower z_max, a smaller footprint or maps alone"

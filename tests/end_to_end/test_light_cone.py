@@ -60,8 +60,13 @@ def maps(directory):
     return [read_shell(path).counts for path in shell_files(directory)]
 
 
+REDSHIFT_SPACE = SMALL | {"light_cone": SMALL["light_cone"] | {"redshift_space": True}}
+"""Stopped where the farthest shell is whole and two are begun."""
+
+
 @pytest.mark.parametrize(
-    ("run", "steps", "particles"), [(SMALL, 15, False), (SMALL, 15, True), (FITTED, 2, False)]
+    ("run", "steps", "particles"),
+    [(SMALL, 15, False), (SMALL, 15, True), (FITTED, 2, False), (REDSHIFT_SPACE, 15, True)],
 )
 def test_a_run_that_was_stopped_has_the_same_shells(run, steps, particles, config_values, tmp_path):
     values = config_values | run
