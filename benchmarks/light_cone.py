@@ -109,7 +109,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=f"of {','.join(PARTS)}; those of sky with --snapshots: all but linear and cost",
     )
     parser.add_argument("--fixed-amplitude", action="store_true", help="of the modes")
-    parser.add_argument("--cones", type=int, default=7, help="kinds whose cost is measured")
+    parser.add_argument("--cones", type=int, default=8, help="kinds whose cost is measured")
     parser.add_argument("--force-evaluations", type=int, default=4)
     parser.add_argument("--threads", type=int, default=None)
 

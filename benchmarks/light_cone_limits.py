@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from coca.configuration.run import Config
+from coca.configuration.sections import LightConeConfig
 from coca.cosmology.background import Cosmology, redshift
 from coca.cosmology.distance import comoving_distance, scale_factor_at
 from coca.cosmology.nonlinear_power import nonlinear_power
@@ -29,7 +30,8 @@ MOST_MESH = 512
 CLEAN = 0.7
 """Share of such a mesh's Nyquist wavenumber to which there is no alias in P(k)."""
 
-CONES: dict[str, dict] = {
+CONES: dict[str, dict | None] = {
+    "none": None,
     "plain": {},
     "footprint: octant": {"footprint": "octant"},
     "footprint: a cone of 10 degrees": {"footprint": {"axis": [30.0, -45.0], "radius": 10.0}},
@@ -162,25 +164,27 @@ def cost_rows(options: argparse.Namespace, config: Config) -> list[dict]:
     options : Namespace
         Its `cones` are the first so many of CONES.
     config : Config
-        The run with the plain cone.
+        The run with the plain cone, without outputs in between.
     """
     rows = []
     for name, changes in list(CONES.items())[: options.cones]:
-        options_of_cone = config.light_cone.model_copy(update=_validated(config, changes))
-        run = config.model_copy(update={"light_cone": options_of_cone})
-        simulation = run_plan(make_plan(run))
-        clock, shells = simulation.clock, shell_files(run.output.needed_directory())
+        run = config.model_copy(update={"light_cone": _cone(config, changes)})
+        clock = run_plan(make_plan(run)).clock
         seconds = {stage: s - clock.compiled.get(stage, 0.0) for stage, s in clock.seconds.items()}
-        painted = sum(int(read_shell(path).counts.sum(dtype=np.int64)) for path in shells)
-        print(f"{name}: {seconds['light cone']:.1f} s of {sum(seconds.values()):.1f}", flush=True)
+        cone, everything, painted = seconds.get("light cone", 0.0), sum(seconds.values()), 0
+        if run.light_cone is not None:
+            shells = map(read_shell, shell_files(run.output.needed_directory()))
+            painted = sum(int(shell.counts.sum(dtype=np.int64)) for shell in shells)
+        print(f"{name}: {cone:.1f} s of {everything:.1f}", flush=True)
         rows.append(
-            {"part": "cost", "cone_of": name, "cone": seconds["light cone"],
-             "all": sum(seconds.values()), "painted": painted}
-        )  # fmt: skip
+            {"part": "cost", "cone_of": name, "cone": cone, "all": everything, "painted": painted}
+        )
     return rows
 
 
-def _validated(config: Config, changes: dict) -> dict:
-    """Options of a cone as a configuration has them."""
-    known = type(config.light_cone)(z_max=config.light_cone.z_max, **changes)
-    return {name: getattr(known, name) for name in changes}
+def _cone(config: Config, changes: dict | None) -> LightConeConfig | None:
+    """The cone of a configuration with other options, or none."""
+    if changes is None or config.light_cone is None:
+        return None
+    known = LightConeConfig(z_max=config.light_cone.z_max, **changes)
+    return config.light_cone.model_copy(update={name: getattr(known, name) for name in changes})

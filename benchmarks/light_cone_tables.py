@@ -60,13 +60,15 @@ def _seconds(rows: list[dict]) -> list[str]:
 def _cost(rows: list[dict]) -> list[str]:
     if not rows:
         return []
-    titles = ["cone", "particles", "seconds", "share of the run [%]", "run", "over plain's"]
-    lines = heading(titles)
+    none = rows[0]["all"]
+    lines = heading(
+        ["cone", "particles", "cone [s]", "run [s]", "more than without one [%]", "of the run [%]"]
+    )
     for row in rows:
+        more = row["all"] - none
         lines.append(
-            f"| {row['cone_of']} | {row['painted']:.2e} | {row['cone']:.1f} | "
-            f"{100 * row['cone'] / row['all']:.0f} | {row['all']:.1f} | "
-            f"{row['all'] / rows[0]['all']:.2f} |"
+            f"| {row['cone_of']} | {row['painted']:.2e} | {row['cone']:.1f} | {row['all']:.1f} | "
+            f"{100 * more / none:+.0f} | {100 * more / row['all']:.0f} |"
         )
     return lines
 

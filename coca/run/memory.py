@@ -223,20 +223,25 @@ def disk_space(config: Config, ranks: int = 1) -> int:
 
 
 def checkpoint_disk(config: Config, ranks: int = 1) -> int:
-    """Bytes of a checkpoint of all ranks: the state, the outputs before the last, what the kick
-    remembers, and of a light cone particles at one time and what has come into its shells."""
-    N, outputs = config.particles**3, len(config.output.redshifts)
-    runs, cone = 1 if config.reference is None else 2, config.light_cone
-    vectors = 2 * outputs * runs + (2 if cone else 0)
-    if config.method in ("fitted", "coca"):
-        vectors += 1 + (2 if outputs > 1 or cone else 0)
-    elif config.method == "nbody":
-        vectors += 2
-    saved = 12 * vectors * N + (FITTED_SAVED * N if config.method in ("fitted", "coca") else 0)
-    if cone is None:
-        return saved
-    shells, most = filled_at_once(config, cone)
-    return saved + ranks * shells * map_bytes(cone) + BYTES * most * cone.particles
+    """Bytes of the largest checkpoint of all ranks: that of the run with its light cone, or of its
+    reference, with the run's outputs beside it."""
+    N, outputs, cone = config.particles**3, len(config.output.redshifts), config.light_cone
+    early = outputs > 1 or cone is not None
+    run = 24 * outputs * N + _remembered(config.method, early) * N
+    if cone is not None:
+        shells, most = filled_at_once(config, cone)
+        run += 24 * N + ranks * shells * map_bytes(cone) + BYTES * most * cone.particles
+    if config.reference is None:
+        return run
+    return max(run, 48 * outputs * N + _remembered(config.reference.method, early) * N)
+
+
+def _remembered(method: str, early: bool) -> int:
+    """Bytes that a method's kick remembers of each particle in a checkpoint: forces of N-body; of
+    fitted steps a vector, and where they were seen if there are outputs before the last."""
+    if method in ("fitted", "coca"):
+        return 12 + FITTED_SAVED + (24 if early else 0)
+    return 24 if method == "nbody" else 0
 
 
 def map_bytes(cone: LightConeConfig) -> int:

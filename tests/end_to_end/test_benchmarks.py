@@ -3,22 +3,27 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from benchmarks.lensing_theory import ccl_power, line_of_sight, shell_power
+from benchmarks.lensing_theory import ccl_power, kept_by_motion, line_of_sight, shell_power
+from benchmarks.light_cone_limits import OwnPower, limber_of_shells
 from benchmarks.problem import COSMOLOGY
 from benchmarks.rows import read_rows
 from benchmarks.theory import corrected, tree_level_S3
-from coca.cosmology.distance import scale_factor_at
+from coca.cosmology.background import redshift, scale_factor
+from coca.cosmology.distance import comoving_distance, scale_factor_at
+from coca.cosmology.nonlinear_power import nonlinear_power
 from coca.initial_conditions.gaussian_modes import linear_modes, white_noise_modes
 from coca.initial_conditions.linear_fields import InitialConditions
 from coca.light_cone.footprint import FULL
 from coca.light_cone.geometry import Cone
-from coca.light_cone.lensing import Convergence, efficiency
+from coca.light_cone.lensing import Convergence, convergence, efficiency
+from coca.light_cone.shells import Shell
 from coca.light_cone.sources import Sources
 from coca.light_cone.theory import limber
 from coca.parallel.domain import Domain
@@ -134,7 +139,7 @@ def test_light_cone_benchmark(tmp_path):
     command = [
         sys.executable, "-m", "benchmarks", "light_cone", "--particles", "32", "--box-size", "128",
         "--z-max", "0.15", "--n-side", "512", "--seeds", "1", "--snapshots", "2,4", "--threads",
-        "1", "--out", str(tmp_path),
+        "1", "--cones", "2", "--out", str(tmp_path),
     ]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     assert "C_l / theory" in done.stdout
@@ -147,6 +152,11 @@ def test_light_cone_benchmark(tmp_path):
     np.testing.assert_allclose(shell["cut"][:3], 1.0, atol=0.02)
     (linear,) = (row for row in rows if row["part"] == "linear")
     assert linear["over_modes"][0] == pytest.approx(1.0, abs=0.1)  # of 32^3 particles
+    (limits,) = (row for row in rows if row["part"] == "limits")
+    # of the run's own P(k, z): where lattice planes of so few particles are not seen
+    np.testing.assert_allclose(limits["projection"][0], 1.0, atol=0.1)
+    none, plain = (row for row in rows if row["part"] == "cost")
+    assert none["painted"] == 0 < plain["painted"] and 0.0 < plain["cone"] < plain["all"]
     assert few["moved"] > more["moved"] > 0.0 and few["r_missing"][-1] > more["r_missing"][-1]
 
 
@@ -194,6 +204,50 @@ def test_a_shell_of_noise_and_of_long_waves():
     assert found[1] > 0.988 * wanted[1]
     thin = shell_power((548.0, 552.0), l, steep)
     assert np.all(thin < 0.9 * 50.0 * 550.0 / (l + 0.5) / 550.0**2 / 4.0)
+
+
+def test_shells_of_white_noise_and_of_theory():
+    """What particles thrown at random add to C_l; thin shells have the continuous kernel's C_l."""
+    pytest.importorskip("camb")
+    z = np.linspace(0.0, 0.5, 41)
+    chi = comoving_distance(COSMOLOGY, scale_factor(z))
+    shells = [
+        Shell(i, 40, (z[i], z[i + 1]), (chi[i], chi[i + 1]), COSMOLOGY, 500.0, 64**3, FULL,
+              np.zeros(12, np.int32))
+        for i in range(40)
+    ]  # fmt: skip
+    kappa = convergence(shells, Sources.at(0.5))
+    l, noise = np.array([30.0, 300.0, 1000.0]), 500.0**3 / 64**3
+    found = limber_of_shells(shells, kappa, l, lambda k, chi: np.full(len(k), noise))
+    np.testing.assert_allclose(found, kappa.shot_noise, rtol=1e-3)
+    theory = nonlinear_power(COSMOLOGY, 0.5)
+
+    def power(k, chi):
+        at = redshift(scale_factor_at(COSMOLOGY, np.array([chi])))
+        return theory(k, np.broadcast_to(at, k.shape))
+
+    np.testing.assert_allclose(
+        limber_of_shells(shells, kappa, l, power), limber(kappa, l), rtol=3e-3
+    )
+
+
+def test_own_power_is_noise_beyond_what_was_measured():
+    k, P = np.array([0.1, 1.0]), np.array([[100.0, 10.0], [400.0, 40.0]])
+    own = OwnPower(k, np.array([100.0, 300.0]), P, 7.0)
+    np.testing.assert_allclose(own(np.array([0.01, 0.1, 1.0, 1.1]), 200.0), [200, 200, 20, 7])
+    np.testing.assert_allclose(own(k, 1000.0), P[1])
+
+
+def test_motion_takes_more_off_shorter_waves():
+    """Nothing off those of a field that hardly moves."""
+    pytest.importorskip("camb")
+    l, lost = np.array([30.0, 100.0, 200.0]), []
+    for sigma_8 in (0.1, 0.01):
+        cosmology = replace(COSMOLOGY, sigma_8=sigma_8)
+        found = Convergence(np.zeros(12), 0.0, (0.0, 0.5), Sources.at(0.5), cosmology, 500.0, FULL)
+        lost.append(1.0 - kept_by_motion(found, l, 500.0))
+    assert np.all(np.diff(lost[0]) > 0.0) and 0.005 < lost[0][1] < 0.02
+    np.testing.assert_allclose(lost[1], lost[0] / 100.0, rtol=0.1)
 
 
 def test_theory_is_pyccls():
