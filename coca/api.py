@@ -20,6 +20,7 @@ from coca.initial_conditions.linear_fields import InitialConditions
 from coca.parallel.domain import Domain, own_threads
 from coca.results.result import Result, result_of
 from coca.run import simulation
+from coca.run.late_kernels import compiled_beside
 from coca.run.plan import make_plan
 from coca.run.progress import Progress
 
@@ -61,7 +62,7 @@ def simulate(config: Given = None, *, quiet: bool | None = None, **values: Any) 
     own = values.get("emulator") if isinstance(values.get("emulator"), OwnEmulator) else None
     config = complete(config, values | {"emulator": {}} if own else values)
     plan = make_plan(config, own=own)
-    with own_threads():
+    with own_threads(), compiled_beside(plan):
         result = result_of(simulation.run_plan(plan, Progress(quiet)))
     for line in result.warnings:
         warnings.warn(line, CocaWarning, stacklevel=2)

@@ -13,6 +13,7 @@ from coca.results.write import write_results
 from coca.run.checkpoint import CheckpointFiles
 from coca.run.earlier import check_directory_for, remove_earlier
 from coca.run.ensemble import members, run_ensemble, work_left
+from coca.run.late_kernels import compiled_beside
 from coca.run.plan import Plan, make_plan
 from coca.run.progress import Progress
 from coca.run.simulation import Simulation, run_plan
@@ -83,8 +84,9 @@ def simulate_and_write(plan: Plan, progress: Progress, resume: bool) -> Simulati
     if not resume:
         plan.ranks.once(lambda: remove_earlier(directory))
     try:
-        simulation = run_plan(plan, progress, checkpoints)
-        write_results(plan, simulation, progress)
+        with compiled_beside(plan):
+            simulation = run_plan(plan, progress, checkpoints)
+            write_results(plan, simulation, progress)
     except BaseException:
         if plan.ranks.rank == 0:
             checkpoints.give_up()

@@ -31,6 +31,7 @@ from coca.gravity.particle_mesh import Acceleration
 from coca.integration.integrate import Force
 from coca.kernels import lattice_layout as layout
 from coca.kernels.lattice_layout import OUTPUTS, REACHES, SCALARS
+from coca.parallel import second_process
 from coca.parallel.domain import Domain
 from coca.particles import State
 
@@ -116,6 +117,7 @@ class LatticeFields:
         measured = self._measure(force, moved)
         _fill(own, layout.INWARD, measured.g, inverse)
         lattice = domain.lattice
+        second_process.wait()
         kernels.lattice_network.prepare(
             own, last.residual.reshape(3, *lattice), np.float32(last.strength) * inverse,
             measured.delta.reshape(lattice), last.delta.reshape(lattice),

@@ -1,0 +1,100 @@
+"""A second process that compiles, while this one does what needs none of it.
+
+Numba compiles one function at a time in a process, on one core. What another process has compiled
+it finds in its cache on disk. The other one is not of `multiprocessing`, which runs the main module
+again: it works the same in scripts without a guard, in notebooks and in installed commands.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+LONGEST = 300.0
+"""Seconds after which the second process is not waited for any longer."""
+_running: list[subprocess.Popen] = []
+
+
+def is_compiled(kernel: Any) -> bool:
+    """Whether numba's cache on disk has something of a kernel, or needs nothing."""
+    directory = getattr(getattr(kernel, "stats", None), "cache_path", None)
+    if directory is None:  # numba is told not to compile, or not to keep anything
+        return True
+    return any(Path(directory).glob(f"*.{kernel.__name__}-*.nbi"))
+
+
+@contextmanager
+def compiling(module: str) -> Iterator[None]:
+    """Run a module in a second process, which does not outlive the block.
+
+    Parameters
+    ----------
+    module : str
+        Its name; run as a program, it calls `serve`. Where it cannot be run, nothing is said: what
+        it does not compile is compiled by who calls it.
+    """
+    process = _start(module)
+    if process is None:
+        yield
+        return
+    _running.append(process)
+    try:
+        yield
+    finally:
+        _end(process)
+
+
+def wait() -> None:
+    """Let the second process, if there is one, come to its end; the time counts as compilation."""
+    if not _running:
+        return
+    from numba.core.event import trigger_event
+
+    with trigger_event("numba:compile", {}), suppress(subprocess.TimeoutExpired):
+        _running[-1].wait(LONGEST)
+    _end(_running[-1])
+
+
+def serve(work: Callable[[], None]) -> None:
+    """Do the work of a second process; end when the first one has."""
+    threading.Thread(target=_end_with_the_first, daemon=True).start()
+    work()
+
+
+def _end_with_the_first() -> None:
+    """The first process closes our input when it ends, however it does."""
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
+
+
+def _start(module: str) -> subprocess.Popen | None:
+    """The process, without a word to say; None where there can be none."""
+    if not Path(sys.executable or "").stem.startswith("python"):  # of a program that embeds Python
+        return None
+    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": paths},
+        )
+    except OSError:
+        return None
+
+
+def _end(process: subprocess.Popen) -> None:
+    """End a process that may have ended."""
+    if process in _running:
+        _running.remove(process)
+        process.kill()
+        process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
