@@ -116,7 +116,7 @@ def step(e, w, s, before, delta, delta_before, edges, edges_before, matrices, H,
         m0, m1, m2, m3, m4, m5, m6, m7 = m[0], m[1], m[2], m[3], m[4], m[5], m[6], m[7]
         squares, shares = now, then  # no longer needed
         squares[:] = zero
-        for axis in range(3):
+        for axis in range(e.shape[0]):  # not 3, of which LLVM would make three copies
             e_, w_ = e[axis, low:high], w[axis, low:high]
             s_, before_ = s[axis, low:high], before[axis, low:high]
             for i in range(size):

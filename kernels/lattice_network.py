@@ -6,6 +6,9 @@ side, h in `REACHES`. From them come vectors, all in particle spacings, and scal
 vectors; the network turns scalars into the coefficients of a sum of the vectors. So what it
 gives turns and moves with the particles. The sum is multiplied by a gate, which closes where no
 residual acceleration is measured near the particle.
+
+Loops over vectors and scalars end at shapes of arrays, not at constants: of each loop of a known
+length LLVM makes a copy a turn, which takes long to compile and gains nothing.
 """
 
 from __future__ import annotations
@@ -14,11 +17,11 @@ import numpy as np
 from coca.kernels.lanes import put, sixteen
 from coca.kernels.lattice_layout import (
     AVERAGED,
-    CONDITIONS,
     DISPLACEMENT,
     INWARD,
     LOG_BEFORE,
     LOG_DENSITY,
+    OUTPUTS,
     REACHES,
     RESIDUAL,
     SCALARS,
@@ -194,7 +197,7 @@ def _scalars(fields, means, first, end, V, conditions, X):
     count = end - first
     _copy(fields[LOG_DENSITY, first:end], X[0])
     _copy(fields[LOG_BEFORE, first:end], X[1])
-    for n in range(WIDTHS):
+    for n in range(means.shape[0]):
         _copy(means[n, LOG_DENSITY, first:end], X[2 + n])
     at, inverse = 2 + WIDTHS + VECTORS, np.empty((VECTORS, BLOCK), np.float32)
     for a in range(VECTORS):
@@ -210,7 +213,7 @@ def _scalars(fields, means, first, end, V, conditions, X):
             for k in range(count):
                 cosine[k] *= own[k] * other[k]
             at += 1
-    for a in range(CONDITIONS):
+    for a in range(conditions.size):
         condition = X[at + a]
         for k in range(count):
             condition[k] = conditions[a]
@@ -338,33 +341,25 @@ def move(fields, means, conditions, weights, biases, scale, first, e, w):
                 if n + 1 < len(weights):
                     _hard_swish(layers[n + 1, : biases[n].size], count)
             _gates(means[i], begin, end, gate)
-            _add(
-                layers[-1], V, gate, count, scale, e[:, first + i, begin:], w[:, first + i, begin:]
-            )
+            h = layers[-1, : min(biases[-1].size, OUTPUTS)]
+            _add(h, V, gate, count, scale, e[:, first + i, begin:], w[:, first + i, begin:])
 
 
 @njit(fastmath=True, error_model="numpy")
 def _add(h, V, gate, count, scale, e, w):
-    """Add vectors times coefficients (OUTPUTS or more, BLOCK) to rows e and w (3, count and
-    more)."""
-    total = np.empty(BLOCK, np.float32)
+    """Add vectors times coefficients (OUTPUTS, BLOCK) to rows e and w (3, count and more)."""
+    totals = np.empty((2, BLOCK), np.float32)
     for c in range(e.shape[0]):
-        _combine(h, V, 0, VECTORS, c, count, total)
+        for k in range(count):
+            totals[0, k] = totals[1, k] = np.float32(0)
+        for o in range(h.shape[0]):
+            later = o >= VECTORS
+            share, vector, total = h[o], V[o - VECTORS if later else o, c], totals[np.int64(later)]
+            for k in range(count):
+                total[k] += share[k] * vector[k]
         row = e[c]
         for k in range(count):
-            row[k] += scale[0] * gate[k] * total[k]
-        _combine(h, V, VECTORS, VELOCITIES, c, count, total)
+            row[k] += scale[0] * gate[k] * totals[0, k]
         row = w[c]
         for k in range(count):
-            row[k] += scale[1] * gate[k] * total[k]
-
-
-@njit(fastmath=True, error_model="numpy")
-def _combine(h, V, first, vectors, c, count, total):
-    """Fill `total` with component c of so many vectors times coefficients from `first` on."""
-    for k in range(count):
-        total[k] = np.float32(0)
-    for a in range(vectors):
-        share, vector = h[first + a], V[a, c]
-        for k in range(count):
-            total[k] += share[k] * vector[k]
+            row[k] += scale[1] * gate[k] * totals[1, k]

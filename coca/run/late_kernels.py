@@ -1,7 +1,7 @@
 """Kernels that a run calls late, compiled by a second process from its start on.
 
 They are those of fitted steps, of the network that reads these out, and of power spectra, which
-together take as long to compile as all that a run needs before.
+together take as long to compile as all that a run needs beside them.
 """
 
 from __future__ import annotations
@@ -47,13 +47,14 @@ def call_late_kernels() -> None:
     domain = Domain(float(PARTICLES), PARTICLES)
     count = domain.own_particles
     scalars, vectors = np.zeros(count, np.float32), np.zeros((3, count), np.float32)
-    measured, last = Acceleration(vectors, scalars), LastForce(vectors, scalars, 1.0)
+    kernels.substeps.above(scalars, 0.0, domain.lattice)
     state = State(vectors.copy(), vectors.copy(), 1.0, 1.0)
     matrices = np.zeros((*CLASSES, TARGETS, FEATURES), np.float32)
     kernels.fitted.step(
         state.e, state.w, vectors, vectors.copy(), scalars, scalars, DENSITIES, DENSITIES_BEFORE,
         matrices, 1.0, 1.0,
     )  # fmt: skip
+    measured, last = Acceleration(vectors, scalars), LastForce(vectors, scalars, 1.0)
     fields = LatticeFields(domain, rest_frame(count), lambda *_: measured, state, last)
     shapes = ReadOutNetwork.shapes().items()
     network = ReadOutNetwork(**{name: np.zeros(shape, np.float32) for name, shape in shapes})

@@ -1,0 +1,108 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import psutil
+import pytest
+
+from coca import kernels
+from coca.parallel import second_process
+
+SLEEPS = (
+    "import time; from coca.parallel.second_process import serve; serve(lambda: time.sleep(60))"
+)
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Makes a module of some code that can be imported only from here; its name."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def make(code: str) -> str:
+        (tmp_path / "of_a_test.py").write_text(code)
+        return "of_a_test"
+
+    return make
+
+
+def children() -> list[psutil.Process]:
+    return psutil.Process().children()
+
+
+def test_the_second_process_finds_what_this_one_can_import_and_comes_to_its_end(module, tmp_path):
+    done = tmp_path / "done"
+    with second_process.compiling(module(f"print('noise'); open({str(done)!r}, 'w').close()")):
+        second_process.wait()
+        assert done.exists() and not children()
+        second_process.wait()
+
+
+def test_it_says_nothing_where_it_fails(module, capfd):
+    with second_process.compiling(module("raise SystemExit('what is wrong')")):
+        second_process.wait()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_it_does_not_outlive_the_block(module):
+    with (
+        warnings.catch_warnings(action="error"),
+        pytest.raises(KeyboardInterrupt),
+        second_process.compiling(module(SLEEPS)),
+    ):
+        (child,) = children()
+        raise KeyboardInterrupt
+    assert not child.is_running() and not children()
+    second_process.wait()
+
+
+@pytest.mark.slow
+def test_it_ends_when_the_first_is_killed(module, tmp_path):
+    name, number = module(SLEEPS), tmp_path / "number"
+    code = (
+        "import pathlib, sys, time; from coca.parallel import second_process as second\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        f"with second.compiling({name!r}):\n"
+        f"    pathlib.Path({str(number)!r}).write_text(str(second._running[0].pid))\n"
+        "    time.sleep(60)"
+    )
+    first = subprocess.Popen([sys.executable, "-c", code])
+    while not (number.exists() and number.read_text()):
+        time.sleep(0.05)
+    child = psutil.Process(int(number.read_text()))
+    time.sleep(2.0)  # it is at work
+    assert child.status() != psutil.STATUS_ZOMBIE
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    gone, _ = psutil.wait_procs([child], timeout=10.0)
+    assert gone or child.status() == psutil.STATUS_ZOMBIE  # whom nobody has buried yet
+
+
+def test_a_process_that_takes_too_long_is_not_waited_for(module, monkeypatch):
+    monkeypatch.setattr(second_process, "LONGEST", 0.1)
+    with second_process.compiling(module(SLEEPS)):
+        second_process.wait()
+        assert not children()
+
+
+@pytest.mark.parametrize("executable", ["", "/bin/an_application", "/nowhere/python3"])
+def test_without_a_python_to_run_there_is_none(module, monkeypatch, executable):
+    monkeypatch.setattr(sys, "executable", executable)
+    with second_process.compiling(module(SLEEPS)):
+        assert not children()
+        second_process.wait()
+
+
+def test_kernels_are_compiled_when_the_cache_has_them(tmp_path):
+    kernel = SimpleNamespace(__name__="move", stats=SimpleNamespace(cache_path=str(tmp_path)))
+    assert not second_process.is_compiled(kernel)
+    (tmp_path / "lattice_network.move-1.py311.nbi").touch()
+    assert second_process.is_compiled(kernel)
+    kernel.stats.cache_path = None
+    assert second_process.is_compiled(kernel)
+    kernels.particles.axpy(1.0, np.zeros(3, np.float32), np.zeros(3, np.float32))
+    assert second_process.is_compiled(kernels.particles.axpy)
