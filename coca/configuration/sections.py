@@ -349,7 +349,7 @@ class LightConeConfig(Section):
     replicas: Literal["periodic", "rotated"] = "periodic"
     """Copies of the box beyond it: as they are, or each turned, reflected and shifted at random."""
     replica_seed: Integer | None = Field(None, ge=0, lt=2**63)
-    """Of rotated replicas; none: seed."""
+    """Seed of the turns of rotated replicas; none: seed."""
     momentum: Boolean = False
     """Maps of the sum of radial velocities too."""
     redshift_space: Boolean = False

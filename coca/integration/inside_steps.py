@@ -49,7 +49,8 @@ class Turn(NamedTuple):
 
     @classmethod
     def of(cls, squares: np.ndarray) -> Turn | None:
-        """From the mean squares of both and the mean of their product; none where one is zero."""
+        """The turn of two separations, from the mean squares of both and the mean of their product;
+        none where one is zero."""
         first, last = np.sqrt(squares[:2])
         if first * last == 0.0:
             return None
@@ -144,7 +145,7 @@ class Way:
 
 
 def _shares(turn: Turn | None, t: float) -> np.ndarray:
-    """Those of a turn; in proportion to time where there is none."""
+    """Shares of both ends at t by a turn; in proportion to time where there is none."""
     return np.array([1.0 - t, t]) if turn is None else turn.shares(t)
 
 

@@ -45,7 +45,7 @@ class Shell:
     redshift_space: bool = False
     """Whether particles are in the shells where their redshifts put them."""
     replica_seed: int | None = None
-    """Of copies of the box that are turned at random; none: they are periodic."""
+    """Seed of the turns of copies of the box; none: they are periodic."""
 
     def check_real_space(self) -> None:
         """Raise ConfigError for a shell in redshift space, whose particles do not lens from where

@@ -20,7 +20,7 @@ class Drawing(NamedTuple):
     pdf: str
     """Name of the PDF."""
     base64: str
-    """Of the PNG."""
+    """The PNG, encoded."""
 
 
 class Row(NamedTuple):
