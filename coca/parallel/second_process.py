@@ -8,10 +8,11 @@ again: it works the same in scripts without a guard, in notebooks and in install
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,8 @@ def compiling(module: str) -> Iterator[None]:
     Parameters
     ----------
     module : str
-        Its name; run as a program, it calls `serve`. Where it cannot be run, nothing is said: what
-        it does not compile is compiled by who calls it.
+        Its name; run as a program, it compiles. Where it cannot be run, nothing is said: what it
+        does not compile is compiled by who calls it.
     """
     process = _start(module)
     if process is None:
@@ -61,12 +62,6 @@ def wait() -> None:
     _end(_running[-1])
 
 
-def serve(work: Callable[[], None]) -> None:
-    """Do the work of a second process; end when the first one has."""
-    threading.Thread(target=_end_with_the_first, daemon=True).start()
-    work()
-
-
 def _end_with_the_first() -> None:
     """The first process closes our input when it ends, however it does."""
     os.read(sys.stdin.fileno(), 1)
@@ -80,7 +75,7 @@ def _start(module: str) -> subprocess.Popen | None:
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, "-m", __name__, module],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -98,3 +93,8 @@ def _end(process: subprocess.Popen) -> None:
         process.wait()
         assert process.stdin is not None
         process.stdin.close()
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_with_the_first, daemon=True).start()
+    runpy.run_module(sys.argv[1], run_name="__main__")
