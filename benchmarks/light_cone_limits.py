@@ -30,6 +30,9 @@ MOST_MESH = 512
 CLEAN = 0.7
 """Share of such a mesh's Nyquist wavenumber to which there is no alias in P(k)."""
 
+LAST, SLOPE = 0.8, -2.4
+"""Share of the last k from which P(k) is continued, and HMcode2020's slope there."""
+
 CONES: dict[str, dict | None] = {
     "none": None,
     "plain": {},
@@ -53,7 +56,7 @@ class OwnPower(NamedTuple):
     P: np.ndarray
     """(Mpc/h)^3, array (len(chi), len(k))."""
     noise: float
-    """Poisson's, (Mpc/h)^3, which is all beyond the last k."""
+    """Poisson's, (Mpc/h)^3; beyond the last k what is above it falls as k^SLOPE."""
 
     def __call__(self, k: np.ndarray, chi: float) -> np.ndarray:
         """At a distance: ln P straight between distances and in ln k, constant below the first."""
@@ -61,7 +64,10 @@ class OwnPower(NamedTuple):
         low = min(int(weight), len(self.chi) - 2) if len(self.chi) > 1 else 0
         high, part = min(low + 1, len(self.chi) - 1), weight - low
         at = (1.0 - part) * np.log(self.P[low]) + part * np.log(self.P[high])
-        return np.exp(np.interp(np.log(k), np.log(self.k), at, right=np.log(self.noise)))
+        tail = self.k > LAST * self.k[-1]
+        above = max(float(np.median(np.exp(at[tail]))) - self.noise, 0.0)
+        beyond = self.noise + above * (k / np.median(self.k[tail])) ** SLOPE
+        return np.where(k > self.k[-1], beyond, np.exp(np.interp(np.log(k), np.log(self.k), at)))
 
 
 def own_power(domain: Domain, cosmology: Cosmology, snapshots: Sequence[Snapshot]) -> OwnPower:
