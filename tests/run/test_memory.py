@@ -30,13 +30,22 @@ CONE = {"z_max": 0.3, "n_side": 128, "shells": 4}
         {"method": "cola", "force_evaluations": 3, "output": {"redshifts": [1.0, 0.0]}},
         {"force_evaluations": 4, "reference": {"method": "bullfrog", "force_evaluations": 8}},
         {"method": "cola", "force_evaluations": 12, "light_cone": CONE},
-        {"light_cone": CONE | {"redshift_space": True, "momentum": True, "shells": 24}},
-        {"light_cone": CONE | {"particles": True, "shells": 1}, "force_evaluations": 8},
+        {"light_cone": CONE | {"redshift_space": True, "momentum": True, "z_max": 0.8}},
+        {
+            "light_cone": {
+                "z_max": 0.8,
+                "n_side": 8,
+                "shells": 1,
+                "particles": True,
+                "footprint": {"axis": [1.0, 1.0, 0.0], "radius": 20.0},
+            }
+        },
     ],
     ids=["outputs", "reference", "cone", "redshift space", "particles"],
 )
 def test_disk_space_is_what_is_there_at_once(options, config_values, tmp_path, monkeypatch):
-    """Results and checkpoints, beside the light cone's own files, and no more than a third less."""
+    """Results and checkpoints, beside the light cone's own files. No more than a third less; a cone
+    may have filled half of a shell at the end of a step."""
     values = {"method": "fitted", "force_evaluations": 4, "box_size": 400.0} | options
     output = {"report": False, "checkpoint_minutes": 0.0} | values.pop("output", {})
     values = config_values | values | {"output": config_values["output"] | output}
@@ -52,7 +61,8 @@ def test_disk_space_is_what_is_there_at_once(options, config_values, tmp_path, m
     assert run_sim.main([str(tmp_path / "config.yaml"), "--quiet"]) == 0
     estimated = disk_space(make_config(values))
     print(estimated, max(seen))
-    assert 0.67 * estimated < max(seen) < 1.03 * estimated
+    least = 0.4 if "light_cone" in options else 0.67
+    assert least * estimated < max(seen) < 1.03 * estimated
 
 
 def both(first, second):
