@@ -8,7 +8,6 @@ is N-body. One JSON row for each case, method and number.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 
 import h5py
@@ -27,6 +26,8 @@ from coca.run.simulation import run_plan
 PARTICLES, BOX_SIZE, SEED = 64, 128.0, 31
 FORCES = (4, 6)
 RUNS = ("bullfrog", "fitted", "coca")
+CONDITIONS = "conditions"
+"""Where, beside the truths that are kept, initial displacements and weights are written."""
 PLANE_WAVE = 12.0
 """Amplitude in Mpc/h at D = 1 of the plane wave, whose length is the box: shells cross late."""
 TRANSVERSE = 6.0
@@ -35,24 +36,26 @@ TRANSVERSE = 6.0
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Options of this benchmark."""
+    parser.add_argument("--references", type=Path, default=Path("runs/references"))
     parser.add_argument("--threads", type=int, default=None)
 
 
 def measure(options: argparse.Namespace) -> list[dict]:
     """A row for each case, method and number of force evaluations."""
+    references = options.references
     options = argparse.Namespace(particles=PARTICLES, threads=options.threads)
+    (references / CONDITIONS).mkdir(parents=True, exist_ok=True)
     rows = []
-    with tempfile.TemporaryDirectory() as directory:
-        for case, values in cases(Path(directory)).items():
-            truth = truth_of(_plan(options, values, "nbody", LONG_STEPS), Path(directory))
-            for method in RUNS:
-                for count in FORCES:
-                    simulation = run_plan(_plan(options, values, method, count))
-                    labels = {"case": case, "method": method, "force_evaluations": count}
-                    labels["warnings"] = simulation.warnings
-                    measured = compare(simulation, truth, labels)
-                    rows += [row for row in measured if row["k"] == 1.0]
-            print(case, flush=True)
+    for case, values in cases(references / CONDITIONS).items():
+        truth = truth_of(_plan(options, values, "nbody", LONG_STEPS), references)
+        for method in RUNS:
+            for count in FORCES:
+                simulation = run_plan(_plan(options, values, method, count))
+                labels = {"case": case, "method": method, "force_evaluations": count}
+                labels["warnings"] = simulation.warnings
+                measured = compare(simulation, truth, labels)
+                rows += [row for row in measured if row["k"] == 1.0]
+        print(case, flush=True)
     return rows
 
 

@@ -57,8 +57,9 @@ SHIPPED = Path(__file__).parent.parent / "tables"
 
 
 def shipped(name: str) -> Path:
-    """A table that comes with the package: "lpt", in the frame of 2LPT to N-body; "lpt_pm" to what
-    the mesh's force converges to; "emulator", in the emulator's frame to that."""
+    """A table that comes with the package: "lpt", in the frame of 2LPT, and "emulator", in the
+    shipped emulator's, to N-body; "lpt_pm" and "emulator_pm" to what the mesh's force converges
+    to."""
     return SHIPPED / f"{name}.safetensors"
 
 

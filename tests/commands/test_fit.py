@@ -11,7 +11,7 @@ from tests.problem import run
 
 
 def test_emulator_lattice_is_checked_before_the_fit(capsys):
-    arguments = ["configs/fit_emulator.yaml", "--set", "spacing=[2.0, 3.0]"]
+    arguments = ["configs/fit_emulator_steps.yaml", "--set", "spacing=[2.0, 3.0]"]
     assert main(["fit", *arguments]) == 2
     assert "box_size: found 192 for 64 particles" in capsys.readouterr().err
 
@@ -35,7 +35,7 @@ def test_a_table_that_is_there_is_kept(tmp_path, capsys):
     [
         (["steps={absent}"], "steps: cannot use {absent}"),
         (["steps={tables}/lpt.safetensors"], "lpt.safetensors of frame lpt, truth nbody, wanted"),
-        (["steps={tables}/emulator.safetensors"], "frame emulator, truth bullfrog, wanted frame l"),
+        (["steps={tables}/emulator_pm.safetensors"], "frame emulator, truth bullfrog, wanted frame l"),
         (["steps={tables}/lpt_pm.safetensors", "counts=[7, 13]"], "counts: found [13], wanted num"),
     ],
 )

@@ -10,6 +10,7 @@ from coca.configuration.loading import make_config
 from coca.emulator.emulator import Emulator
 from coca.emulator.weights_file import SHIPPED_WEIGHTS
 from coca.errors import ConfigError
+from coca.integration.error_estimate import TRUTHS
 from coca.integration.fitted_table import FittedSteps, shipped
 from coca.integration.nbody import LONG_STEPS
 from coca.run.method import Method
@@ -48,6 +49,16 @@ def test_the_emulators_frame_gives_way_to_2lpt(config_values):
     assert names == ["COCA, gain 6 in the emulator's frame", *after]
     coarse = [method.describe(3) for method in methods(emulated, mesh=32)]
     assert coarse == ["COCA, gain 6 in the emulator's frame", after[1]]
+
+
+@pytest.mark.parametrize(("count", "truth"), [(4, "nbody"), (6, "nbody"), (3, "bullfrog")])
+def test_coca_says_where_it_ends(config_values, count, truth):
+    """At N-body with the numbers of forces that a network reads out; what it gives way to, too."""
+    values = config_values | {"method": "coca", "force_evaluations": count}
+    plan = make_plan(make_config(values))
+    assert [method.truth(count) for method in plan.methods[:2]] == [TRUTHS[truth]] * 2
+    warned = "those that end at what the mesh converges to take their place, 10 % low in P"
+    assert any(warned in line for line in plan.warnings) == (truth == "bullfrog")
 
 
 def test_long_steps_that_do_not_converge_are_warned_of(config_values):

@@ -5,7 +5,7 @@ from coca.step_fitting.fit import boundary_fractions, threshold_of
 
 def test_numbers_of_steps_may_have_no_sub_steps():
     """In the fit of the emulator's table two steps have none, and boundaries that belong to it."""
-    config = load_config("configs/fit_emulator.yaml", [], FitConfig)
+    config = load_config("configs/fit_emulator_steps.yaml", [], FitConfig)
     assert [threshold_of(count, config) for count in (1, 2, 3, 4, 7)] == [
         None,
         None,
