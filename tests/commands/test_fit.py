@@ -37,7 +37,7 @@ def test_a_table_that_is_there_is_kept(tmp_path, capsys):
         (["steps={tables}/lpt.safetensors"], "lpt.safetensors of frame lpt, truth nbody, wanted"),
         (
             ["steps={tables}/emulator_pm.safetensors"],
-            "frame emulator, truth bullfrog, wanted frame l",
+            "emulator, truth bullfrog, wanted frame l",
         ),
         (["steps={tables}/lpt_pm.safetensors", "counts=[7, 13]"], "counts: found [13], wanted num"),
     ],
