@@ -35,6 +35,8 @@ LISTS = {
     "statistics": "names of statistics",
 }
 """What keys are lists of."""
+MEANT = {"gpu": "cuda"}
+"""Names that others give to what has another here."""
 KINDS = {
     "int_type": "a whole number",
     "float_type": "a number",
@@ -135,6 +137,8 @@ def _wanted(error: ErrorDetails) -> str:
 def _one_of(found: Any, expected: str) -> str:
     names = [name.strip("'") for name in expected.replace(" or ", ", ").split(", ")]
     near = difflib.get_close_matches(found, names, 1) if isinstance(found, str) else []
+    meant = MEANT.get(found.lower()) if isinstance(found, str) else None
+    near = [meant] if meant in names else near
     return f"one of {', '.join(names)}" + (f"; {near[0]} perhaps" if near else "")
 
 

@@ -22,7 +22,7 @@ from scipy.interpolate import CubicSpline
 from coca.atomic_files import user_cache, whole_file
 from coca.cosmology.background import A_FIRST, Cosmology, redshift
 from coca.cosmology.eisenstein_hu import K_TABLE, eisenstein_hu_shape
-from coca.cosmology.power_table import continued, read_table, stretch
+from coca.cosmology.power_table import check_quantity, continued, read_table, stretch
 from coca.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -229,6 +229,7 @@ def _eisenstein_hu(cosmology: Cosmology) -> LinearPower:
 def _table(cosmology: Cosmology, file: Path) -> LinearPower:
     """The table, continued beyond its ends."""
     table = read_table(file)
+    check_quantity(file, table, cosmology)
     return LinearPower(*continued(table, cosmology), table.k_cut)
 
 

@@ -19,6 +19,8 @@ FEWEST = 8
 """Rows of a table."""
 MANTISSA_D = re.compile(r"(?<=[0-9.])[dD](?=[-+]?[0-9])")
 """The exponent of a Fortran number in double precision, as in 1.0D-3."""
+DECIMAL_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+([eEdD][-+]?[0-9]+)?")
+"""A number with a comma in the place of its point."""
 SAME_POWER = 0.01
 """Relative difference in power of rows of the same wavenumber that may be."""
 END = 2.0
@@ -26,6 +28,9 @@ END = 2.0
 LEAST_TILT = 0.1
 """Exponent by which a table's end must leave the fitted shape to be believed: CAMB's leaves it by
 0.03 at most, where baryon oscillations end."""
+RATHER = 3.0
+"""Least factor by which the rms misfit of ln P has to fall for a table to be taken for another
+quantity."""
 ACOUSTIC = 1e-3, 0.5
 """Wavenumbers in h/Mpc with the turnover and the oscillations."""
 LEAST_STRETCH, WORSE, MISFIT = 0.05, 2.0, 0.05
@@ -88,7 +93,9 @@ def _rows(file: Path) -> tuple[np.ndarray, np.ndarray]:
     rows: list[list[float]] = []
     lines: list[int] = []
     for number, line in enumerate(text.splitlines(), 1):
-        words = re.sub("[,;]", " ", line.partition("#")[0]).split()
+        line = line.partition("#")[0]
+        _check_points(file, number, line)
+        words = re.sub("[,;]", " ", line).split()
         try:
             row = [float(MANTISSA_D.sub("e", word)) for word in words]
         except ValueError:
@@ -105,6 +112,14 @@ def _rows(file: Path) -> tuple[np.ndarray, np.ndarray]:
     if not rows:
         raise _error(file, "found no numbers")
     return np.array(rows, np.float64), np.array(lines, np.int64)
+
+
+def _check_points(file: Path, number: int, line: str) -> None:
+    """Raise FileError if numbers that something else than a comma separates have commas in them."""
+    words = line.replace(";", " ").split()
+    if len(words) > 1 and any(map(DECIMAL_COMMA.fullmatch, words)):
+        found = f"line {number}: found decimal commas, {line.strip()[:40]!r}"
+        raise _error(file, found, f"{WANTED}, with decimal points")
 
 
 def _columns(rows: np.ndarray, file: Path) -> tuple[np.ndarray, list[str]]:
@@ -158,6 +173,13 @@ def _without_zeros(
         raise _error(file, f"found P = 0 at k = {at:g}, wanted zeros at the end only")
     k_cut = float(k[last + 1]) if last + 1 < len(k) else math.inf
     return k[: last + 1], P[: last + 1], k_cut
+
+
+def check_quantity(file: Path, table: Table, cosmology: Cosmology) -> None:
+    """Raise FileError if a table has the shape of k^3 P."""
+    ratio, lnk = np.log(table.P / eisenstein_hu_shape(table.k, cosmology)), np.log(table.k)
+    if RATHER * np.std(ratio - 3.0 * lnk) < np.std(ratio):
+        raise _error(file, "found the shape of Delta^2(k) = k^3 P(k) / (2 pi^2)")
 
 
 def continued(table: Table, cosmology: Cosmology) -> tuple[np.ndarray, np.ndarray]:

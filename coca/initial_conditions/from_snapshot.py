@@ -8,6 +8,7 @@ particle to the rank of its site.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +54,18 @@ class Displaced(NamedTuple):
     """Offset of the snapshot's lattice from ours, array (3,), Mpc/h."""
 
 
+@contextmanager
+def _key_named() -> Iterator[None]:
+    """What is wrong with a snapshot is wrong with the key that names it."""
+    try:
+        yield
+    except FileError as error:
+        if not str(error).startswith("snapshot: "):
+            raise
+        raise FileError(f"initial_conditions.{error}") from None
+
+
+@_key_named()
 def check_header(config: Config, path: Path) -> Header:
     """What the snapshot of a configuration says of itself.
 
@@ -95,6 +108,7 @@ def check_header(config: Config, path: Path) -> Header:
     return header
 
 
+@_key_named()
 def from_snapshot(domain: Domain, cosmology: Cosmology, path: Path, D: float) -> InitialConditions:
     """Initial conditions from another code's snapshot, on whose particles the run starts.
 

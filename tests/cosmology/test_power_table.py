@@ -49,6 +49,14 @@ def test_headers_and_separators(written, cosmology, power, options):
     same(path, cosmology, power)
 
 
+@pytest.mark.parametrize("between", [";", "\t", " ", "; "])
+def test_decimal_commas_are_told(written, between):
+    path = written(form="%.6f", delimiter=between)
+    path.write_text(path.read_text().replace(".", ","))
+    with pytest.raises(FileError, match=r"line 1: found decimal commas, '0,001000.*decimal points"):
+        read_table(path)
+
+
 def test_exponents_of_fortran(written, cosmology, power):
     path = written()
     path.write_text(path.read_text().replace("e", "D"))
@@ -125,6 +133,17 @@ def test_a_table_in_megaparsecs_is_told(written, cosmology, power):
     assert "a table in 1/Mpc and Mpc^3?" in line
     again = written(k=K * h, P=power(K) / h**3 / 4)
     assert "its sigma_8 is 0.417" in table_warnings(cosmology, again)[1]
+
+
+@pytest.mark.parametrize(("first", "last"), [(1e-4, 20.0), (0.02, 0.3)])
+def test_a_table_of_k_cubed_times_power_is_told(written, cosmology, power, first, last):
+    k = np.geomspace(first, last, 300)
+    path = written(k, k**3 * power(k) / (2 * np.pi**2))
+    wanted = r"linear_power\.file: .*found the shape of Delta\^2\(k\).*wanted text, columns k"
+    with pytest.raises(FileError, match=wanted):
+        table_warnings(cosmology, path)
+    with pytest.raises(FileError, match=wanted):
+        linear_power(cosmology, "table", path)
 
 
 def test_a_table_of_another_redshift_is_told(written, cosmology, power):

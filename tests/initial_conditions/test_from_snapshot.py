@@ -188,7 +188,10 @@ def test_what_is_written_of_it(values, path, tmp_path, capsys):
         ({"cosmology": {"h": 0.7}}, r"h: found 0\.6711, wanted 0\.7$"),
         ({"initial_conditions": {"redshift": 48.0}}, r"redshift: found 48, wanted none, or 49"),
         ({"output": {"redshifts": [50.0, 0.0]}}, r"redshifts: found 50\.0, wanted all below 49"),
-        ({"initial_conditions": {"snapshot": "absent"}}, "snapshot: cannot read absent"),
+        (
+            {"initial_conditions": {"snapshot": "absent"}},
+            r"^initial_conditions\.snapshot: cannot read absent",
+        ),
     ],
 )
 def test_a_snapshot_that_does_not_fit_is_refused_before_any_work(values, changes, message):
