@@ -38,7 +38,7 @@ def unwritable(directory: object, error: OSError) -> FileError:
     return FileError(f"output.directory: cannot write {directory}: {error.strerror or error}")
 
 
-_OF_HDF5 = re.compile(r"(?:Unable to|Can't) [^(]*\((.*)\)", re.S)
+_OF_HDF5 = re.compile(r"['\"]?(?:Unable to|Can't) [^(]*\((.*)\)", re.S)
 _SAID = {
     "file signature not found": "it is not HDF5",
     "truncated file": "it is cut short",
@@ -52,10 +52,10 @@ def reason(error: BaseException) -> str:
     errors and HDF5's own."""
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
-    said = " ".join(str(error).split())[:200] or type(error).__name__
+    said = " ".join(str(error).split()) or type(error).__name__
     inner = _OF_HDF5.match(said)
     said = inner[1] if inner else said
-    return next((ours for theirs, ours in _SAID.items() if said.startswith(theirs)), said)
+    return next((ours for theirs, ours in _SAID.items() if said.startswith(theirs)), said[:200])
 
 
 class Terminated(Exception):

@@ -1,12 +1,17 @@
 import pytest
 
-from coca.errors import CocaError, ConfigError, FileError, short
+from coca.errors import CocaError, ConfigError, FileError, reason, short
 
 
 @pytest.mark.parametrize("kind", [CocaError, ConfigError, FileError])
 def test_messages_are_one_printable_line(kind):
     message = str(kind("mesh: found\n  'a\x1b[31m\0b', wanted\ta number of Mpc/h, µ"))
     assert message == "mesh: found 'a\\x1b[31m\\x00b', wanted a number of Mpc/h, µ"
+
+
+def test_what_hdf5_says_is_found_in_its_brackets_however_long():
+    inner = "no such " + 100 * "attribute "
+    assert reason(KeyError(f"Unable to open object ({inner})")) == inner[:200]
 
 
 def test_long_values_are_shown_by_their_ends():

@@ -57,7 +57,14 @@ def _cone(config: Config, box_size: float) -> LightConeConfig | None:
     if config.light_cone is None:
         return None
     z = float(redshift(scale_factor_at(config.build_cosmology(), box_size)))
-    small = {"observer": None, "z_max": z, "redshifts": None, "shells": 2, "n_side": 8}
+    small = {
+        "observer": None,
+        "z_max": z,
+        "redshifts": None,
+        "every": None,
+        "shells": 2,
+        "n_side": 8,
+    }
     return config.light_cone.model_copy(update=small | {"fits": False})
 
 

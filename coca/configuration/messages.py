@@ -23,6 +23,7 @@ UNITS = {
     "tolerance": "Mpc/h",
     "spacing": "Mpc/h",
     "radii": "Mpc/h",
+    "every": "Mpc/h",
     "checkpoint_minutes": "minutes",
 }
 """Units of keys, whatever their sections."""

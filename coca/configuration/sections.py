@@ -340,7 +340,7 @@ class LightConeConfig(Section):
     """Resolution n_side of the HEALPix maps, a power of two."""
     shells: Integer = Field(24, ge=1, le=1000)
     """Shells of equal comoving thickness from here to z_max."""
-    every: Number | None = Field(None, gt=0)
+    every: Number | None = Field(None, ge=0.1)
     """Thickness of shells in Mpc/h in the place of their number; the last ends at z_max."""
     redshifts: tuple[Annotated[Number, Field(ge=0)], ...] | None = Field(None, min_length=2)
     """Edges of the shells in the place of equal ones, increasing, the last z_max."""

@@ -19,13 +19,14 @@ import numpy as np
 from coca.atomic_files import whole_hdf5
 from coca.cosmology.background import Cosmology, scale_factor
 from coca.cosmology.distance import HUBBLE_DISTANCE, comoving_distance, scale_factor_at
-from coca.errors import ConfigError, FileError, reason
+from coca.errors import ConfigError, FileError
 from coca.light_cone.lensing import NODES
 from coca.light_cone.shells import Shell
 from coca.light_cone.sky import AXES, shear_modes, shear_of_modes
-from coca.light_cone.sources import ROUND_OFF
+from coca.light_cone.sources import ROUND_OFF, read_numbers
 
 FORMAT = "coca-galaxies-1"
+COLUMNS = "longitude and latitude in degrees, and redshift, with blanks between them"
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,11 @@ def read_galaxies(path: Path) -> Galaxies:
     FileError
         The file is missing, or is no such table.
     """
-    try:
-        table = np.loadtxt(path, ndmin=2)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise FileError(f"--galaxies: cannot read {path}: {reason(error)}") from None
+    table = read_numbers("--galaxies", path, COLUMNS)
     if table.shape[1] != 3 or not len(table):
         raise FileError(
             f"--galaxies: {path}: found {len(table)} rows of {table.shape[1]} columns, wanted "
-            "longitude and latitude in degrees, and redshift"
+            f"{COLUMNS}"
         )
     lon, lat, z = table.T
     if not np.all(np.isfinite(table)) or np.any(np.abs(lat) > 90.0) or np.any(z < 0.0):
@@ -119,7 +117,7 @@ def lensed(shells: Iterable[Shell], galaxies: Galaxies) -> dict[str, np.ndarray]
             pixel = healpy.ang2pix(
                 shell.n_side, galaxies.lon[here], galaxies.lat[here], lonlat=True
             )
-            own = _weights(shell.cosmology, shell.chi[0], np.minimum(chi, shell.chi[1]))
+            own = _weights(shell.cosmology, shell.chi[0], np.clip(chi, *shell.chi))
             far = 1.0 / np.maximum(chi, np.finfo(float).tiny)
             for factor, (pixels, E) in (
                 (np.ones(len(here)), total[0]),

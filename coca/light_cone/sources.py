@@ -68,10 +68,7 @@ def read_sources(path: Path) -> Sources:
     FileError
         The file is missing, or is no such table.
     """
-    try:
-        table = np.loadtxt(path, ndmin=2)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise FileError(f"sources: cannot read {path}: {reason(error)}") from None
+    table = read_numbers("sources", path, "z and n(z), with blanks between them")
     if table.shape[1] != 2 or len(table) < 2:
         raise FileError(
             f"sources: {path}: found {len(table)} rows of {table.shape[1]} columns, wanted two or "
@@ -85,3 +82,36 @@ def read_sources(path: Path) -> Sources:
     gaps = np.diff(z, prepend=z[0], append=z[-1])
     share = 0.5 * n * (gaps[:-1] + gaps[1:])  # the trapezoidal rule
     return Sources(z, share / share.sum(), f"sources: {path}")
+
+
+def read_numbers(key: str, path: Path, wanted: str) -> np.ndarray:
+    """Numbers (R, C) of a text with columns, which messages call `wanted`; what follows a # is a
+    comment.
+
+    Raises
+    ------
+    FileError
+        The file cannot be read, or a line is wrong, which is named.
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, ValueError) as error:
+        raise FileError(f"{key}: cannot read {path}: {reason(error)}") from None
+    rows = [(i, words) for i, line in enumerate(lines, 1) if (words := line.split("#")[0].split())]
+    if not rows:
+        raise FileError(f"{key}: {path}: found no numbers, wanted {wanted}")
+    try:
+        return np.array([words for _, words in rows], np.float64)
+    except ValueError:
+        count = len(rows[0][1])
+        line = next((i for i, words in rows if not _are_numbers(words, count)), rows[0][0])
+        raise FileError(
+            f"{key}: {path}: line {line}: found {lines[line - 1].strip()[:40]!r}, wanted {wanted}"
+        ) from None
+
+
+def _are_numbers(words: list[str], count: int) -> bool:
+    try:
+        return len([float(word) for word in words]) == count
+    except ValueError:
+        return False

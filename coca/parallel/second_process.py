@@ -19,6 +19,9 @@ from typing import Any
 
 LONGEST = 300.0
 """Seconds after which the second process is not waited for any longer."""
+BEGIN = "import sys; sys.path[:] = {paths!r}; import {name}; {name}.run(sys.argv[1])"
+"""What the second process does. It looks for modules where this one does, and so not in the working
+directory, where Python's options -m and -c would have it look first."""
 _running: list[subprocess.Popen] = []
 
 
@@ -62,6 +65,12 @@ def wait() -> None:
     _end(_running[-1])
 
 
+def run(module: str) -> None:
+    """Be the second process, which runs a module as a program."""
+    threading.Thread(target=_end_with_the_first, daemon=True).start()
+    runpy.run_module(module, run_name="__main__")
+
+
 def _end_with_the_first() -> None:
     """The first process closes our input when it ends, however it does."""
     os.read(sys.stdin.fileno(), 1)
@@ -72,14 +81,13 @@ def _start(module: str) -> subprocess.Popen | None:
     """The process, without a word to say; None where there can be none."""
     if not Path(sys.executable or "").stem.startswith("python"):  # of a program that embeds Python
         return None
-    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    paths = [path or os.getcwd() for path in sys.path]
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", __name__, module],
+            [sys.executable, "-c", BEGIN.format(paths=paths, name=__name__), module],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=os.environ | {"PYTHONPATH": paths},
         )
     except OSError:
         return None
@@ -93,8 +101,3 @@ def _end(process: subprocess.Popen) -> None:
         process.wait()
         assert process.stdin is not None
         process.stdin.close()
-
-
-if __name__ == "__main__":
-    threading.Thread(target=_end_with_the_first, daemon=True).start()
-    runpy.run_module(sys.argv[1], run_name="__main__")

@@ -70,6 +70,7 @@ def test_the_rehearsal_has_the_light_cone(config_values, two_ranks, monkeypatch)
     [
         None,
         {"z_max": 0.05, "n_side": 8},
+        {"z_max": 0.05, "n_side": 8, "every": 100.0},
         CONE | {"redshifts": [0.0, 0.02], "z_max": 0.02, "n_side": 8},
     ],
 )

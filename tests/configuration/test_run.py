@@ -52,6 +52,11 @@ def test_a_mesh_must_hold_the_stencil(config_values):
         ("method", "network", "method: found 'network', wanted one of coca, .*pm"),
         ("method", "colaa", "method: found 'colaa', wanted one of .*; cola perhaps"),
         ("device", "gpu", "device: found 'gpu', wanted one of auto, cpu, cuda; cuda perhaps"),
+        (
+            "light_cone",
+            {"z_max": 0.5, "every": 1e-7},
+            r"light_cone\.every: found 1e-07, wanted 0\.1 or more Mpc/h",
+        ),
         ("force_evaluations", -1, "force_evaluations: found -1, wanted auto or a number"),
         ("force_evaluations", "auto", r"tolerance: missing, wanted a number of Mpc/h"),
         ("tolerance", 0.1, r"tolerance: found 0\.1, wanted none but with force_evaluations: auto"),

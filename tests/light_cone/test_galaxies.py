@@ -49,6 +49,12 @@ def test_nobody_lenses_a_galaxy_here(cosmology):
     assert all(values[0] == 0.0 for values in found.values())
 
 
+def test_nobody_lenses_a_galaxy_before_the_first_shell(cosmology):
+    beyond = list(shells_of(cosmology))[1:]
+    found = lensed(beyond, Galaxies(np.zeros(2), np.zeros(2), np.array([0.05, 0.2])))
+    assert all(values[0] == 0.0 != values[1] for values in found.values())
+
+
 def test_galaxies_that_cannot_be_lensed_are_refused(cosmology):
     one = np.array([0.5])
     with pytest.raises(ConfigError, match=r"found 1 galaxies beyond z = 0.4"):
@@ -63,7 +69,7 @@ def test_galaxies_that_cannot_be_lensed_are_refused(cosmology):
         ("1 2\n", "found 1 rows of 2 columns"),
         ("1 91 0.3\n", "latitudes from -90 to 90"),
         ("1 2 -0.3\n", "redshifts of 0 or more"),
-        ("a b c\n", "cannot read"),
+        ("a b c\n", "line 1: found 'a b c', wanted longitude and latitude in degrees"),
     ],
 )
 def test_tables_that_are_none(text, message, tmp_path):

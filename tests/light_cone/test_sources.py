@@ -45,7 +45,10 @@ def test_sources_beyond_a_cone(tmp_path):
         ("-1 1\n1 1\n", "z increasing from 0 or more"),
         ("0 1\n1 -1\n", "wanted n.z. of 0 or more"),
         ("0 0\n1 0\n", "and some above 0"),
-        ("0 one\n1 0\n", "cannot read"),
+        ("# z n\n0 one\n1 0\n", r"line 2: found '0 one', wanted z and n\(z\), with blanks"),
+        ("0 1\n1 0 2\n", "line 2: found '1 0 2'"),
+        ("0,1\n1,0\n", "line 1: found '0,1'"),
+        ("# z n\n\n", "found no numbers, wanted z and n"),
     ],
 )
 def test_tables_that_are_none(tmp_path, text, message):
@@ -53,5 +56,5 @@ def test_tables_that_are_none(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(FileError, match=message):
         read_sources(path)
-    with pytest.raises(FileError, match=r"cannot read .*gone"):
+    with pytest.raises(FileError, match=r"cannot read .*gone.txt: No such file"):
         read_sources(tmp_path / "gone.txt")

@@ -40,6 +40,18 @@ def test_the_second_process_finds_what_this_one_can_import_and_comes_to_its_end(
         second_process.wait()
 
 
+def test_it_runs_nothing_of_the_working_directory(module, tmp_path, monkeypatch):
+    """Somebody's calendar.py there is not Python's."""
+    here, done = tmp_path / "here", tmp_path / "done"
+    here.mkdir()
+    for name in ("runpy", "threading", "subprocess", "calendar"):
+        (here / f"{name}.py").write_text("raise SystemExit")
+    monkeypatch.chdir(here)
+    with second_process.compiling(module(f"import calendar; open({str(done)!r}, 'w').close()")):
+        second_process.wait()
+    assert done.exists()
+
+
 def test_it_says_nothing_where_it_fails(module, capfd):
     with second_process.compiling(module("raise SystemExit('what is wrong')")):
         second_process.wait()
