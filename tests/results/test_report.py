@@ -91,6 +91,13 @@ def test_every_section_is_there(case):
     )
 
 
+def test_a_reference_that_the_run_does_not_end_at_is_named(case):
+    """A converged mesh beside steps that end at N-body: its power in haloes is less."""
+    name, root, _, record, _ = case
+    other = "reference" in name and record["truth"] == "N-body"
+    assert ("which has less power in haloes than N-body" in words(section(root, "trust"))) == other
+
+
 def test_the_page_stands_alone(case):
     """It is well-formed, having been parsed; everything shown is inside it; all links lead to
     files beside it."""
