@@ -21,7 +21,7 @@ def test_runs_killed_at_random_moments(often_saved, often_saved_file, undisturbe
     command = [sys.executable, "tests/end_to_end/killing.py", str(kills), "1", str(directory)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run(
-        [*command, str(often_saved_file)], cwd=ROOT, env=environment, check=True, timeout=300
+        [*command, str(often_saved_file)], cwd=ROOT, env=environment, check=True, timeout=900
     )
     # a run spends about half of its time in its steps
     assert json.loads((directory / "resumed.json").read_text()) > kills // 6
@@ -42,7 +42,7 @@ def test_sigterm_saves_and_ends(often_saved, often_saved_file, undisturbed, tmp_
             break
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=200)
     assert process.returncode == 143
     assert error.startswith("terminated; saved in") and "--resume" in error
     assert (directory / INDEX).exists() and not (directory / "run.json").exists()
