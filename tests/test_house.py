@@ -1,5 +1,6 @@
 """The house itself: a test file for every module, and nothing that runs what it reads."""
 
+import os
 import re
 import subprocess
 import sys
@@ -15,7 +16,8 @@ def test_every_module_has_a_test_that_is_not_slow():
     """In tests/gravity/test_mesh.py for coca.gravity.mesh; what ranks say to one another is tested
     in tests/mpi, which an ordinary pytest runs on one rank."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "not slow", TESTS]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    plain = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    done = subprocess.run(command, cwd=ROOT, env=plain, capture_output=True, text=True)
     files = {line.partition("::")[0] for line in done.stdout.splitlines()}
     for name in modules():
         *packages, module = name.removeprefix("coca.").split(".")

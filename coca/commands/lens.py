@@ -27,15 +27,15 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     check_files(out, options.overwrite)
     check_source("camb", None)
     paths = shell_files(options.directory)
-    sources.check(farthest_redshift(paths))
-    galaxies = None
+    end = farthest_redshift(paths)
+    sources.check(end)
     if options.galaxies is not None:
         galaxies = read_galaxies(options.galaxies)
-        galaxies.check(farthest_redshift(paths))
+        galaxies.check(end)
+        found = lensed(map(read_shell, paths), galaxies)
     try:
-        found = None if galaxies is None else lensed(map(read_shell, paths), galaxies)
         written = write_lensing(out, convergence(map(read_shell, paths), sources))
-        if galaxies is not None and found is not None:
+        if options.galaxies is not None:
             write_galaxies(out / GALAXIES, galaxies, found)
             written.append(out / GALAXIES)
     except OSError as error:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 START_REDSHIFT = 19.0
+MOST_SHELLS = 1000
+"""Shells of a light cone."""
 START_RANGE = 0.01, 1000.0
 SPACINGS_A_SOFTENING = 40.0
 """Softening lengths in a particle spacing, by default."""
@@ -338,7 +340,7 @@ class LightConeConfig(Section):
     """Redshift of the farthest shell's far edge."""
     n_side: Integer = Field(512, ge=1, le=8192)
     """Resolution n_side of the HEALPix maps, a power of two."""
-    shells: Integer = Field(24, ge=1, le=1000)
+    shells: Integer = Field(24, ge=1, le=MOST_SHELLS)
     """Shells of equal comoving thickness from here to z_max."""
     every: Number | None = Field(None, ge=0.1)
     """Thickness of shells in Mpc/h in the place of their number; the last ends at z_max."""

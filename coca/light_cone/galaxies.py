@@ -20,7 +20,7 @@ from coca.atomic_files import whole_hdf5
 from coca.cosmology.background import Cosmology, scale_factor
 from coca.cosmology.distance import HUBBLE_DISTANCE, comoving_distance, scale_factor_at
 from coca.errors import ConfigError, FileError
-from coca.light_cone.lensing import NODES
+from coca.light_cone.lensing import gauss_legendre
 from coca.light_cone.shells import Shell
 from coca.light_cone.sky import AXES, shear_modes, shear_of_modes
 from coca.light_cone.sources import ROUND_OFF, read_numbers
@@ -138,11 +138,9 @@ def lensed(shells: Iterable[Shell], galaxies: Galaxies) -> dict[str, np.ndarray]
 
 def _weights(cosmology: Cosmology, near: float, far: np.ndarray) -> np.ndarray:
     """w1 and w2 of the matter between two distances, array (2, *far.shape)."""
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    half = 0.5 * (far - near)
-    chi = near + half[..., None] * (1.0 + nodes)
+    chi, weights = gauss_legendre(np.array(near), far)
     slope = 1.5 * cosmology.Omega_m / HUBBLE_DISTANCE**2 * chi / scale_factor_at(cosmology, chi)
-    return np.array([half * (slope @ weights), half * ((slope * chi) @ weights)])
+    return np.array([np.sum(weights * slope, axis=-1), np.sum(weights * slope * chi, axis=-1)])
 
 
 def write_galaxies(path: Path, galaxies: Galaxies, found: dict[str, np.ndarray]) -> None:

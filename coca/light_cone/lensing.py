@@ -77,10 +77,16 @@ def lensing_weight(cosmology: Cosmology, chi: tuple[float, float], sources: Sour
     near, far = chi
     inside = [chi_s for chi_s in _distances(cosmology, sources) if near < chi_s < far]
     edges = np.unique([near, *inside, far])  # between them the kernel is smooth
+    at, weights = gauss_legendre(edges[:-1], edges[1:])
+    return float(np.sum(weights * efficiency(cosmology, at, sources)))
+
+
+def gauss_legendre(near: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distances from near to far at which an integral over them takes its values, and the weights
+    of these, arrays (*far.shape, NODES)."""
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    half = 0.5 * np.diff(edges)[:, None]
-    at = edges[:-1, None] + half * (1.0 + nodes)
-    return float(np.sum(half * weights * efficiency(cosmology, at, sources)))
+    half = 0.5 * (far - near)[..., None]
+    return near[..., None] + half * (1.0 + nodes), half * weights
 
 
 def convergence(shells: Iterable[Shell], sources: Sources) -> Convergence:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from coca.atomic_files import check_directory, check_disk
 from coca.configuration.run import Config, first_output
-from coca.configuration.sections import LightConeConfig
+from coca.configuration.sections import MOST_SHELLS, LightConeConfig
 from coca.cosmology import linear_power
 from coca.cosmology.background import scale_factor
 from coca.cosmology.distance import comoving_distance
@@ -29,8 +29,6 @@ from coca.run.method import P3M_MESH, Method
 
 if TYPE_CHECKING:
     from coca.emulator.user_emulator import OwnEmulator
-
-MOST_SHELLS = 1000
 
 
 @dataclass(frozen=True)

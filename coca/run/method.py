@@ -313,10 +313,11 @@ def _emulator_table(config: Config, own_frame: bool) -> tuple[FittedSteps | None
     obstacle = _obstacle(config, table)
     if obstacle is None:
         return table, []
-    table = FittedSteps.load(fitted_table.shipped("emulator_pm"))
-    if _obstacle(config, table) is None:
-        return table, [f"{obstacle} that end at N-body; {TO_PM_COST}"]
-    return None, [f"{_obstacle(config, table)}; {GAIN_COST}"]
+    to_pm = FittedSteps.load(fitted_table.shipped("emulator_pm"))
+    obstacle_to_pm = _obstacle(config, to_pm)
+    if obstacle_to_pm is None:
+        return to_pm, [f"{obstacle} that end at N-body; {TO_PM_COST}"]
+    return None, [f"{obstacle_to_pm}; {GAIN_COST}"]
 
 
 def _checked(config: Config, table: FittedSteps, frame: str) -> FittedSteps:
