@@ -64,7 +64,12 @@ def main() -> None:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         parsers[name].add_argument("--out", type=Path, default=argparse.SUPPRESS)
-        parsers[name].add_argument("--rows", type=Path, help="show this JSON, measure nothing")
+        parsers[name].add_argument(
+            "--rows",
+            type=Path,
+            nargs="+",
+            help="show this JSON or several, joined; measure nothing",
+        )
         module.add_options(parsers[name])
     options = parser.parse_args()
     if options.name:
@@ -76,7 +81,8 @@ def main() -> None:
 
 def run(name: str, module, options: argparse.Namespace) -> None:
     """Measure, print and write one benchmark."""
-    rows = read_rows(options.rows) if options.rows else module.measure(options)
+    files = options.rows or []
+    rows = [row for file in files for row in read_rows(file)] if files else module.measure(options)
     print(f"\n{name}: {module.__doc__.splitlines()[0]}\n\n{module.table(rows)}", flush=True)
     if not options.out:
         return

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
+
 import numpy as np
 
+from coca.configuration.loading import make_config
+from coca.configuration.run import Config
 from coca.cosmology.background import Cosmology
 from coca.cosmology.linear_power import linear_power
 from coca.gravity.particle_mesh import ParticleMesh
 from coca.initial_conditions.linear_fields import InitialConditions, from_seed
 from coca.integration import reference
+from coca.integration.kept_runs import KeptRuns
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
+from coca.run.plan import make_plan
+from coca.run.simulation import run_plan
 
 COSMOLOGY = Cosmology(0.3175, 0.049, 0.6711, 0.9624, 0.834)
 """The Quijote fiducial cosmology."""
@@ -41,3 +49,24 @@ def evolved_positions(domain: Domain, force: ParticleMesh) -> np.ndarray:
     x = np.mod(domain.add_lattice(snapshot.disp), np.float32(domain.box_size))
     x[x >= domain.box_size] = 0
     return x
+
+
+def fitted_run(domain: Domain, seed: int, references: Path) -> Snapshot:
+    """Particles at z = 0 after four fitted steps, kept in a directory: N-body's haloes to a per
+    cent, and as dense, in a minute where N-body takes an hour."""
+    values = {
+        "cosmology": asdict(COSMOLOGY),
+        "linear_power": {"source": "eisenstein_hu"},
+        "box_size": domain.box_size,
+        "particles": domain.n_side,
+        "mesh": 2 * domain.n_side,
+        "seed": seed,
+        "method": "fitted",
+        "force_evaluations": 4,
+        "output": {"directory": "."},
+        "threads": domain.threads,
+    }
+    plan = make_plan(make_config(values, Config))
+    identity = plan.config.model_dump(mode="json", exclude={"output", "threads"})
+    kept, outputs = KeptRuns(references), [1.0]
+    return kept.get(identity, outputs, domain.particles, lambda: run_plan(plan).snapshots)[0]
