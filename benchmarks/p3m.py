@@ -5,8 +5,8 @@ that: on 2LPT trajectories at z = 19 (waves), at z = 0 (clustered), in one isoth
 A `cut` is the radius of the mesh's clouds in its cells. Costs are of particles at z = 0 and 19,
 1, 2 and 4 Mpc/h apart, in turns with `ParticleMesh` on a mesh of twice the lattice, of particles at
 z = 0; `ns a pair` is nanoseconds of a thread for each pair visited. Particles at z = 0 come from
-four fitted steps, of which N-body takes an hour at 256^3; to 64^3 the force is timed on N-body's
-own, too, and both rows cost the same. Memory is the most that making a force and calling it adds
+four fitted steps, for N-body takes an hour at 256^3; to 64^3 the force is timed on N-body's own,
+too, which are denser within haloes: it took 0 to 7 % longer there. Memory is the most that making a force and calling it adds
 to what the process held, its result included, for each particle; beside it the same of the mesh's
 force, and what a run's estimate of memory says of this one.
 

@@ -53,7 +53,7 @@ def evolved_positions(domain: Domain, force: ParticleMesh) -> np.ndarray:
 
 def fitted_run(domain: Domain, seed: int, references: Path) -> Snapshot:
     """Particles at z = 0 after four fitted steps, kept in a directory: N-body's haloes to a per
-    cent, and as dense, in a minute where N-body takes an hour."""
+    cent, if less dense within, in a minute where N-body takes an hour."""
     values = {
         "cosmology": asdict(COSMOLOGY),
         "linear_power": {"source": "eisenstein_hu"},
