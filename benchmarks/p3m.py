@@ -1,14 +1,14 @@
 """Error of P3M against Ewald's sum, and its cost and memory beside those of the default mesh.
 
-Errors are rms over the rms force, of 32^3 particles 2 Mpc/h apart with a softening of 1/40 of
-that: on 2LPT trajectories at z = 19 (waves), at z = 0 (clustered), in one isothermal sphere (halo).
-A `cut` is the radius of the mesh's clouds in its cells. Costs are of particles at z = 0 and 19,
-1, 2 and 4 Mpc/h apart, in turns with `ParticleMesh` on a mesh of twice the lattice, of particles at
-z = 0; `ns a pair` is nanoseconds of a thread for each pair visited. Particles at z = 0 come from
-four fitted steps, for N-body takes an hour at 256^3; to 64^3 the force is timed on N-body's own,
-too, which are denser within haloes: it took 0 to 7 % longer there. Memory is the most that making a force and calling it adds
-to what the process held, its result included, for each particle; beside it the same of the mesh's
-force, and what a run's estimate of memory says of this one.
+Errors are rms over the rms force, of 32^3 particles 2 Mpc/h apart with a softening of 1/40 of that:
+on 2LPT trajectories at z = 19 (waves), at z = 0 (clustered), in one isothermal sphere (halo). A
+`cut` is the radius of the mesh's clouds in its cells. Costs are of particles at z = 0 and 19, 1, 2
+and 4 Mpc/h apart, in turns with `ParticleMesh` on a mesh of twice the lattice, of particles at z =
+0; `ns a pair` is nanoseconds of a thread for each pair visited. Particles at z = 0 come from four
+fitted steps, for N-body takes an hour at 256^3; to 64^3 the force is timed on N-body's own, too,
+which are denser within haloes: it took 0 to 7 % longer there. Memory is the most that making a
+force and calling it adds to what the process held, its result included, for each particle; beside
+it the same of the mesh's force, and what a run's estimate of memory says of this one.
 
 Sizes can be measured one at a time, and their rows joined:
 
