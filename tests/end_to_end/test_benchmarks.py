@@ -13,7 +13,7 @@ from scipy.integrate import quad
 from benchmarks.lensing_theory import ccl_power, kept_by_motion, line_of_sight, shell_power
 from benchmarks.light_cone_limits import OwnPower, limber_of_shells
 from benchmarks.problem import COSMOLOGY
-from benchmarks.rows import read_rows
+from benchmarks.rows import read_rows, write_rows
 from benchmarks.theory import corrected, tree_level_S3
 from coca.cosmology.background import redshift, scale_factor
 from coca.cosmology.distance import comoving_distance, scale_factor_at
@@ -55,6 +55,17 @@ def test_accuracy_benchmark_writes_its_rows(tmp_path):
     assert r["bullfrog", 4] > r["bullfrog", 2] and r["coca", 4] > r["coca", 2]
     assert r["coca", 2] > r["bullfrog", 2]
     assert os.path.getsize(tmp_path / "accuracy.png") > 10_000
+
+
+def test_rows_of_several_runs_are_joined(tmp_path):
+    rows = [{"state": "z = 0", "particles": n, "ours": 0.5, "swift": 1.0} for n in (32, 64)]
+    files = [tmp_path / f"{row['particles']}.json" for row in rows]
+    for file, row in zip(files, rows, strict=True):
+        write_rows(file, [row])
+    command = [sys.executable, "-m", "benchmarks", "swift", "--rows", *files, "--out", tmp_path]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert read_rows(tmp_path / "swift.json") == rows
+    assert "| 64^3 | z = 0 | 0.500 | 1.000 | 2.0 |" in done.stdout
 
 
 @pytest.fixture(scope="module")
