@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.interpolate import RectBivariateSpline
 from scipy.ndimage import map_coordinates, spline_filter
 
 from benchmarks.theory import boost
@@ -14,6 +15,7 @@ from coca.configuration.run import Config
 from coca.cosmology.background import Cosmology, scale_factor
 from coca.cosmology.distance import scale_factor_at
 from coca.cosmology.linear_power import linear_power
+from coca.cosmology.nonlinear_power import nonlinear_power
 from coca.initial_conditions.linear_fields import InitialConditions
 from coca.light_cone.geometry import Cone
 from coca.light_cone.lensing import Convergence, convergence, efficiency
@@ -91,6 +93,39 @@ def boosted(universe: pyccl.Cosmology, cosmology: Cosmology, z_most: float) -> p
     return pyccl.Pk2D(
         a_arr=scale_factor(z), lk_arr=np.log(k), pk_arr=np.log(np.multiply(P, ratios)), is_logp=True
     )
+
+
+class EmulatedPower:
+    """P(k, z) of EuclidEmulator2: its boost times linear power; beyond its wavenumbers HMcode2020's
+    spectrum, in the ratio that both have at the first and at the last of them.
+
+    Parameters
+    ----------
+    cosmology : Cosmology
+    z_most : float
+        The highest redshift.
+
+    Raises
+    ------
+    ImportError
+        euclidemu2 is not installed.
+    """
+
+    def __init__(self, cosmology: Cosmology, z_most: float):
+        self._other = nonlinear_power(cosmology, z_most)
+        z, k = np.linspace(0.0, z_most, SCALE_FACTORS), boost(cosmology, 0.0)[0]
+        D = cosmology.D1(scale_factor(z))
+        linear = linear_power(cosmology, "camb")(k)
+        ratios = [
+            d**2 * linear * boost(cosmology, float(each))[1] / self._other(k, np.full(len(k), each))
+            for each, d in zip(z, D, strict=True)
+        ]
+        self._ends = np.log(k[[0, -1]])
+        self._ratio = RectBivariateSpline(z, np.log(k), ratios)
+
+    def __call__(self, k: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Power in (Mpc/h)^3 at wavenumbers in h/Mpc, each at its redshift; arrays of one shape."""
+        return self._other(k, z) * self._ratio.ev(z, np.clip(np.log(k), *self._ends))
 
 
 def line_of_sight(

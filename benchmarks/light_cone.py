@@ -36,6 +36,7 @@ import numpy as np
 
 from benchmarks.lensing_theory import (
     SPECTRA,
+    EmulatedPower,
     ccl_power,
     kept_by_motion,
     line_of_sight,
@@ -43,7 +44,13 @@ from benchmarks.lensing_theory import (
     modes_in_map,
     shell_power,
 )
-from benchmarks.light_cone_limits import cost_rows, limits_row, own_power
+from benchmarks.light_cone_limits import (
+    Spectrum,
+    cost_rows,
+    limits_row,
+    own_power,
+    theory_of_shells,
+)
 from benchmarks.light_cone_tables import BANDS, LINEAR_BANDS, table
 from benchmarks.problem import COSMOLOGY
 from benchmarks.rows import listed
@@ -53,6 +60,7 @@ from coca.configuration.run import Config
 from coca.cosmology.background import redshift, scale_factor
 from coca.cosmology.distance import comoving_distance, scale_factor_at
 from coca.cosmology.linear_power import linear_power
+from coca.cosmology.nonlinear_power import nonlinear_power
 from coca.initial_conditions.linear_fields import from_seed
 from coca.light_cone import sky as maps
 from coca.light_cone.footprint import FULL, OCTANT
@@ -67,6 +75,7 @@ from coca.light_cone.sky import (
     pixel_window,
 )
 from coca.light_cone.sources import Sources
+from coca.light_cone.theory import fundamental
 from coca.parallel.domain import Domain
 from coca.parallel.machine import choose_threads
 from coca.particles import Snapshot, into_box
@@ -78,8 +87,6 @@ __all__ = ["add_options", "measure", "table"]
 
 PARTS = ("sky", "linear", "cost")
 SHELLS = 16
-SHELL = 8
-"""Which one is put beside a snapshot."""
 LINEAR_N_SIDE = 128
 SMALL = 0.1
 """sigma_8 of the linear field, which moves along itself all the same."""
@@ -101,7 +108,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--n-side", type=int, default=512)
     parser.add_argument("--seeds", type=listed(int), default=[1, 2, 3, 4])
     parser.add_argument("--snapshots", type=listed(int), default=[2, 4, 8, 16])
-    parser.add_argument("--spectra", type=int, default=8, help="snapshots that P(k, z) is of")
+    parser.add_argument("--shells", type=int, default=SHELLS)
+    parser.add_argument(
+        "--spectra", type=int, default=8, help="snapshots that P(k, z) of the first seed is of"
+    )
     parser.add_argument(
         "--parts",
         type=listed(str),
@@ -131,7 +141,7 @@ def measure_parts(
     """Rows of one realisation; of the first alone beside snapshots, and what cones cost."""
     found = []
     if "sky" in options.parts:
-        found += measure_seed(options, seed, directory, options.snapshots if first else [])
+        found += measure_seed(options, seed, directory, first)
     if "linear" in options.parts:
         found.append(linear_row(options, seed, directory))
     if "cost" in options.parts and first:
@@ -159,7 +169,7 @@ def config_of(
         "seed": seed,
         "method": "fitted",
         "force_evaluations": options.force_evaluations,
-        "light_cone": {"z_max": options.z_max, "n_side": options.n_side, "shells": SHELLS},
+        "light_cone": {"z_max": options.z_max, "n_side": options.n_side, "shells": options.shells},
         "output": {"directory": str(directory), "redshifts": [*redshifts, 0.0]},
         "initial_conditions": {"fixed_amplitude": options.fixed_amplitude},
         "threads": options.threads or "auto",
@@ -175,13 +185,14 @@ def middles(options: argparse.Namespace, count: int) -> np.ndarray:
 
 
 def measure_seed(
-    options: argparse.Namespace, seed: int, directory: Path, counts: list[int]
+    options: argparse.Namespace, seed: int, directory: Path, first: bool
 ) -> list[dict]:
-    """Rows of one realisation."""
-    z_shell = float(middles(options, SHELLS)[SHELL])
-    z_spectra = [float(z) for z in middles(options, options.spectra)]
-    wanted = {float(z) for count in counts for z in middles(options, count)} | {z_shell}
-    wanted = sorted(wanted | set(z_spectra), reverse=True)
+    """Rows of one realisation; of the first alone beside snapshots."""
+    counts = options.snapshots if first else []
+    z_shell = float(middles(options, options.shells)[options.shells // 2])
+    z_spectra = [float(z) for z in middles(options, options.spectra)] if first else []
+    wanted = {float(z) for count in counts for z in middles(options, count)} | set(z_spectra)
+    wanted = sorted(wanted | {z_shell} if first else wanted, reverse=True)
     config = config_of(options, seed, directory, wanted)
     simulation = run_plan(make_plan(config))
     sky = sky_of([read_shell(path) for path in shell_files(directory)], options)
@@ -189,10 +200,14 @@ def measure_seed(
     seconds = dict(simulation.clock.seconds)
     rows = [counts_row(sky), power_row(sky)]
     rows.append({"part": "seconds", "cone": seconds["light cone"], "all": sum(seconds.values())})
+    if not first:
+        return rows
     cone = build_cone(config.light_cone, COSMOLOGY, config.box_size)
-    rows.append(shell_row(sky.shells[SHELL], cone, simulation, snapshots[z_shell], directory))
-    own = own_power(simulation.domain, COSMOLOGY, [snapshots[z] for z in z_spectra])
-    rows.append(limits_row(sky.shells, sky.kappa, sky.power, own, banded))
+    shell = sky.shells[options.shells // 2]
+    rows.append(shell_row(shell, cone, simulation, snapshots[z_shell], directory))
+    if z_spectra:
+        own = own_power(simulation.domain, COSMOLOGY, [snapshots[z] for z in z_spectra])
+        rows.append(limits_row(sky.shells, sky.kappa, sky.power, own, banded))
     rows += [theory_row(sky, spectrum) for spectrum in SPECTRA[1:] if counts and find_spec("pyccl")]
     for count in counts:
         chosen = [snapshots[float(z)] for z in middles(options, count)]
@@ -235,14 +250,23 @@ def counts_row(sky: Sky) -> dict:
 
 
 def power_row(sky: Sky) -> dict:
-    """C_l over theory, in bands."""
-    power = sky.power
-    theory = banded(power.l, power.theory_in_box)
-    return {
-        "part": "power",
-        "with_noise": (banded(power.l, power.signal) / theory).tolist(),
-        "without_noise": (banded(power.l, power.corrected) / theory).tolist(),
-    }
+    """C_l over theory without modes beyond the box, in bands: Limber's integral over HMcode2020,
+    the same with one density a shell, and this of EuclidEmulator2 where it is installed."""
+    power, cosmology = sky.power, sky.kappa.cosmology
+    least, z_most = fundamental(sky.kappa.box_size), sky.kappa.z[1]
+    spectra: dict[str, Spectrum] = {"HMcode2020": nonlinear_power(cosmology, z_most)}
+    if find_spec("euclidemu2"):
+        spectra["EuclidEmulator2"] = EmulatedPower(cosmology, z_most)
+    theories = {"": power.theory_in_box}
+    for name, spectrum in spectra.items():
+        theory = theory_of_shells(sky.shells, sky.kappa, power.l, spectrum, least)
+        theories[f"_of_shells_{name}"] = theory
+    row: dict = {"part": "power"}
+    for name, theory in theories.items():
+        for kind, values in (("with", power.signal), ("without", power.corrected)):
+            ratio = banded(power.l, values) / banded(power.l, theory)
+            row[f"{kind}_noise{name}"] = ratio.tolist()
+    return row
 
 
 def shell_row(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -46,6 +46,10 @@ CONES: dict[str, dict | None] = {
 """Options of the cones whose cost is measured."""
 
 
+Spectrum: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""P in (Mpc/h)^3 of wavenumbers in h/Mpc, each at its redshift."""
+
+
 class OwnPower(NamedTuple):
     """P(k, chi) of a run's own particles, shot noise and all."""
 
@@ -57,9 +61,12 @@ class OwnPower(NamedTuple):
     """(Mpc/h)^3, array (len(chi), len(k))."""
     noise: float
     """Poisson's, (Mpc/h)^3; beyond the last k what is above it falls as k^SLOPE."""
+    least: float
+    """The box's smallest wavenumber, h/Mpc, below which there is nothing."""
 
     def __call__(self, k: np.ndarray, chi: float) -> np.ndarray:
-        """At a distance: ln P straight between distances and in ln k, constant below the first."""
+        """At a distance: ln P straight between distances and in ln k, and from the box's smallest
+        wavenumber to the first k constant."""
         weight = np.clip(np.interp(chi, self.chi, np.arange(len(self.chi))), 0, len(self.chi) - 1)
         low = min(int(weight), len(self.chi) - 2) if len(self.chi) > 1 else 0
         high, part = min(low + 1, len(self.chi) - 1), weight - low
@@ -67,7 +74,8 @@ class OwnPower(NamedTuple):
         tail = self.k > LAST * self.k[-1]
         above = max(float(np.median(np.exp(at[tail]))) - self.noise, 0.0)
         beyond = self.noise + above * (k / np.median(self.k[tail])) ** SLOPE
-        return np.where(k > self.k[-1], beyond, np.exp(np.interp(np.log(k), np.log(self.k), at)))
+        inside = np.where(k < self.least, 0.0, np.exp(np.interp(np.log(k), np.log(self.k), at)))
+        return np.where(k > self.k[-1], beyond, inside)
 
 
 def own_power(domain: Domain, cosmology: Cosmology, snapshots: Sequence[Snapshot]) -> OwnPower:
@@ -89,7 +97,8 @@ def own_power(domain: Domain, cosmology: Cosmology, snapshots: Sequence[Snapshot
     k = measured[0].k
     clean = k < CLEAN * np.pi * mesh / domain.box_size
     P = np.array([each.P_a[clean] for each in measured])
-    return OwnPower(k[clean], np.array(chi), P, domain.box_size**3 / domain.particles)
+    noise, least = domain.box_size**3 / domain.particles, fundamental(domain.box_size)
+    return OwnPower(k[clean], np.array(chi), P, noise, least)
 
 
 def limber_of_shells(
@@ -121,6 +130,19 @@ def limber_of_shells(
     return C_l
 
 
+def theory_of_shells(
+    shells: Sequence[Shell], kappa: Convergence, l: np.ndarray, power: Spectrum, k_least: float = 0
+) -> np.ndarray:
+    """C_l by theory as a map of these shells has it: one density a shell, and no power at
+    wavenumbers below `k_least` in h/Mpc; see `limber_of_shells`."""
+
+    def known(k: np.ndarray, chi: float) -> np.ndarray:
+        z = float(redshift(scale_factor_at(kappa.cosmology, np.array([chi]))[0]))
+        return np.where(k < k_least, 0.0, power(k, np.full(len(k), z)))
+
+    return limber_of_shells(shells, kappa, l, known)
+
+
 def limits_row(
     shells: Sequence[Shell],
     kappa: Convergence,
@@ -139,16 +161,9 @@ def limits_row(
         run's own P(k, z) less Poisson noise, and with it, to theory without modes beyond the box.
         window: what pixels leave.
     """
-    cosmology, l = kappa.cosmology, power.l
-    theory = nonlinear_power(cosmology, kappa.z[1])
-    least = fundamental(kappa.box_size)
-
-    def known(k: np.ndarray, chi: float) -> np.ndarray:
-        z = float(redshift(scale_factor_at(cosmology, np.array([chi]))[0]))
-        return theory(k, np.full(len(k), z))
-
-    whole = limber_of_shells(shells, kappa, l, known)
-    in_box = limber_of_shells(shells, kappa, l, lambda k, r: np.where(k < least, 0, known(k, r)))
+    l, theory = power.l, nonlinear_power(kappa.cosmology, kappa.z[1])
+    whole = theory_of_shells(shells, kappa, l, theory)
+    in_box = theory_of_shells(shells, kappa, l, theory, own.least)
     mine = limber_of_shells(shells, kappa, l, own)
     pairs = {
         "projection": (power.signal, mine),

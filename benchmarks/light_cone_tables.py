@@ -14,6 +14,10 @@ LINEAR_BANDS = ((30, 70), (70, 130), (130, 200))
 """Those of a linear field."""
 
 
+SPECTRA = ("HMcode2020", "EuclidEmulator2")
+"""Those of theory with one density a shell."""
+
+
 def table(rows: list[dict]) -> str:
     """The tables of the documentation."""
     parts = defaultdict(list)
@@ -30,7 +34,7 @@ def table(rows: list[dict]) -> str:
         lines += [
             *_counts(parts["counts"]),
             *_power(parts["power"]),
-            *_limits(parts["limits"]),
+            *(_limits(parts["limits"]) if parts["limits"] else []),
             *_theory(parts["theory"], parts["power"]),
             *_shell(parts["shell"]),
             *_snapshots(parts["snapshots"]),
@@ -88,7 +92,13 @@ def _counts(rows: list[dict]) -> list[str]:
 def _power(rows: list[dict]) -> list[str]:
     lines = heading([f"C_l / theory - 1 [%], mean of {len(rows)}", *_names(BANDS)])
     titles = {"with_noise": "as it is", "without_noise": "less Poisson noise"}
-    return lines + [_line(title, rows, name) for name, title in titles.items()]
+    kinds = {"": "", **{f"_of_shells_{name}": f", over shells of {name}" for name in SPECTRA}}
+    return lines + [
+        _line(title + kind, rows, name + suffix)
+        for suffix, kind in kinds.items()
+        for name, title in titles.items()
+        if name + suffix in rows[0]
+    ]
 
 
 def _theory(rows: list[dict], measured: list[dict]) -> list[str]:

@@ -359,10 +359,52 @@ def _try(tried, path, turn, n_side, pixel, passed):
         passed[k] = s
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
+def _of_velocity(t, H, evenly):
+    """Weights in the velocity at a part t of an interval H of displacements and velocities at its
+    start and its end: those of the cubic's derivative, or of velocities that change evenly."""
+    slope = 0.0 if evenly else 6.0 * t * (1.0 - t) / H
+    first = 1.0 - t if evenly else (1.0 - t) * (1.0 - 3.0 * t)
+    last = t if evenly else t * (3.0 * t - 2.0)
+    return -slope, first, slope, last
+
+
+@njit(cache=True, forceinline=True)
+def _note(motion, distance, radial, t, units):
+    """Write the motion of a particle that crosses, see `crossings`."""
+    shift = radial * (units[2] + t * (units[3] - units[2]))
+    motion[0] = radial * (units[0] + t * (units[1] - units[0]))
+    motion[1] = distance + min(max(shift, -units[4]), units[4])
+    motion[2] = t
+
+
+@njit(cache=True, error_model="numpy")
+def _move(tried, before, after, H, parts, units, evenly, pixel, passed, particle, motion):
+    """How fast particles are along the line of sight where they cross; see `crossings`."""
+    (disp_a, vel_a), (disp_b, vel_b) = before, after
+    for k in range(pixel.size):
+        if pixel[k] < 0:
+            continue
+        p, s = particle[k], passed[k]
+        bend, t = s * (s - _ONE), parts[0] + s * (parts[1] - parts[0])
+        w0, w1, w2, w3 = _of_velocity(t, H, evenly)
+        square = along = 0.0
+        for c in range(3):
+            here = tried[c, k] + s * (tried[3 + c, k] - tried[c, k]) + bend * tried[6 + c, k]
+            speed = w1 * vel_a[c, p] + w3 * vel_b[c, p]
+            if not evenly:
+                speed += w0 * disp_a[c, p] + w2 * disp_b[c, p]
+            square += here * here
+            along += here * speed
+        r = math.sqrt(square)
+        _note(motion[k], r, along / max(r, 1e-30), t, units)
+
+
+@njit(cache=True, error_model="numpy")
 def _details(
-    tried, paths, start, before, after, H, parts, path, evenly, pixel, passed, at, particle
-):
+    tried, paths, start, before, after, H, parts, path, units, evenly, pixel, passed, particle,
+    motion, at,
+):  # fmt: skip
     """Where particles cross, and how fast; see `crossings`. Newton's method with the place goes on
     from the part of the piece that is known nearly."""
     (disp_a, vel_a), (disp_b, vel_b) = before, after
@@ -373,30 +415,25 @@ def _details(
             continue
         p, s = particle[k], float(passed[k])
         for step in range(NEWTON_STEPS + 1):
+            last = step == NEWTON_STEPS
             t = parts[0] + s * piece
             w0, w1, w2, w3 = _weights(t, H)
-            slope = 6.0 * t * (1.0 - t) / H
-            da, db = (1.0 - t) * (1.0 - 3.0 * t), t * (3.0 * t - 2.0)
+            v0, v1, v2, v3 = _of_velocity(t, H, evenly and last)
             square = along = 0.0
             for c in range(3):
                 here = (
                     float(tried[c, k]) - paths[c, p - start] + w0 * disp_a[c, p] + w1 * vel_a[c, p]
                 )
                 here += w2 * disp_b[c, p] + w3 * vel_b[c, p]
-                speed = slope * (disp_b[c, p] - disp_a[c, p]) + da * vel_a[c, p] + db * vel_b[c, p]
+                speed = v0 * disp_a[c, p] + v1 * vel_a[c, p] + v2 * disp_b[c, p] + v3 * vel_b[c, p]
                 at[k, c], at[k, 3 + c] = here, speed
                 square += here * here
                 along += here * speed
-            r = max(math.sqrt(square), 1e-30)
-            if step < NEWTON_STEPS:
-                rise = along / r * piece * H
+            r = math.sqrt(square)
+            if not last:
+                rise = along / max(r, 1e-30) * piece * H
                 s = min(max(_newton(s, r - s * rise, rise, chi_a, k1, k2, k3), 0.0), 1.0)
-        if evenly:
-            along = 0.0
-            for c in range(3):
-                at[k, 3 + c] = (1.0 - t) * vel_a[c, p] + t * vel_b[c, p]
-                along += at[k, c] * at[k, 3 + c]
-        at[k, 6], at[k, 7] = along / r, t
+        _note(motion[k], r, along / max(r, 1e-30), t, units)
 
 
 @njit(cache=True)
@@ -429,8 +466,9 @@ def _inverse(path):
 
 @njit(parallel=True, cache=True)
 def crossings(
-    rows, ends, reach, before, after, box, observer, H, parts, path, view, n_side, evenly, out
-):
+    rows, ends, reach, before, after, box, observer, H, parts, path, view, n_side, units, evenly,
+    out,
+):  # fmt: skip
     """Find particles that cross the cone in a piece of an interval.
 
     One crosses that is inside the cone at the piece's start and not at its end. Within the piece,
@@ -457,16 +495,20 @@ def crossings(
         Window, turn and cube, see `coca.light_cone.replicas.View`. Of a cube particles are seen
         that are in it at the piece's start, each once.
     n_side : int
+    units : tuple of float
+        What a radial velocity dx/dD of 1 Mpc/h is in km/s at the start and at the end of the
+        interval, by how many Mpc/h redshift space moves it at both, and by how many at most.
     evenly : bool
         Velocities change evenly between the ends, and are not the cubic's derivative.
     out : tuple of arrays
-        Pixels (M,) int32, -1 where none crosses. Where not of length 0: (M, 8) float32 for position
-        from the observer in Mpc/h, velocity dx/dD, its radial part, and the part of the interval
-        that has passed; and numbers of particles among this rank's, (M,) int64. Each has a place
-        for each candidate.
+        Pixels (M,) int32, -1 where none crosses. Where not of length 0: numbers of particles among
+        this rank's, (M,) int64, and (M, 3) float32 for the radial velocity in km/s, the distance in
+        redshift space in Mpc/h and the part of the interval that has passed; and (M, 6) float32 for
+        position from the observer in Mpc/h and velocity dx/dD, with which the part is found more
+        exactly. Each has a place for each candidate.
     """
     first, n, cell = box
-    pixel, at, particle = out
+    pixel, particle, motion, at = out
     piece, inverse = _piece(path), _inverse(path)
     ramp = np.arange(n).astype(np.float64)
     window, turn, cube = view
@@ -504,10 +546,15 @@ def crossings(
                             l += m
             mine = slice(ends[r], ends[r + 1])
             _try(tried, inverse, turn, n_side, pixel[mine], passed)
-            if particle.size:
+            if at.size:
                 _details(
-                    tried, paths, row * n, before, after, H, parts, piece, evenly, pixel[mine],
-                    passed, at[mine], particle[mine],
+                    tried, paths, row * n, before, after, H, parts, piece, units, evenly,
+                    pixel[mine], passed, particle[mine], motion[mine], at[mine],
+                )  # fmt: skip
+            elif particle.size:
+                _move(
+                    tried, before, after, H, parts, units, evenly, pixel[mine], passed,
+                    particle[mine], motion[mine],
                 )  # fmt: skip
 
 
@@ -522,7 +569,7 @@ def paint(pixel, values, parts, counts, sums):
     ----------
     pixel : array (M,) int32
         Of none where it is -1.
-    values : array (M,) float64
+    values : array (M,) float
     parts : int
         Of the map, each painted by one thread.
     counts : array (n_pixels,) int32

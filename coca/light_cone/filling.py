@@ -36,7 +36,7 @@ class Filling:
         ----------
         pixel : array (M,) int32
             -1 for those that are not in the shell.
-        speed : array (M,) float64
+        speed : array (M,) float
             Radial peculiar velocities, km/s; of any length where they are not kept.
         crossings : Crossings
             Those in the shell, where they are kept.

@@ -187,7 +187,6 @@ class LightCone:
         path, parts = self._path(piece), tuple((D - start) / H for D in piece)
         domain, numbers = self.domain, self._filling[self._number(piece[1])]
         box = (domain.first_plane, domain.n_side, domain.cell)
-        wanted = self.has_velocities
         for replica, observer, view in self._replicas(
             path[0], path[2], float(reach.max(initial=0.0))
         ):
@@ -195,16 +194,16 @@ class LightCone:
                 reach, box, observer, path[0], path[2], view.window
             )
             for rows in batches(counts, CANDIDATES):
-                pixel, at, particle = find_crossings(
-                    *cubics, reach, counts, box, rows, observer,
-                    H, parts, path, view, self.cone.n_side, wanted, self.velocities_apart,
+                pixel, particle, motion, at = find_crossings(
+                    *cubics, reach, counts, box, rows, observer, H, parts, path, view,
+                    self.cone.n_side, self._units(start, H), self.has_velocities, self._particles,
+                    self.velocities_apart,
                 )  # fmt: skip
-                t = at[:, 7].astype(np.float64)
-                D, (speed, shift) = start + H * t, self._radial(at[:, 6], t, (start, start + H))
-                for number, inside in self._parted(numbers, pixel, at, shift):
+                for number, inside in self._parted(numbers, pixel, motion[:, 1]):
                     seen = np.flatnonzero(inside >= 0) if self._particles else np.zeros(0, int)
-                    new = self._crossings(particle[seen], at[seen], D[seen], replica)
-                    self._shell(number).add(inside, speed, new, domain.threads)
+                    D = start + H * motion[seen, 2].astype(np.float64)
+                    new = self._crossings(particle[seen], at[seen], D, replica)
+                    self._shell(number).add(inside, motion[:, 0], new, domain.threads)
 
     def _replicas(
         self, far: float, near: float, reach: float
@@ -223,30 +222,26 @@ class LightCone:
                 view_of_replica(cone.footprint, replica, observer, box_size, far),
             )  # fmt: skip
 
-    def _radial(
-        self, velocity: np.ndarray, t: np.ndarray, ends: tuple[float, float]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Radial velocities in km/s, and what they add to distances in redshift space, v / (aH) in
-        Mpc/h, of dx/dD at a part t of the way between two D, along which its factors change
-        evenly."""
-        cosmology = self.cone.cosmology
-        units = [float(cosmology.velocity_unit(end)) for end in ends]
-        shifts = [end * float(cosmology.f1(cosmology.a_of_D(end))) for end in ends]
-        speed, shift = (velocity * (x[0] + (x[1] - x[0]) * t) for x in (units, shifts))
-        return speed, shift
+    def _units(self, start: float, H: float) -> tuple[float, ...]:
+        """What a radial dx/dD of 1 is at both ends of an interval: in km/s; and what it adds to
+        distances in redshift space, v / (aH) in Mpc/h, with the most that it may add."""
+        cosmology, ends = self.cone.cosmology, (start, start + H)
+        units = [float(cosmology.velocity_unit(D)) for D in ends]
+        shifts = [D * float(cosmology.f1(cosmology.a_of_D(D))) for D in ends]
+        return (*units, *shifts, REDSHIFT_REACH)
 
     def _parted(
-        self, numbers: list[int], pixel: np.ndarray, at: np.ndarray, shift: np.ndarray
+        self, numbers: list[int], pixel: np.ndarray, seen_at: np.ndarray
     ) -> Iterator[tuple[int, np.ndarray]]:
-        """Shells with the pixels of particles that are in them, -1 of those that are not."""
+        """Shells with the pixels of particles that are in them, -1 of those that are not, by their
+        distances in redshift space."""
         if not self.cone.redshift_space:
             yield numbers[0], pixel
             return
-        distance = np.linalg.norm(at[:, :3], axis=1)
-        seen_at = distance + np.clip(shift, -REDSHIFT_REACH, REDSHIFT_REACH)
-        shell = np.searchsorted(self.cone.chi, seen_at, "right") - 1
+        edges = self.cone.chi.astype(np.float32)
         for number in numbers:
-            yield number, np.where(shell == number, pixel, -1)
+            inside = (seen_at >= edges[number]) & (seen_at < edges[number + 1])
+            yield number, np.where(inside, pixel, np.int32(-1))
 
     def _shell(self, number: int) -> Filling:
         """A shell that is being filled."""
@@ -277,7 +272,9 @@ class LightCone:
         """Write a shell that is complete."""
         filled = self._shell(number)
         counts = self.domain.sum(filled.counts)
-        momentum = self.domain.sum(filled.momentum) if self._momentum else None
+        momentum = None
+        if self._momentum:
+            momentum = self.domain.sum(filled.momentum).astype(np.float32)
         shell = self.shell(number, counts, momentum)
         if self.fits:
             self.domain.once(lambda: write_fits(self.directory, shell))
@@ -330,19 +327,23 @@ def find_crossings(
     path: tuple[float, ...],
     view: View,
     n_side: int,
-    details: bool,
+    units: tuple[float, ...],
+    motion: bool,
+    places: bool,
     evenly: bool = False,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixels of particles that may cross, -1 of those that do not, and where asked for places and
-    numbers of all; see `coca.kernels.light_cone`, its `candidates` and `crossings`."""
+) -> tuple[np.ndarray, ...]:
+    """Pixels of particles that may cross, -1 of those that do not, and where asked for numbers and
+    motion of all, and with these their places; see `coca.kernels.light_cone`, its `candidates` and
+    `crossings`."""
     ends = np.concatenate([[0], np.cumsum(counts[slice(*rows)])])
     found = int(ends[-1])
-    known = found if details else 0
+    moving, placed = found if motion else 0, found if places else 0
     out = (
-        np.empty(found, np.int32), np.zeros((known, 8), np.float32), np.empty(known, np.int64)
+        np.empty(found, np.int32), np.empty(moving, np.int64), np.zeros((moving, 3), np.float32),
+        np.zeros((placed, 6), np.float32),
     )  # fmt: skip
     kernels.light_cone.crossings(
         rows, ends, reach, before, after, box, observer, H, parts, path,
-        (view.window, view.turn, view.cube), n_side, evenly, out,
+        (view.window, view.turn, view.cube), n_side, units, evenly, out,
     )  # fmt: skip
     return out

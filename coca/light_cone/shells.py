@@ -41,7 +41,7 @@ class Shell:
     counts: np.ndarray
     """Particles in each pixel, array (12 n_side^2,) int32, in ring order."""
     momentum: np.ndarray | None = None
-    """Sum of their radial peculiar velocities in km/s, array (12 n_side^2,) float64."""
+    """Sum of their radial peculiar velocities in km/s, array (12 n_side^2,) float32."""
     redshift_space: bool = False
     """Whether particles are in the shells where their redshifts put them."""
     replica_seed: int | None = None

@@ -40,6 +40,8 @@ def test_pixels_are_those_of_healpy(n_side):
 N, BOX = 8, 32.0
 OBSERVER = np.array([3.0, 17.5, 30.0])
 H, PATH = 0.05, (50.0, -460.0, 27.0, -460.0)
+UNITS = (1.0, 1.0, 0.0, 0.0, 50.0)
+"""Velocities as they are, and no redshift space."""
 
 
 def moving(seed=1):
@@ -67,22 +69,26 @@ def plain(before, after, path):
     return np.array(sorted(found))
 
 
-def search(before, after, path=PATH, rows=(0, N * N), footprint=FULL, parts=(0.0, 1.0)):
+def search(
+    before, after, path=PATH, rows=(0, N * N), footprint=FULL, parts=(0.0, 1.0), units=UNITS
+):
     """All that cross, in a part of the interval; `path` has radii and slopes in D."""
     reach = row_reach(before, after, H, (N, N, N))
     box, piece = (0, N, BOX / N), H * (parts[1] - parts[0])
     view = view_of(footprint, path[0])
     counts = candidates(reach, box, OBSERVER, path[0], path[2], view.window)
     path = (path[0], path[1] * piece, path[2], path[3] * piece)
-    pixel, at, particle = find_crossings(
-        before, after, reach, counts, box, rows, OBSERVER, H, parts, path, view, 16, True
-    )
-    quick = find_crossings(
-        before, after, reach, counts, box, rows, OBSERVER, H, parts, path, view, 16, False
-    )
-    assert np.array_equal(pixel, quick[0]) and not quick[1].size
+    arguments = before, after, reach, counts, box, rows, OBSERVER, H, parts, path, view, 16, units
+    pixel, particle, motion, at = find_crossings(*arguments, True, True)
+    quick, numbers, moving, nowhere = find_crossings(*arguments, True, False)
     kept = pixel >= 0
-    return pixel[kept], at[kept], particle[kept]
+    assert np.array_equal(pixel, quick) and np.array_equal(numbers, particle) and not nowhere.size
+    # without Newton's steps, of these violent motions
+    off = np.abs(moving[kept] - motion[kept]).max(axis=0, initial=0.0)
+    assert np.all(off < [0.01 * units[0], 0.1, 0.01])
+    quick, *none = find_crossings(*arguments, False, False)
+    assert np.array_equal(pixel, quick) and not any(array.size for array in none)
+    return pixel[kept], np.hstack([at, motion[:, [0, 2, 1]]])[kept], particle[kept]
 
 
 def test_crossings_are_those_of_a_plain_search():
@@ -110,6 +116,18 @@ def test_particles_are_on_the_cone_where_they_cross():
     np.testing.assert_allclose(np.linalg.norm(at[:, :3], axis=1), chi, atol=1e-4)
     direction = at[:, :3] / np.linalg.norm(at[:, :3], axis=1)[:, None]
     np.testing.assert_allclose(at[:, 6], np.sum(direction * at[:, 3:6], axis=1), atol=1e-4)
+
+
+def test_redshift_space_moves_along_the_line_of_sight():
+    """By the radial velocity in units that change evenly through the interval, up to a most."""
+    _, at, _ = search(*moving())
+    units = (100.0, 120.0, 0.5, 0.7, 1.5)
+    seen = search(*moving(), units=units)[1]
+    t = at[:, 7].astype(float)
+    np.testing.assert_allclose(seen[:, 6], at[:, 6] * (100.0 + 20.0 * t), rtol=1e-5)
+    shift = np.clip(at[:, 6] * (0.5 + 0.2 * t), -1.5, 1.5)
+    assert 0.1 < np.mean(np.abs(shift) == 1.5) < 0.9
+    np.testing.assert_allclose(seen[:, 8], np.linalg.norm(at[:, :3], axis=1) + shift, atol=1e-4)
 
 
 def test_nothing_is_lost_between_parts_of_the_lattice():
