@@ -72,6 +72,7 @@ setup(
         ],
         "docs": documentation,
         "peers": ["pysco-nbody"],
-        "theory": ["euclidemu2", "pyccl>=3"],  # the first builds with the GNU Scientific Library
+        # euclidemu2 builds with the GNU Scientific Library
+        "theory": ["euclidemu2", "glass>=2025", "pyccl>=3"],
     },
 )

@@ -3,6 +3,7 @@ snapshots."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from coca.cosmology.nonlinear_power import nonlinear_power
 from coca.initial_conditions.linear_fields import InitialConditions
 from coca.light_cone.geometry import Cone
 from coca.light_cone.lensing import Convergence, convergence, efficiency
-from coca.light_cone.shells import read_shell, shell_files
+from coca.light_cone.shells import Shell, read_shell, shell_files
 from coca.light_cone.sky import n_side_of, pixel_window
 from coca.light_cone.sources import Sources
 from coca.run.plan import make_plan
@@ -93,6 +94,51 @@ def boosted(universe: pyccl.Cosmology, cosmology: Cosmology, z_most: float) -> p
     return pyccl.Pk2D(
         a_arr=scale_factor(z), lk_arr=np.log(k), pk_arr=np.log(np.multiply(P, ratios)), is_logp=True
     )
+
+
+class GlassCosmology:
+    """Astropy's distances of a flat universe, as glass asks for them."""
+
+    def __init__(self, cosmology: Cosmology):
+        from astropy.cosmology import Flatw0waCDM
+
+        self._astropy = Flatw0waCDM(
+            H0=100.0, Om0=cosmology.Omega_m, w0=cosmology.w0, wa=cosmology.wa, Tcmb0=0.0
+        )
+        self.Omega_m0 = cosmology.Omega_m
+        self.hubble_distance = self._astropy.hubble_distance.value
+
+    def H_over_H0(self, z: float) -> float:
+        """The expansion rate over today's."""
+        return self._astropy.efunc(z)
+
+    def transverse_comoving_distance(
+        self, z: float | list[float], further: float | None = None
+    ) -> float | np.ndarray:
+        """Mpc/h from here, or from each of several redshifts to one behind them."""
+        distance = self._astropy.comoving_distance
+        if further is None:
+            return distance(z).value
+        return (distance(further) - distance(z)).value
+
+
+def glass_convergence(shells: Sequence[Shell], z_source: float) -> np.ndarray:
+    """The convergence of the same shells by glass (Tessore et al. 2023, arXiv:2302.01942): planes
+    in the middle of each shell's redshifts, and a recurrence over them; array (12 n_side^2,).
+
+    Raises
+    ------
+    ImportError
+        glass is not installed.
+    """
+    from glass.lensing import MultiPlaneConvergence
+
+    planes = MultiPlaneConvergence(GlassCosmology(shells[0].cosmology))
+    for shell in shells:
+        near, far = shell.z
+        planes.add_plane(shell.counts / shell.mean - 1.0, 0.5 * (near + far), far - near)
+    planes.add_plane(np.zeros(len(shells[0].counts)), z_source)
+    return planes.kappa
 
 
 class EmulatedPower:

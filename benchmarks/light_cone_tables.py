@@ -36,6 +36,7 @@ def table(rows: list[dict]) -> str:
             *_power(parts["power"]),
             *(_limits(parts["limits"]) if parts["limits"] else []),
             *_theory(parts["theory"], parts["power"]),
+            *_glass(parts["glass"]),
             *_shell(parts["shell"]),
             *_snapshots(parts["snapshots"]),
             *_seconds(parts["seconds"]),
@@ -112,6 +113,18 @@ def _theory(rows: list[dict], measured: list[dict]) -> list[str]:
         cells += [f"{100 * a:+.1f}" for a in mean / ratio - 1]
         lines.append(f"| {row['spectrum']} | {' | '.join(cells)} |")
     return [*lines, "", "Left our Limber and HMcode2020 over it - 1 [%], right what is measured."]
+
+
+def _glass(rows: list[dict]) -> list[str]:
+    if not rows:
+        return ["", "glass is not installed."]
+    lines = heading(["convergence of the same shells", *_names(BANDS)])
+    missing = np.mean([row["r_missing"] for row in rows], axis=0)
+    return [
+        *lines,
+        _line("C_l over that by glass - 1 [%]", rows, "ratio"),
+        f"| 1 - r | {' | '.join(f'{a:.1e}' for a in missing)} |",
+    ]
 
 
 def _shell(rows: list[dict]) -> list[str]:

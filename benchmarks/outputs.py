@@ -1,8 +1,8 @@
 """Every redshift from one run: outputs on the way beside N-body and runs that end there.
 
-64^3 particles in 128 Mpc/h, Quijote's fiducial cosmology, from z = 19. The rows of `one run` are
-outputs of a run to the last redshift; those of `its own` are of runs with as many forces that end
-at the output. The truth is N-body at the same redshifts. One JSON row for each number of force
+64^3 particles in 128 Mpc/h unless others are asked for, Quijote's fiducial cosmology, from z = 19.
+The rows of `one run` are outputs of a run to the last redshift; those of `its own` are of runs with
+as many forces that end at the output. The truth is N-body at the same redshifts. One JSON row for each number of force
 evaluations, realisation, redshift and kind:
 
     P, r_missing     density power over the truth's - 1, and 1 - r, at k = 0.5, 1, 1.5, 2 h/Mpc
@@ -39,7 +39,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=listed(int), default=[21, 22, 23, 24, 25, 26])
     parser.add_argument("--force-evaluations", type=listed(int), default=[4, 6])
     parser.add_argument("--redshifts", type=listed(float), default=[2.0, 1.0, 0.5, 0.25, 0.0])
-    parser.add_argument("--particles", type=int, default=64, help="per dimension, 2 Mpc/h apart")
+    parser.add_argument("--particles", type=int, default=64, help="per dimension")
+    parser.add_argument("--spacing", type=float, default=2.0, help="Mpc/h between particles")
     parser.add_argument("--references", type=Path, default=Path("runs/references"))
     parser.add_argument("--threads", type=int, default=None)
 
@@ -60,7 +61,10 @@ def plan_to(
 ) -> Plan:
     """A run with outputs."""
     output = {"directory": ".", "redshifts": redshifts}
-    return accuracy.plan_of(options, method, count, seed, COSMOLOGY, output=output)
+    box_size = options.spacing * options.particles
+    return accuracy.plan_of(
+        options, method, count, seed, COSMOLOGY, output=output, box_size=box_size
+    )
 
 
 def truths(options: argparse.Namespace, seed: int) -> list[Measured]:

@@ -166,6 +166,9 @@ def test_light_cone_benchmark(tmp_path):
     (limits,) = (row for row in rows if row["part"] == "limits")
     # of the run's own P(k, z): where lattice planes of so few particles are not seen
     np.testing.assert_allclose(limits["projection"][0], 1.0, atol=0.1)
+    for glass in (row for row in rows if row["part"] == "glass"):  # where it is installed
+        np.testing.assert_allclose(glass["ratio"], 1.0, atol=0.02)  # planes of 27 Mpc/h
+        assert max(glass["r_missing"]) < 1e-4
     none, plain = (row for row in rows if row["part"] == "cost")
     assert none["painted"] == 0 < plain["painted"] and 0.0 < plain["cone"] < plain["all"]
     assert few["moved"] > more["moved"] > 0.0 and few["r_missing"][-1] > more["r_missing"][-1]
