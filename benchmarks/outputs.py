@@ -2,8 +2,8 @@
 
 64^3 particles in 128 Mpc/h unless others are asked for, Quijote's fiducial cosmology, from z = 19.
 The rows of `one run` are outputs of a run to the last redshift; those of `its own` are of runs with
-as many forces that end at the output. The truth is N-body at the same redshifts. One JSON row for each number of force
-evaluations, realisation, redshift and kind:
+as many forces that end at the output. The truth is N-body at the same redshifts. One JSON row for
+each number of force evaluations, realisation, redshift and kind:
 
     P, r_missing     density power over the truth's - 1, and 1 - r, at k = 0.5, 1, 1.5, 2 h/Mpc
     haloes           friends of friends of 20, 50, 100 particles and more, and the truth's
