@@ -29,16 +29,17 @@ def add_terms(fields, weights, out):
 
 @njit(parallel=True, cache=True)
 def products(a, b, c, d):
-    """Sums of |b - a|^2, |d - c|^2 and (b - a) (d - c) over arrays (3, N) float32, array (3,)."""
+    """Sums over arrays (3, N) float32 of the products of a, c, b - a and d - c, array (4, 4)."""
     n, chunks = a.shape[1], 64
-    sums = np.zeros((chunks, 3))
+    sums = np.zeros((chunks, 4, 4))
     for chunk in prange(chunks):
+        u = np.empty(4)
         for i in range(3):
             for p in range(chunk * n // chunks, (chunk + 1) * n // chunks):
-                u, v = b[i, p] - a[i, p], d[i, p] - c[i, p]
-                sums[chunk, 0] += u * u
-                sums[chunk, 1] += v * v
-                sums[chunk, 2] += u * v
+                u[0], u[1], u[2], u[3] = a[i, p], c[i, p], b[i, p] - a[i, p], d[i, p] - c[i, p]
+                for j in range(4):
+                    for k in range(4):
+                        sums[chunk, j, k] += u[j] * u[k]
     return sums.sum(axis=0)
 
 

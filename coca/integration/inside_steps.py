@@ -11,6 +11,11 @@ turns from the one into the other, as a vector turns, while its size changes in 
 
 t from 0 to 1 through the step, s0 and s1 the rms of d0 and d1 over all particles; s(t) is that of
 d(t). The mean goes on a cubic.
+
+Velocities within haloes are as large as the mean's own, and the slope of its cubic, from the small
+halo of means at one end to another at the other, is not the velocity of anything there. So the
+mean velocity goes straight from end to end, and its separation turns, by a share that lets the rms
+of what is seen change in proportion to time: part of the mean is lost between ends that differ.
 """
 
 from __future__ import annotations
@@ -26,6 +31,8 @@ from coca.particles import State, hermite, hermite_weights
 
 ALIKE = 1.0 - 1e-6
 """Correlation beyond which separations are alike, or opposite."""
+MOST = 3.0
+"""Largest share of the separation of velocities that is taken."""
 
 
 class End(NamedTuple):
@@ -48,13 +55,13 @@ class Turn(NamedTuple):
     angle: float
 
     @classmethod
-    def of(cls, squares: np.ndarray) -> Turn | None:
-        """The turn of two separations, from the mean squares of both and the mean of their product;
-        none where one is zero."""
-        first, last = np.sqrt(squares[:2])
+    def of(cls, products: np.ndarray) -> Turn | None:
+        """The turn of two separations, from the means of their products, array (2, 2); none where
+        one is zero."""
+        first, last = np.sqrt(np.diag(products))
         if first * last == 0.0:
             return None
-        correlation = np.clip(squares[2] / (first * last), -ALIKE, ALIKE)
+        correlation = np.clip(products[0, 1] / (first * last), -ALIKE, ALIKE)
         return cls(float(first), float(last), float(np.arccos(correlation)))
 
     def shares(self, t: float) -> np.ndarray:
@@ -101,9 +108,11 @@ class Way:
         if self.cubic:
             return hermite(self._before.goes_on, self.after.goes_on, D)
         t = (D - self._start) / self._time
-        of_e, of_w = hermite_weights(t, self._time)
+        of_e, _ = hermite_weights(t, self._time)
         e = self._sum("e", of_e, _shares(self._turn_of_e, t))
-        return e, self._sum("w", of_w, _shares(self._turn_of_w, t))
+        straight, shares = np.array([1.0 - t, t]), _shares(self._turn_of_w, t)
+        shares *= share_of_separation(self._products_of_w, straight, shares)
+        return e, self._sum("w", np.array([0.0, straight[0], 0.0, straight[1]]), shares)
 
     def slopes(self) -> tuple[np.ndarray, np.ndarray]:
         """Derivatives in D of the residual displacement at both ends, arrays (3, N) float32."""
@@ -119,17 +128,22 @@ class Way:
 
     @cached_property
     def _turn_of_e(self) -> Turn | None:
-        return self._turn("e")
+        return Turn.of(self._products("e")[2:, 2:])
 
     @cached_property
     def _turn_of_w(self) -> Turn | None:
-        return self._turn("w")
+        return Turn.of(self._products_of_w[2:, 2:])
 
-    def _turn(self, name: str) -> Turn | None:
+    @cached_property
+    def _products_of_w(self) -> np.ndarray:
+        return self._products("w")
+
+    def _products(self, name: str) -> np.ndarray:
+        """Means (4, 4) over particles of products of what goes on at both ends, and of both
+        separations."""
         ends = self._before, self.after
         arrays = [getattr(state, name) for end in ends for state in (end.goes_on, end.seen)]
-        sums = self._domain.sum(kernels.particles.products(*arrays))
-        return Turn.of(sums / self._domain.particles)
+        return self._domain.sum(kernels.particles.products(*arrays)) / self._domain.particles
 
     def _sum(self, name: str, weights: np.ndarray, shares: np.ndarray) -> np.ndarray:
         """Sum (3, N) of weights times e and w that go on, at both ends, and of shares times what is
@@ -142,6 +156,34 @@ class Way:
         out = np.zeros_like(fields[0])
         kernels.particles.add_terms(tuple(fields), np.array(all_weights, np.float32), out)
         return out
+
+
+def share_of_separation(products: np.ndarray, means: np.ndarray, separations: np.ndarray) -> float:
+    """Share of a separation with which the rms of the whole changes in proportion to time.
+
+    Parameters
+    ----------
+    products : array (4, 4)
+        Of the means at both ends and of the separations from them, averaged over particles.
+    means : array (2,)
+        Shares 1 - t and t of the means.
+    separations : array (2,)
+        Shares of the separations.
+
+    Returns
+    -------
+    float
+        From 0 to `MOST`; 1 at either end.
+    """
+    whole = products[:2, :2] + 2.0 * products[:2, 2:] + products[2:, 2:]
+    wanted = (means @ np.sqrt(np.diag(whole))) ** 2
+    mean = means @ products[:2, :2] @ means
+    mixed = means @ products[:2, 2:] @ separations
+    apart = separations @ products[2:, 2:] @ separations
+    if apart == 0.0:
+        return 1.0
+    root = np.sqrt(max(mixed**2 + apart * (wanted - mean), 0.0))
+    return float(np.clip((root - mixed) / apart, 0.0, MOST))
 
 
 def _shares(turn: Turn | None, t: float) -> np.ndarray:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from coca.integration.inside_steps import End, Turn, Way
+from coca.integration.inside_steps import MOST, End, Turn, Way, share_of_separation
 from coca.parallel.domain import Domain
 from coca.particles import State, hermite
 
@@ -29,13 +29,16 @@ def ends(domain):
 
 
 def separation(domain, ends, D):
-    """What is seen at D less where particles go on."""
-    mean = hermite(ends[0].goes_on, ends[1].goes_on, D)
+    """What is seen at D less where particles go on; velocities go on straight."""
+    first, last = (end.goes_on for end in ends)
+    t = (D - START) / (STOP - START)
+    mean = hermite(first, last, D)[0], (1 - t) * first.w + t * last.w
     return np.array(Way(domain, *ends).at(D)) - mean
 
 
 def turn(correlation, last=1.0):
-    return Turn.of(np.array([1.0, last**2, correlation * last]))
+    mixed = correlation * last
+    return Turn.of(np.array([[1.0, mixed], [mixed, last**2]]))
 
 
 @pytest.mark.parametrize("correlation", [-0.5, 0.0, 0.7, 1.0])
@@ -60,19 +63,43 @@ def test_sizes_change_in_proportion_to_time(correlation, last):
 
 
 def test_nothing_turns_into_something_in_proportion_to_time(domain, ends):
-    assert Turn.of(np.array([0.0, 2.0, 0.0])) is None
+    assert Turn.of(np.array([[0.0, 0.0], [0.0, 2.0]])) is None
     start, stop = End(ends[0].goes_on, ends[0].goes_on), ends[1]
-    found = separation(domain, (start, stop), START + 0.25 * (STOP - START))
-    wanted = 0.25 * np.array([stop.seen.e - stop.goes_on.e, stop.seen.w - stop.goes_on.w])
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    e, w = separation(domain, (start, stop), START + 0.25 * (STOP - START))
+    np.testing.assert_allclose(e, 0.25 * (stop.seen.e - stop.goes_on.e), atol=1e-5)
+    apart = stop.seen.w - stop.goes_on.w
+    share = np.sum(w * apart) / np.sum(apart * apart)
+    np.testing.assert_allclose(w, share * apart, atol=1e-5)
 
 
 @pytest.mark.parametrize("part", [0.2, 0.5, 0.9])
 def test_separations_keep_their_size(domain, ends, part):
     """Half-way along a straight line their squares would be halved."""
     found = separation(domain, ends, START + part * (STOP - START))
-    squares = np.mean(np.square(found), axis=(1, 2))
-    np.testing.assert_allclose(squares, 0.09, rtol=0.05)
+    assert np.mean(np.square(found[0])) == pytest.approx(0.09, rel=0.05)
+
+
+@pytest.mark.parametrize("part", [0.2, 0.5, 0.9])
+def test_speeds_change_in_proportion_to_time(domain, ends, part):
+    """Of all that is seen: of means that differ straight lines lose a part."""
+    first, last = ends
+    rng = np.random.default_rng(2)
+    other = first.goes_on.w + 0.5 * rng.normal(size=first.goes_on.w.shape).astype(np.float32)
+    goes_on = State(last.goes_on.e, other, STOP, STOP)
+    seen = State(last.seen.e, 1.2 * (other + last.seen.w - last.goes_on.w), STOP, STOP)
+    w = Way(domain, first, End(goes_on, seen)).at(START + part * (STOP - START))[1]
+    at_ends = [np.sqrt(np.mean(np.square(x))) for x in (first.seen.w, seen.w)]
+    wanted = (1 - part) * at_ends[0] + part * at_ends[1]
+    assert np.sqrt(np.mean(np.square(w))) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_share_of_a_separation_is_bounded():
+    """Where means at both ends know nothing of each other, and separations are small."""
+    products = np.diag([1.0, 1.0, 1e-4, 1e-4])
+    half = np.array([0.5, 0.5])
+    assert share_of_separation(products, half, half) == MOST
+    products[2:, 2:] = 0.0
+    assert share_of_separation(products, half, half) == 1.0
 
 
 def test_ends_are_where_particles_are_seen(domain, ends):
@@ -88,7 +115,7 @@ def test_the_same_separation_stays(domain, ends):
     grown = np.array([last.goes_on.e, last.goes_on.w]) + np.float32(1.2) * apart
     alike = first, End(last.goes_on, State(*grown, STOP, STOP))
     found = separation(domain, alike, 0.5 * (START + STOP))
-    np.testing.assert_allclose(found, 1.1 * apart, atol=2e-4)
+    np.testing.assert_allclose(found[0], 1.1 * apart[0], atol=2e-4)
 
 
 def test_where_nothing_is_apart_particles_go_on_a_cubic(domain, ends):
