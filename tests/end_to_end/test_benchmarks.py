@@ -247,9 +247,9 @@ def test_shells_of_white_noise_and_of_theory():
 
 def test_own_power_falls_to_noise_beyond_what_was_measured():
     k, P = np.array([0.1, 1.0]), np.array([[100.0, 10.0], [400.0, 40.0]])
-    own = OwnPower(k, np.array([100.0, 300.0]), P, 7.0)
-    wanted = [200, 200, 20, 7 + 13 * 2**-2.4]
-    np.testing.assert_allclose(own(np.array([0.01, 0.1, 1.0, 2.0]), 200.0), wanted)
+    own = OwnPower(k, np.array([100.0, 300.0]), P, 7.0, 0.02)
+    wanted = [0, 200, 200, 20, 7 + 13 * 2**-2.4]  # nothing beyond the box
+    np.testing.assert_allclose(own(np.array([0.01, 0.05, 0.1, 1.0, 2.0]), 200.0), wanted)
     np.testing.assert_allclose(own(k, 1000.0), P[1])
 
 

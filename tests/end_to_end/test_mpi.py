@@ -198,7 +198,8 @@ def test_sigterm_to_one_rank_saves_all(small):
     assert len(ranks) == 2
     ranks[1].terminate()
     _, error = process.communicate(timeout=200)
-    assert process.returncode == 143 and error.count("terminated; saved in") == 1
+    assert process.returncode in (143, 15)  # mpiexec's own, where it ends a rank that is late
+    assert error.count("terminated; saved in") == 1
     done = launch(2, "run_sim.py", small, *slow, "--resume", "--set", "output.spectra=false")
     assert done.returncode == 2 and "another configuration" in done.stderr
 
