@@ -36,13 +36,13 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks import beside
 from benchmarks.beside import WAVENUMBERS, Measured
+from benchmarks.problem import kept_run
 from benchmarks.rows import listed
 from benchmarks.timing import machine_record
 from coca.configuration.loading import make_config
 from coca.configuration.run import Config
 from coca.cosmology.latin_hypercube import latin_hypercube
 from coca.integration.fitted_table import FittedSteps, shipped
-from coca.integration.kept_runs import KeptRuns
 from coca.integration.nbody import LONG_STEPS
 from coca.parallel.domain import Domain
 from coca.parallel.machine import choose_threads, keep_freed_memory
@@ -209,11 +209,8 @@ class Truth(NamedTuple):
 def truth_of(plan: Plan, references: Path) -> Truth:
     """The truth of a realisation, kept on disk."""
     config = plan.config
-    identity = config.model_dump(mode="json", exclude={"output", "threads"})
     domain = Domain(config.box_size, config.particles, choose_threads(config.threads))
-    (snapshot,) = KeptRuns(references).get(
-        identity, [1.0], domain.particles, lambda: run_plan(plan).snapshots
-    )
+    (snapshot,) = kept_run(plan, [1.0], references)
     cosmology = config.build_cosmology()
     return Truth(snapshot, beside.measure(domain, cosmology, snapshot))
 

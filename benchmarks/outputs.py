@@ -21,10 +21,10 @@ import numpy as np
 
 from benchmarks import accuracy, beside
 from benchmarks.beside import WAVENUMBERS, Measured
+from benchmarks.problem import kept_run
 from benchmarks.rows import heading, listed
 from benchmarks.timing import machine_record
 from coca.cosmology.background import Cosmology
-from coca.integration.kept_runs import KeptRuns
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
 from coca.run.plan import Plan
@@ -71,10 +71,8 @@ def truths(options: argparse.Namespace, seed: int) -> list[Measured]:
     """N-body at every redshift, kept on disk."""
     plan = plan_to(options, "nbody", accuracy.TRUTH_STEPS["nbody"], seed, options.redshifts)
     domain, cosmology = problem_of(plan)
-    identity = plan.config.model_dump(mode="json", exclude={"output", "threads"})
     outputs = [float(cosmology.D1(1 / (1 + z))) for z in options.redshifts]
-    kept = KeptRuns(options.references)
-    found = kept.get(identity, outputs, domain.particles, lambda: run_plan(plan).snapshots)
+    found = kept_run(plan, outputs, options.references)
     return [beside.measure(domain, cosmology, snapshot) for snapshot in found]
 
 

@@ -17,7 +17,7 @@ from coca.integration import reference
 from coca.integration.kept_runs import KeptRuns
 from coca.parallel.domain import Domain
 from coca.particles import Snapshot
-from coca.run.plan import make_plan
+from coca.run.plan import Plan, make_plan
 from coca.run.simulation import run_plan
 
 COSMOLOGY = Cosmology(0.3175, 0.049, 0.6711, 0.9624, 0.834)
@@ -66,7 +66,12 @@ def fitted_run(domain: Domain, seed: int, references: Path) -> Snapshot:
         "output": {"directory": "."},
         "threads": domain.threads,
     }
-    plan = make_plan(make_config(values, Config))
+    return kept_run(make_plan(make_config(values, Config)), [1.0], references)[0]
+
+
+def kept_run(plan: Plan, outputs: list[float], references: Path) -> list[Snapshot]:
+    """Particles of a run at the growth factors of its outputs, made where a directory has not got
+    them."""
     identity = plan.config.model_dump(mode="json", exclude={"output", "threads"})
-    kept, outputs = KeptRuns(references), [1.0]
-    return kept.get(identity, outputs, domain.particles, lambda: run_plan(plan).snapshots)[0]
+    particles = plan.config.particles**3
+    return KeptRuns(references).get(identity, outputs, particles, lambda: run_plan(plan).snapshots)
