@@ -38,7 +38,7 @@ from coca.integration.integrate import initial_state
 from coca.integration.nbody import NBody, long_steps
 from coca.parallel.domain import Domain
 from coca.parallel.machine import choose_threads, peak_memory
-from coca.run.memory import GHOST_PLANES, P3M_BYTES
+from coca.run.memory import P3M_BYTES, mesh_bytes
 
 SOFTENED = 1 / 40
 """Softening in particle spacings."""
@@ -137,9 +137,7 @@ def costs(domain: Domain, options: argparse.Namespace) -> list[dict]:
             "ns": 1e9 * pairs * domain.threads / visited,
             "bytes": memory_of(lambda x=x: new_force(domain)(x)) / domain.particles,
             "mesh_bytes": mesh_memory / domain.particles,
-            "estimate": 4 * mesh * (mesh + 2) * (mesh + GHOST_PLANES) / domain.particles
-            + 12
-            + P3M_BYTES,
+            "estimate": mesh_bytes(mesh, mesh) / domain.particles + 12 + P3M_BYTES,
         }
         for name, x in fields.items()
     ]

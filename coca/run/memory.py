@@ -103,7 +103,7 @@ class Arrays:
     def mesh(self) -> int:
         """The mesh of the force with its ghost planes, and what travels between ranks."""
         cells, ranks = self.config.mesh, self.ranks
-        mesh = 4 * cells * (cells + 2) * (cells // ranks + GHOST_PLANES)
+        mesh = mesh_bytes(cells, cells // ranks)
         if ranks == 1:
             return mesh
         travelling = min(1.0, DISPLACEMENT / (self.config.box_size / ranks))
@@ -209,6 +209,11 @@ class Arrays:
         return (
             statistics_memory(config.particles**3, config.mesh) if config.output.statistics else 0
         )
+
+
+def mesh_bytes(cells: int, planes: int) -> int:
+    """Bytes of so many planes of the force's mesh, and of its ghost planes."""
+    return 4 * cells * (cells + 2) * (planes + GHOST_PLANES)
 
 
 def disk_space(config: Config, ranks: int = 1) -> int:
