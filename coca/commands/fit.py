@@ -93,10 +93,10 @@ def _table_before(config: FitConfig) -> FittedSteps | None:
         return None
     table = FittedSteps.load(config.table)
     found, wanted = (
-        f"frame {frame}, truth {truth}, {fitted}"
-        for frame, truth, fitted in (
-            (table.frame, table.truth, table.fitted),
-            (config.frame, config.truth, FittedRange.of(config)),
+        f"frame {frame}, truth {truth}, {refinement} mesh cells to a spacing, {fitted}"
+        for frame, truth, refinement, fitted in (
+            (table.frame, table.truth, table.refinement, table.fitted),
+            (config.frame, config.truth, config.refinement, FittedRange.of(config)),
         )
     )
     if found != wanted:
@@ -111,8 +111,13 @@ def _check_steps(config: FitConfig) -> None:
     if config.steps is None:
         return
     table = FittedSteps.load(config.steps, "steps")
-    found = f"frame {table.frame}, truth {table.truth}"
-    wanted = f"frame {config.frame}, truth bullfrog"
+    found, wanted = (
+        f"frame {frame}, truth {truth}, {refinement} mesh cells to a spacing"
+        for frame, truth, refinement in (
+            (table.frame, table.truth, table.refinement),
+            (config.frame, "bullfrog", config.refinement),
+        )
+    )
     if found != wanted:
         raise ConfigError(f"steps: found {config.steps} of {found}, wanted {wanted}")
     missing = sorted(set(config.counts) - set(table.counts))

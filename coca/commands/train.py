@@ -14,6 +14,7 @@ from coca.commands.shared import check_one_rank, check_replaced, on_interrupt
 from coca.configuration.loading import load_config
 from coca.configuration.training import TrainConfig
 from coca.emulator.device import choose_device
+from coca.emulator.weights_file import read_weights
 from coca.parallel.machine import choose_threads, keep_freed_memory
 from coca.parallel.ranks import Ranks
 
@@ -62,9 +63,12 @@ def train(config: TrainConfig, as_they_come: bool = False) -> None:
     threads = choose_threads(config.threads)
     import torch
 
-    from coca.emulator.training import Trainer, domain_of
+    from coca.emulator.starting import check_start
+    from coca.emulator.training import Trainer, architecture_of, domain_of
     from coca.emulator.training_set import SimulationSet
 
+    if config.start is not None:
+        check_start(read_weights(config.start, "start"), architecture_of(config))
     keep_freed_memory(large=True)
     if not as_they_come:
         make_simulations(config)

@@ -33,6 +33,8 @@ class FitConfig(Section):
     spacing: Range
     """Range of the particle spacing in Mpc/h; drawn uniformly in the logarithm."""
     particles: Integer = Field(ge=8, le=512)
+    mesh: Integer
+    """Force mesh cells per dimension of the runs that are fitted: 2 or 3 times particles."""
     redshift: Number = Field(19.0, gt=0, le=1000)
     growth_factors: tuple[Number, ...] = (1.0, 0.7, 0.45)
     """Growth factors at which runs end."""
@@ -81,9 +83,18 @@ class FitConfig(Section):
     """The safetensors file to write."""
     threads: Count = "auto"
 
+    @property
+    def refinement(self) -> int:
+        """Mesh cells to a particle spacing."""
+        return self.mesh // self.particles
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        check_mesh(self.particles, 2 * self.particles)
+        check_mesh(self.particles, self.mesh)
+        if self.mesh == self.particles:
+            raise ValueError(
+                f"mesh: found {self.mesh}, wanted 2 or 3 times particles = {self.particles}"
+            )
         if not 0 < self.spacing[0] <= self.spacing[1]:
             raise ValueError(
                 f"spacing: found {self.spacing}, wanted two positive numbers, the lower first"

@@ -105,6 +105,8 @@ class TrainConfig(Section):
     simulations: SimulationsConfig
     network: NetworkConfig = NetworkConfig()
     optimiser: OptimiserConfig
+    start: FilePath | None = None
+    """Weights to begin with, of as many channels and blocks; without them, random ones."""
     weights: FilePath
     """The safetensors file to write; its checkpoint lies beside it until the end."""
     threads: Count = "auto"

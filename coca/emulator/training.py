@@ -22,10 +22,11 @@ from coca.emulator.features import CHANNELS
 from coca.emulator.loss import Loss, Losses, mean_losses
 from coca.emulator.network import UNet, style_of
 from coca.emulator.optimiser import Optimiser
+from coca.emulator.starting import begin_with
 from coca.emulator.symmetry import Symmetry
 from coca.emulator.time_functions import TimeFunctions
 from coca.emulator.training_set import SimulationSet
-from coca.emulator.weights_file import TrainedRange
+from coca.emulator.weights_file import TrainedRange, read_weights
 from coca.errors import CocaError, FileError, reason
 from coca.files.safetensors import read_tensors, write_tensors
 from coca.parallel.domain import Domain
@@ -81,12 +82,15 @@ class Trainer:
         self.examples = Examples(simulations, domain, scales)
         self.loss = Loss(self.examples, K)
         torch.manual_seed(config.optimiser.seed)
-        self.network = UNet(_architecture(config)).on(device)
-        self.optimiser, self.average = Optimiser(self.network), Average(self.network)
+        self.network = UNet(architecture_of(config)).on(device)
         functions = TimeFunctions(self.examples.functions.coefficients[:K])
         outputs = scales.outputs[:K]
         trained = _trained_range(config)
-        self.emulator = Emulator(self.average.network, functions, scales.inputs, outputs, trained)
+        scaled = functions, scales.inputs, outputs, trained
+        if config.start is not None:
+            begin_with(read_weights(config.start, "start"), Emulator(self.network, *scaled))
+        self.optimiser, self.average = Optimiser(self.network), Average(self.network)
+        self.emulator = Emulator(self.average.network, *scaled)
 
     def train(self, on_progress: Callable[[int, Losses, Validation | None], None]) -> None:
         """Train to the end of the schedule, with checkpoints.
@@ -279,7 +283,8 @@ def domain_of(config: TrainConfig, threads: int) -> Domain:
     return Domain(sims.box_size, sims.particles, threads)
 
 
-def _architecture(config: TrainConfig) -> Architecture:
+def architecture_of(config: TrainConfig) -> Architecture:
+    """The network's sizes."""
     network = config.network
     return Architecture(
         CHANNELS,

@@ -106,8 +106,9 @@ def write_weights(path: Path, weights: Weights) -> None:
     write_tensors(path, save_file, tensors, metadata)
 
 
-def read_weights(path: Path | None = None) -> Weights:
-    """Read a file of `write_weights`; by default the weights shipped with the package.
+def read_weights(path: Path | None = None, key: str = "emulator.weights") -> Weights:
+    """Read a file of `write_weights`; by default the weights shipped with the package. Errors name
+    the key of the configuration that says it.
 
     Raises
     ------
@@ -118,12 +119,12 @@ def read_weights(path: Path | None = None) -> Weights:
     try:
         metadata, tensors = read_tensors(path, "numpy")
         if metadata.get("format") != FORMAT:
-            raise FileError(f"emulator.weights: {path}: wanted format {FORMAT}")
+            raise FileError(f"{key}: {path}: wanted format {FORMAT}")
         weights = _weights(metadata, tensors)
     except (OSError, SafetensorError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise FileError(f"emulator.weights: cannot use {path}: {reason(error)}") from None
+        raise FileError(f"{key}: cannot use {path}: {reason(error)}") from None
     if not all(np.isfinite(value).all() for value in tensors.values()):
-        raise FileError(f"emulator.weights: {path}: values that are not finite")
+        raise FileError(f"{key}: {path}: values that are not finite")
     return weights
 
 

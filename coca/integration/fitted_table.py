@@ -23,7 +23,7 @@ from coca.integration.schemes import Step, step_boundaries
 if TYPE_CHECKING:
     from coca.configuration.fitting import FitConfig
 
-FORMAT = "coca-steps-7"
+FORMAT = "coca-steps-8"
 DENSITIES = np.array(
     [0.3, 0.5, 0.75, 1, 1.5, 2.5, 4, 7, 12, 20, 35, 70, 150], np.float32
 )  # fmt: skip
@@ -57,9 +57,9 @@ SHIPPED = Path(__file__).parent.parent / "tables"
 
 
 def shipped(name: str) -> Path:
-    """A table that comes with the package: "lpt", in the frame of 2LPT, and "emulator", in the
-    shipped emulator's, to N-body; "lpt_pm" and "emulator_pm" to what the mesh's force converges
-    to."""
+    """A table that comes with the package: "lpt", in the frame of 2LPT, "lpt_3x", the same on a
+    mesh of three times the particles, and "emulator", in the shipped emulator's, to N-body;
+    "lpt_pm" and "emulator_pm" to what the mesh's force converges to."""
     return SHIPPED / f"{name}.safetensors"
 
 
@@ -255,6 +255,8 @@ class FittedSteps:
     """What runs are to end as: nbody or bullfrog, see `coca.configuration.fitting.FitConfig`."""
     fitted: FittedRange
     by_count: dict[int, FittedCount]
+    refinement: int = 2
+    """Cells of the force's mesh to a particle spacing."""
 
     @property
     def counts(self) -> list[int]:
@@ -311,6 +313,7 @@ class FittedSteps:
             "frame": self.frame,
             "truth": self.truth,
             "fitted": json.dumps(asdict(self.fitted)),
+            "refinement": str(self.refinement),
         }
         write_tensors(path, save_file, tensors, metadata)
 
@@ -330,7 +333,8 @@ class FittedSteps:
                 raise FileError(f"{key}: {path}: found format {found}, wanted {FORMAT}")
             ranges = dict(json.loads(metadata["fitted"]))
             fitted = FittedRange(**{name: tuple(pair) for name, pair in ranges.items()})
-            return cls(metadata["frame"], metadata["truth"], fitted, _by_count(tensors))
+            frame, truth = metadata["frame"], metadata["truth"]
+            return cls(frame, truth, fitted, _by_count(tensors), int(metadata["refinement"]))
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise FileError(f"{key}: cannot use {path}: {reason(error)}") from None
 

@@ -266,7 +266,8 @@ def choose_methods(config: Config, own_frame: bool = False) -> tuple[tuple[Metho
         case "nbody":
             return (Method("nbody"),), _nbody_remarks(config)
         case "fitted":
-            return (_fitted(config, config.table or fitted_table.shipped("lpt")), COLA), []
+            table = "lpt_3x" if config.mesh == 3 * config.particles else "lpt"
+            return (_fitted(config, config.table or fitted_table.shipped(table)), COLA), []
         case "coca":
             return _coca(config, own_frame)
     return (Method(config.method),), []
@@ -337,8 +338,9 @@ def _checked(config: Config, table: FittedSteps, frame: str) -> FittedSteps:
 
 def _obstacle(config: Config, table: FittedSteps) -> str | None:
     """Why fitted steps cannot serve a run, if so: the key, what was found and what is wanted."""
-    if config.mesh != 2 * config.particles:
-        return f"mesh: found {config.mesh}, wanted {2 * config.particles} for fitted steps"
+    if config.mesh != table.refinement * config.particles:
+        wanted = table.refinement * config.particles
+        return f"mesh: found {config.mesh}, wanted {wanted} for fitted steps"
     if config.solver != "pm":
         return f"force.solver: found {config.solver}, wanted pm for fitted steps"
     if config.force.deconvolve:

@@ -62,7 +62,8 @@ def fit(
         report(f"{count} force evaluations: rms error {left:.3f} spacings")
         if held_out:
             report("held out:\n" + describe_errors(held_out, by_count[count]))
-        yield FittedSteps(config.frame, config.truth, FittedRange.of(config), dict(by_count))
+        fitted = FittedRange.of(config)
+        yield FittedSteps(config.frame, config.truth, fitted, dict(by_count), config.refinement)
 
 
 def spread(densities: list[LinearDensity], nodes: int) -> tuple[np.ndarray, np.ndarray]:

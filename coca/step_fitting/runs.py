@@ -67,6 +67,7 @@ class SimulationPlan:
     def identity(self) -> dict:
         """All that defines it but its outputs."""
         config, domain = self.config, self.domain
+        force = {"mesh": config.mesh} if config.truth == "bullfrog" else {}
         return {
             "method": config.truth,
             "steps": config.truth_steps,
@@ -75,6 +76,7 @@ class SimulationPlan:
             "seed": self.seed,
             "box_size": domain.box_size,
             "particles": domain.n_side,
+            **force,
         }
 
     def path(self, kept: KeptRuns) -> Path:
@@ -94,7 +96,7 @@ class ReferenceRun:
 
     def __init__(self, plan: SimulationPlan, kept: KeptRuns):
         self.plan, self.domain, self.cosmology = plan, plan.domain, plan.cosmology
-        self.force = ParticleMesh(plan.domain, 2 * plan.domain.n_side)
+        self.force = ParticleMesh(plan.domain, plan.config.mesh)
         """That of runs of few steps."""
         power = linear_power(plan.cosmology, "eisenstein_hu")
         self.conditions = linear_fields.from_seed(plan.domain, power, plan.seed)

@@ -9,7 +9,9 @@ from coca.__main__ import main
     ("values", "message"),
     [
         ("redshift=2.0", r"growth_factors: found 0\.25, wanted at least"),
-        ("particles=512", "simulations, particles: need .* GiB of memory"),
+        ("particles=512; mesh=1024", "simulations, particles: need .* GiB of memory"),
+        ("mesh=64", "mesh: found 64, wanted 2 or 3 times particles = 64"),
+        ("mesh=100", "mesh: found 100, wanted 1, 2 or 3 times particles = 64"),
         ("spacing=[0.0, 1.0]", "spacing: found .* wanted two positive numbers"),
         (
             "substep_thresholds={13: 0.2}",
@@ -35,5 +37,5 @@ from coca.__main__ import main
     ],
 )
 def test_fits_that_cannot_be_are_refused(values, message, capsys):
-    assert main(["fit", "configs/fit_steps.yaml", "--set", values]) == 2
+    assert main(["fit", "configs/fit_steps.yaml", "--set", *values.split("; ")]) == 2
     assert re.search(message, capsys.readouterr().err)

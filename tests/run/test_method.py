@@ -88,7 +88,9 @@ def test_coca_says_what_takes_the_place_of_fitted_steps_and_what_it_costs(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"mesh": 96}, "mesh: found 96, wanted 64 for fitted steps with method: fitted"),
+        ({"mesh": 32}, "mesh: found 32, wanted 64 for fitted steps with method: fitted"),
+        ({"mesh": 96, "table": str(shipped("lpt"))}, "mesh: found 96, wanted 64 for fitted steps"),
+        ({"table": str(shipped("lpt_3x"))}, "mesh: found 64, wanted 96 for fitted steps"),
         ({"force": {"solver": "p3m"}}, "force.solver: found p3m, wanted pm for fitted steps"),
         ({"force": {"deconvolve": True}}, "force.deconvolve: found true, wanted false"),
         ({"force_evaluations": 99}, "force_evaluations: found 99, wanted one of 0, 1"),

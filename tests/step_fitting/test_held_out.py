@@ -12,7 +12,8 @@ from tests.problem import frame_of_lpt
 @pytest.fixture
 def runs(tmp_path):
     small = [
-        "particles=16", "simulations=2", "held_out=2", "growth_factors=[1.0]", "nodes=2", "batch=2",
+        "particles=16", "mesh=32", "simulations=2", "held_out=2", "growth_factors=[1.0]",
+        "nodes=2", "batch=2",
         "truth=bullfrog", "truth_steps=32", f"simulations_directory={tmp_path}", "times=8",
         "spacing=[2.0, 2.0]",
     ]  # fmt: skip

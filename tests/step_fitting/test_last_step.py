@@ -12,7 +12,7 @@ from coca.step_fitting.runs import make_runs
 def test_descent_lowers_the_loss(tmp_path):
     """The loss of the runs that it is made on, all of whose parts count."""
     small = [
-        "particles=16", "simulations=2", "growth_factors=[1.0]", "nodes=2", "batch=2",
+        "particles=16", "mesh=32", "simulations=2", "growth_factors=[1.0]", "nodes=2", "batch=2",
         "truth=bullfrog", "truth_steps=32", f"simulations_directory={tmp_path}", "times=8",
         "spacing=[2.0, 2.0]", "iterations=15",
     ]  # fmt: skip

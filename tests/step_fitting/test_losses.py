@@ -27,7 +27,7 @@ def test_misfit_by_hand():
 def test_the_truth_leaves_nothing_to_be_desired(tmp_path):
     """In real and in redshift space; its frame, and velocities at rest, do."""
     small = [
-        "particles=16", "simulations=2", "growth_factors=[1.0]", "nodes=2", "batch=2",
+        "particles=16", "mesh=32", "simulations=2", "growth_factors=[1.0]", "nodes=2", "batch=2",
         "truth=bullfrog", "truth_steps=32", f"simulations_directory={tmp_path}", "times=8",
         "spacing=[1.0, 1.0]",
     ]  # fmt: skip

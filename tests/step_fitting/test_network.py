@@ -25,7 +25,8 @@ STEPS = shipped("lpt_pm")
 def config(tmp_path_factory):
     kept = tmp_path_factory.mktemp("simulations")
     small = [
-        "particles=16", "simulations=2", "growth_factors=[1.0]", "batch=1", "truth=bullfrog",
+        "particles=16", "mesh=32", "simulations=2", "growth_factors=[1.0]", "batch=1",
+        "truth=bullfrog",
         "truth_steps=32", f"simulations_directory={kept}", "times=8", "held_out=1",
         "spacing=[2.0, 2.0]", "counts=[3]", "iterations=100", "learning_rate=0.005",
         f"table={kept / 'table.safetensors'}", f"steps={STEPS}",

@@ -20,7 +20,7 @@ FEATURES, TARGETS = kernels.constants.FEATURES, kernels.constants.TARGETS
 @pytest.fixture
 def small(tmp_path):
     return [
-        "particles=16", "simulations=2", "growth_factors=[1.0]", "nodes=2", "batch=2",
+        "particles=16", "mesh=32", "simulations=2", "growth_factors=[1.0]", "nodes=2", "batch=2",
         "truth=bullfrog", "truth_steps=32", f"simulations_directory={tmp_path}", "times=8",
     ]  # fmt: skip
 
