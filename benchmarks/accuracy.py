@@ -59,15 +59,16 @@ METHODS = (
     "bullfrog-p3m",
     "cola",
     "fitted",
+    "fitted-3x",
     "emulator",
     "coca",
     "coca-gain",
     "coca-explicit",
 )
-"""Methods of the configuration; BullFrog with a finer mesh and with P3M; the emulator alone; COCA
-without fitted steps, with the resolved gain and without."""
+"""Methods of the configuration; BullFrog and fitted steps with a finer mesh, BullFrog with P3M; the
+emulator alone; COCA without fitted steps, with the resolved gain and without."""
 GAINS = {"coca-gain": GAIN, "coca-explicit": 0.0}
-MESHES = {"bullfrog-3x": 3}
+MESHES = {"bullfrog-3x": 3, "fitted-3x": 3}
 """Meshes in those of the particles; of the others 2."""
 SOLVERS = {"bullfrog-p3m": "p3m"}
 """Forces of methods that have one of their own in the table."""
@@ -90,6 +91,7 @@ STYLES = {
     "bullfrog-p3m": ("#CC79A7", "v-"),
     "cola": ("#E69F00", "^--"),
     "fitted": ("#009E73", "s-"),
+    "fitted-3x": ("#009E73", "s--"),
     "emulator": ("#D55E00", "*"),
     "coca": ("#0072B2", "D-"),
     "coca-gain": ("#CC79A7", "P:"),
@@ -124,11 +126,10 @@ def cosmologies(options: argparse.Namespace) -> list[tuple[str, dict]]:
 
 def runs(options: argparse.Namespace) -> list[tuple[str, int]]:
     """Every method with every number of force evaluations that it takes."""
-    fitted = FittedSteps.load(shipped("lpt")).counts
-    counts = {
-        "emulator": [0],
-        "fitted": [count for count in options.force_evaluations if count in fitted],
-    }
+    counts = {"emulator": [0]}
+    for method, table in (("fitted", "lpt"), ("fitted-3x", "lpt_3x")):
+        fitted = FittedSteps.load(shipped(table)).counts
+        counts[method] = [count for count in options.force_evaluations if count in fitted]
     return [
         (method, count)
         for method in options.methods
