@@ -10,8 +10,8 @@ from coca.atomic_files import check_directory
 from coca.commands.shared import check_one_rank
 from coca.cosmology.linear_power import check_source
 from coca.errors import ConfigError, FileError
-from coca.light_cone.galaxies import lensed, read_galaxies, write_galaxies
-from coca.light_cone.lensing import convergence
+from coca.light_cone.galaxies import GalaxySum, read_galaxies, write_galaxies
+from coca.light_cone.lensing import ConvergenceSum, in_order
 from coca.light_cone.lensing_files import FOLDER, GALAXIES, check_files, write_lensing
 from coca.light_cone.shells import farthest_redshift, read_shell, shell_files
 from coca.light_cone.sources import Sources, read_sources
@@ -29,14 +29,19 @@ def main(options: argparse.Namespace, ranks: Ranks) -> int:
     paths = shell_files(options.directory)
     end = farthest_redshift(paths)
     sources.check(end)
+    kappa, shears = ConvergenceSum(sources), None
     if options.galaxies is not None:
         galaxies = read_galaxies(options.galaxies)
         galaxies.check(end)
-        found = lensed(map(read_shell, paths), galaxies)
+        shears = GalaxySum(galaxies)
+    for shell in in_order(map(read_shell, paths)):
+        kappa.add(shell)
+        if shears is not None:
+            shears.add(shell)
     try:
-        written = write_lensing(out, convergence(map(read_shell, paths), sources))
-        if options.galaxies is not None:
-            write_galaxies(out / GALAXIES, galaxies, found)
+        written = write_lensing(out, kappa.total())
+        if shears is not None:
+            write_galaxies(out / GALAXIES, galaxies, shears.total())
             written.append(out / GALAXIES)
     except OSError as error:
         raise FileError(f"--out: cannot write {out}: {error.strerror or error}") from None

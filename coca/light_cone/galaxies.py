@@ -20,7 +20,7 @@ from coca.atomic_files import whole_hdf5
 from coca.cosmology.background import Cosmology, scale_factor
 from coca.cosmology.distance import HUBBLE_DISTANCE, comoving_distance, scale_factor_at
 from coca.errors import ConfigError, FileError
-from coca.light_cone.lensing import gauss_legendre
+from coca.light_cone.lensing import gauss_legendre, in_order
 from coca.light_cone.shells import Shell
 from coca.light_cone.sky import AXES, shear_modes, shear_of_modes
 from coca.light_cone.sources import ROUND_OFF, read_numbers
@@ -75,9 +75,82 @@ def read_galaxies(path: Path) -> Galaxies:
     return Galaxies(lon, lat, z, f"--galaxies: {path}")
 
 
-def lensed(shells: Iterable[Shell], galaxies: Galaxies) -> dict[str, np.ndarray]:
+class GalaxySum:
     """Convergence and shear of galaxies in the Born approximation, those of the pixel that each is
-    in.
+    in; shells are added one by one.
+
+    Parameters
+    ----------
+    galaxies : Galaxies
+    """
+
+    def __init__(self, galaxies: Galaxies):
+        count = len(galaxies.z)
+        self._galaxies, self._end = galaxies, 0.0
+        self._found = {name: np.zeros(count) for name in ("kappa", "gamma1", "gamma2")}
+        self._left = np.ones(count, bool)
+        self._before: list[tuple[np.ndarray, np.ndarray]] = []
+        """Map and E modes of the shear that the shells so far have with the weights w1 and w2."""
+
+    def add(self, shell: Shell) -> None:
+        """Lens the galaxies in the next shell by what lies before them; shells come as from
+        `coca.light_cone.lensing.in_order`.
+
+        Raises
+        ------
+        ConfigError
+            The shell is of part of the sky.
+        """
+        if shell.footprint.name != "full":
+            raise ConfigError(
+                f"{self._galaxies.name}: found a light cone of footprint {shell.footprint.name}, "
+                "wanted the whole sky: shear depends on what is outside"
+            )
+        delta, self._end = shell.counts / shell.mean - 1.0, shell.z[1]
+        modes = shear_modes(delta)
+        if not self._before:
+            self._before = [(0.0 * delta, 0.0 * modes) for _ in range(2)]
+        here = np.flatnonzero(self._left & (self._galaxies.z <= self._end * (1.0 + ROUND_OFF)))
+        self._left[here] = False
+        if len(here):
+            self._lens(here, shell, delta, modes)
+        weights = _weights(shell.cosmology, shell.chi[0], np.array(shell.chi[1]))
+        for weight, (pixels, E) in zip(weights, self._before, strict=True):
+            pixels += weight * delta
+            E += weight * modes
+
+    def _lens(self, here: np.ndarray, shell: Shell, delta: np.ndarray, modes: np.ndarray) -> None:
+        """What galaxies `here`, in a shell, have of the shells before it and of their own."""
+        import healpy
+
+        galaxies = self._galaxies
+        chi = comoving_distance(shell.cosmology, scale_factor(galaxies.z[here]))
+        pixel = healpy.ang2pix(shell.n_side, galaxies.lon[here], galaxies.lat[here], lonlat=True)
+        own = _weights(shell.cosmology, shell.chi[0], np.clip(chi, *shell.chi))
+        far = 1.0 / np.maximum(chi, np.finfo(float).tiny)
+        for factor, (pixels, E) in (
+            (np.ones(len(here)), self._before[0]),
+            (-far, self._before[1]),
+            (own[0] - own[1] * far, (delta, modes)),
+        ):
+            maps = (pixels, *shear_of_modes(E, shell.n_side))
+            for name, values in zip(self._found, maps, strict=True):
+                self._found[name][here] += factor * values[pixel]
+
+    def total(self) -> dict[str, np.ndarray]:
+        """What all shells lens, as `lensed` gives it.
+
+        Raises
+        ------
+        ConfigError
+            Galaxies lie beyond them.
+        """
+        self._galaxies.check(self._end)
+        return self._found
+
+
+def lensed(shells: Iterable[Shell], galaxies: Galaxies) -> dict[str, np.ndarray]:
+    """Convergence and shear of galaxies, see `GalaxySum`.
 
     Parameters
     ----------
@@ -93,47 +166,13 @@ def lensed(shells: Iterable[Shell], galaxies: Galaxies) -> dict[str, np.ndarray]
     Raises
     ------
     ConfigError
-        Galaxies lie beyond the shells, shells are of part of the sky, or in redshift space.
+        Galaxies lie beyond the shells, shells are of part of the sky; or see
+        `coca.light_cone.lensing.in_order`.
     """
-    import healpy
-
-    found = {name: np.zeros(len(galaxies.z)) for name in ("kappa", "gamma1", "gamma2")}
-    left, total, end = np.ones(len(galaxies.z), bool), None, 0.0
-    for shell in shells:
-        shell.check_real_space()
-        if shell.footprint.name != "full":
-            raise ConfigError(
-                f"{galaxies.name}: found a light cone of footprint {shell.footprint.name}, wanted "
-                "the whole sky: shear depends on what is outside"
-            )
-        delta, end = shell.counts / shell.mean - 1.0, shell.z[1]
-        modes = shear_modes(delta)
-        if total is None:
-            total = [(0.0 * delta, 0.0 * modes), (0.0 * delta, 0.0 * modes)]
-        here = np.flatnonzero(left & (galaxies.z <= end * (1.0 + ROUND_OFF)))
-        left[here] = False
-        if len(here):
-            chi = comoving_distance(shell.cosmology, scale_factor(galaxies.z[here]))
-            pixel = healpy.ang2pix(
-                shell.n_side, galaxies.lon[here], galaxies.lat[here], lonlat=True
-            )
-            own = _weights(shell.cosmology, shell.chi[0], np.clip(chi, *shell.chi))
-            far = 1.0 / np.maximum(chi, np.finfo(float).tiny)
-            for factor, (pixels, E) in (
-                (np.ones(len(here)), total[0]),
-                (-far, total[1]),
-                (own[0] - own[1] * far, (delta, modes)),
-            ):
-                for name, values in zip(
-                    found, (pixels, *shear_of_modes(E, shell.n_side)), strict=True
-                ):
-                    found[name][here] += factor * values[pixel]
-        weights = _weights(shell.cosmology, shell.chi[0], np.array(shell.chi[1]))
-        for weight, (pixels, E) in zip(weights, total, strict=True):
-            pixels += weight * delta
-            E += weight * modes
-    galaxies.check(end)
-    return found
+    found = GalaxySum(galaxies)
+    for shell in in_order(shells):
+        found.add(shell)
+    return found.total()
 
 
 def _weights(cosmology: Cosmology, near: float, far: np.ndarray) -> np.ndarray:
@@ -144,7 +183,7 @@ def _weights(cosmology: Cosmology, near: float, far: np.ndarray) -> np.ndarray:
 
 
 def write_galaxies(path: Path, galaxies: Galaxies, found: dict[str, np.ndarray]) -> None:
-    """Write galaxies with what `lensed` found of them, whole or not at all."""
+    """Write galaxies with what `GalaxySum` found of them, whole or not at all."""
     with whole_hdf5(path) as file:
         file.attrs.update({"format": FORMAT, "angles": "degrees", "shear_axes": AXES})
         for name, values in {

@@ -9,7 +9,7 @@ Light of sources at comoving distance chi_s is deflected along its unperturbed p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,6 +89,68 @@ def gauss_legendre(near: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.nd
     return near[..., None] + half * (1.0 + nodes), half * weights
 
 
+def in_order(shells: Iterable[Shell]) -> Iterator[Shell]:
+    """Shells as lensing takes them, one at a time, each checked before it is given.
+
+    Raises
+    ------
+    ConfigError
+        There are none, one is missing before another, or one is in redshift space.
+    """
+    end = None
+    for shell in shells:
+        shell.check_real_space()
+        if end is not None and abs(shell.z[0] - end) > ROUND_OFF:
+            raise ConfigError(
+                f"shells: found one from z = {shell.z[0]:.6g} on after one that ends at "
+                f"{end:.6g}, wanted all of a light cone from the nearest on"
+            )
+        end = shell.z[1]
+        yield shell
+    if end is None:
+        raise ConfigError("shells: found none, wanted those of a light cone")
+
+
+class ConvergenceSum:
+    """The Born convergence of sources, to which shells are added one by one.
+
+    Parameters
+    ----------
+    sources : Sources
+    """
+
+    def __init__(self, sources: Sources):
+        self._sources = sources
+        self._kappa, self._noise = np.zeros(0), 0.0
+        self._near = 0.0
+        self._last: Shell | None = None
+
+    def add(self, shell: Shell) -> None:
+        """Add what matter in the next shell lenses; shells come as from `in_order`."""
+        if self._last is None:
+            self._kappa, self._near = np.zeros(len(shell.counts)), shell.z[0]
+        self._last = shell
+        weight = lensing_weight(shell.cosmology, shell.chi, self._sources)
+        self._kappa += weight * (shell.counts / shell.mean - 1.0)
+        self._noise += weight**2 / (shell.mean * len(shell.counts) / (4.0 * np.pi))
+
+    def total(self) -> Convergence:
+        """The convergence of all shells.
+
+        Raises
+        ------
+        ConfigError
+            Sources lie beyond them.
+        """
+        assert self._last is not None
+        last, end = self._last, self._last.z[1]
+        self._sources.check(end)
+        return Convergence(
+            self._kappa, self._noise, (self._near, end), self._sources,
+            last.cosmology, last.box_size, last.footprint,
+        )  # fmt: skip
+
+
 def convergence(shells: Iterable[Shell], sources: Sources) -> Convergence:
     """The Born convergence.
 
@@ -101,32 +163,9 @@ def convergence(shells: Iterable[Shell], sources: Sources) -> Convergence:
     Raises
     ------
     ConfigError
-        Sources lie beyond the shells, a shell is missing between them, or one is in redshift space.
+        Sources lie beyond the shells; or see `in_order`.
     """
-    kappa, noise = np.zeros(0), 0.0
-    edges: list[float] = []
-    for shell in shells:
-        shell.check_real_space()
-        if not edges:
-            kappa, edges = np.zeros(len(shell.counts)), [shell.z[0]]
-        elif abs(shell.z[0] - edges[-1]) > ROUND_OFF:
-            raise ConfigError(
-                f"shells: found one from z = {shell.z[0]:.6g} on after one that ends at "
-                f"{edges[-1]:.6g}, wanted all of a light cone from the nearest on"
-            )
-        edges.append(shell.z[1])
-        weight = lensing_weight(shell.cosmology, shell.chi, sources)
-        kappa += weight * (shell.counts / shell.mean - 1.0)
-        noise += weight**2 / (shell.mean * len(shell.counts) / (4.0 * np.pi))
-    if not edges:
-        raise ConfigError("shells: found none, wanted those of a light cone")
-    sources.check(edges[-1])
-    return Convergence(
-        kappa,
-        noise,
-        (edges[0], edges[-1]),
-        sources,
-        shell.cosmology,
-        shell.box_size,
-        shell.footprint,
-    )
+    found = ConvergenceSum(sources)
+    for shell in in_order(shells):
+        found.add(shell)
+    return found.total()

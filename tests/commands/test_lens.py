@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from coca.__main__ import main
+from coca.commands import lens
 from coca.cosmology.background import scale_factor
 from coca.cosmology.distance import comoving_distance
 from coca.light_cone import sky
@@ -28,15 +29,18 @@ def directory(cosmology, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_command_line(directory, capsys):
+def test_command_line(directory, capsys, monkeypatch):
     assert main(["lens", str(directory), "--sources", "0.3"]) == 0
     assert "lensing/convergence.fits" in capsys.readouterr().out
     assert main(["lens", str(directory), "--sources", "0.3"]) == 2
     assert "wanted --overwrite to replace it" in capsys.readouterr().err
     galaxies = directory / "galaxies.txt"
     galaxies.write_text("10 20 0.2\n300 -80 0.3\n")
+    read, names = lens.read_shell, []
+    monkeypatch.setattr(lens, "read_shell", lambda path: names.append(path.name) or read(path))
     command = ["lens", str(directory), "--sources", "0.3", "--overwrite", "--galaxies"]
     assert main([*command, str(galaxies)]) == 0
+    assert names == ["shell_000.hdf5", "shell_001.hdf5"]  # each once, for maps and galaxies
     with h5py.File(directory / "lensing" / "galaxies.hdf5") as file:
         assert set(file) == {"lon", "lat", "z", "kappa", "gamma1", "gamma2"}
         assert list(file["z"]) == [0.2, 0.3] and np.all(file["gamma1"][:] != 0.0)

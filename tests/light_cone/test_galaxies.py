@@ -63,6 +63,15 @@ def test_galaxies_that_cannot_be_lensed_are_refused(cosmology):
         lensed(shells_of(cosmology, OCTANT), Galaxies(one, one, 0.1 * one))
 
 
+def test_a_shell_that_is_missing_is_noticed(cosmology):
+    """Its matter would be missing from what lenses galaxies behind it, without a word."""
+    one = np.array([0.05])
+    with pytest.raises(ConfigError, match=r"found one from z = 0.25 on after one that ends at 0.1"):
+        lensed(list(shells_of(cosmology))[::2], Galaxies(one, one, one))
+    with pytest.raises(ConfigError, match="shells: found none"):
+        lensed([], Galaxies(one, one, one))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
