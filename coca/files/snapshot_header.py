@@ -81,38 +81,43 @@ class Units(NamedTuple):
     """km/s, peculiar."""
 
 
+class NoSnapshot(Exception):
+    """What is wrong with an open file; `reading` says of which, and of which key."""
+
+
 @contextmanager
-def reading(path: Path) -> Iterator[h5py.File]:
-    """An open file whose header is complete; what cannot be read of it is a FileError."""
+def reading(path: Path, key: str) -> Iterator[h5py.File]:
+    """An open file whose header is complete; what is wrong with it, and what cannot be read of it,
+    is a FileError that names the key that says the file."""
     try:
         with h5py.File(path, "r") as file:
             missing = [k for k in KEYS if "Header" not in file or k not in file["Header"].attrs]
             if missing:
-                raise FileError(
-                    f"snapshot: {path}: no Gadget snapshot, Header lacks {', '.join(missing)}"
-                )
+                raise NoSnapshot(f"no Gadget snapshot, Header lacks {', '.join(missing)}")
             yield file
+    except NoSnapshot as error:
+        raise FileError(f"{key}: {path}: {error}") from None
     except DAMAGE as error:
-        raise FileError(f"snapshot: cannot read {path}: {reason(error)}") from None
+        raise FileError(f"{key}: cannot read {path}: {reason(error)}") from None
 
 
-def header_of(path: Path, file: h5py.File, mass: float) -> Header:
+def header_of(file: h5py.File, mass: float) -> Header:
     """What an open file says; particles' mass, in its unit, is known already.
 
     Raises
     ------
-    FileError
+    NoSnapshot
         It cannot be so: a number that is no length, time, density or mass, a time and a redshift
         that differ, or a mean density that no unit accounts for.
     """
-    swift = is_swift(path, file)
-    attributes, a = file["Header"].attrs, _time(path, file, swift)
-    units = units_of(path, file, a)
-    box_size = units.length * _box(path, attributes["BoxSize"])
-    Omega_m, h = (_cosmological(path, file, swift, name) for name in ("Omega0", "HubbleParam"))
+    swift = is_swift(file)
+    attributes, a = file["Header"].attrs, _time(file, swift)
+    units = units_of(file, a)
+    box_size = units.length * _box(attributes["BoxSize"])
+    Omega_m, h = (_cosmological(file, swift, name) for name in ("Omega0", "HubbleParam"))
     dark = (_dark_energy(file, name) for name in LAMBDA)
     header = Header(box_size, a, Omega_m, h, total(attributes), units.mass * mass, *dark)
-    _check(path, header)
+    _check(header)
     return header
 
 
@@ -145,24 +150,22 @@ def file_count(file: h5py.File) -> int:
     return int(number(file["Header"].attrs.get("NumFilesPerSnapshot", 1)))
 
 
-def is_swift(path: Path, file: h5py.File) -> bool:
-    """Whether SWIFT wrote a file; FileError if without expansion."""
+def is_swift(file: h5py.File) -> bool:
+    """Whether SWIFT wrote a file; NoSnapshot if without expansion."""
     code = np.asarray(file["Header"].attrs.get("Code", b"")).ravel()
     named = any(bytes(word).strip(b"\0 ").upper() == b"SWIFT" for word in code.astype("S"))
     if "Cosmology" in file and "Scale-factor" in file["Cosmology"].attrs:
         if not number(file["Cosmology"].attrs.get("Cosmological run", 1)):
-            raise FileError(
-                f"snapshot: {path}: found a SWIFT run without expansion, wanted one with"
-            )
+            raise NoSnapshot("found a SWIFT run without expansion, wanted one with")
         return True
     if named:
-        raise FileError(f"snapshot: {path}: found a SWIFT file without a group Cosmology")
+        raise NoSnapshot("found a SWIFT file without a group Cosmology")
     return False
 
 
-def units_of(path: Path, file: h5py.File, a: float) -> Units:
+def units_of(file: h5py.File, a: float) -> Units:
     """The file's units; Gadget's usual ones where it has none."""
-    found, swift = dict(UNITS), is_swift(path, file)
+    found, swift = dict(UNITS), is_swift(file)
     for group in ("Header", "Parameters", "Units"):
         if group in file:
             found |= {k: number(v) for k, v in file[group].attrs.items() if k in UNITS}
@@ -174,43 +177,43 @@ def units_of(path: Path, file: h5py.File, a: float) -> Units:
         length, mass, time = (value / SWIFT_UNITS[name] for name, value in found.items())
         speed = length / time if time else 0.0
     if not 0 < min(length, mass, speed) <= max(length, mass, speed) < math.inf:
-        raise FileError(f"snapshot: {path}: found units {found}, wanted positive ones")
+        raise NoSnapshot(f"found units {found}, wanted positive ones")
     return Units(1e-3 * length * h, 1e10 * mass * h, speed * root_a)
 
 
-def _time(path: Path, file: h5py.File, swift: bool) -> float:
+def _time(file: h5py.File, swift: bool) -> float:
     """Scale factor."""
     attributes = file["Header"].attrs
     if not swift and "Time" not in attributes:
-        raise FileError(f"snapshot: {path}: no Gadget snapshot, Header lacks Time")
+        raise NoSnapshot("no Gadget snapshot, Header lacks Time")
     a = number(file["Cosmology"].attrs["Scale-factor"] if swift else attributes["Time"])
     if not 0 < a < math.inf:
-        raise FileError(f"snapshot: {path}: found Time = {a:g}, wanted a scale factor")
+        raise NoSnapshot(f"found Time = {a:g}, wanted a scale factor")
     z = number(attributes["Redshift"]) if "Redshift" in attributes else 1 / a - 1
     if not abs(a * (1 + z) - 1) < SAME_TIME:
-        raise FileError(
-            f"snapshot: {path}: found Redshift = {z:g} and Time = {a:g}, wanted 1 / (1 + Redshift) "
+        raise NoSnapshot(
+            f"found Redshift = {z:g} and Time = {a:g}, wanted 1 / (1 + Redshift) "
             f"as Time, the scale factor"
         )
     return a
 
 
-def _box(path: Path, value: Any) -> float:
+def _box(value: Any) -> float:
     """The side of a cube in the file's unit."""
     sides = np.atleast_1d(np.asarray(value))
     if sides.dtype.kind not in "fiu" or not sides.size or (sides != sides.ravel()[0]).any():
-        raise FileError(f"snapshot: {path}: found BoxSize = {value}, wanted the side of a cube")
+        raise NoSnapshot(f"found BoxSize = {value}, wanted the side of a cube")
     return float(sides.ravel()[0])
 
 
-def _cosmological(path: Path, file: h5py.File, swift: bool, name: str) -> float:
+def _cosmological(file: h5py.File, swift: bool, name: str) -> float:
     """A parameter, which newer Gadgets keep elsewhere."""
     if swift:
         return number(file["Cosmology"].attrs[{"Omega0": "Omega_m", "HubbleParam": "h"}[name]])
     for group in ("Header", "Parameters"):
         if group in file and name in file[group].attrs:
             return number(file[group].attrs[name])
-    raise FileError(f"snapshot: {path}: Header lacks {name}")
+    raise NoSnapshot(f"Header lacks {name}")
 
 
 def _dark_energy(file: h5py.File, name: str) -> float:
@@ -221,8 +224,8 @@ def _dark_energy(file: h5py.File, name: str) -> float:
     return LAMBDA[name]
 
 
-def _check(path: Path, header: Header) -> None:
-    """Raise FileError for a header that cannot be true."""
+def _check(header: Header) -> None:
+    """Raise NoSnapshot for a header that cannot be true."""
     for name, value, wanted in (
         ("BoxSize", header.box_size, "a length"),
         ("Omega0", header.Omega_m, "the density of matter"),
@@ -230,12 +233,12 @@ def _check(path: Path, header: Header) -> None:
         ("the mass of a particle", header.mass, "a mass, of MassTable[1] or Masses"),
     ):
         if not 0 < value < math.inf:
-            raise FileError(f"snapshot: {path}: found {name} = {value:g}, wanted {wanted}")
+            raise NoSnapshot(f"found {name} = {value:g}, wanted {wanted}")
     if header.particles < 1:
-        raise FileError(f"snapshot: {path}: found no particles of {TYPE}, wanted dark matter")
+        raise NoSnapshot(f"found no particles of {TYPE}, wanted dark matter")
     if not LEAST_DENSITY < header.density < MOST_DENSITY:
-        raise FileError(
-            f"snapshot: {path}: found {header.particles} particles of {header.mass:.4g} Msun/h in "
+        raise NoSnapshot(
+            f"found {header.particles} particles of {header.mass:.4g} Msun/h in "
             f"({header.box_size:.4g} Mpc/h)^3, {header.density:.3g} times the mean density of "
             f"Omega0 = {header.Omega_m:g}{_unit_of(header.density)}; wanted units in Header or "
             "Units that account for it"

@@ -18,6 +18,7 @@ from coca.files.snapshot_header import (
     SAME_MASS,
     TYPE,
     Header,
+    NoSnapshot,
     counts,
     file_count,
     header_of,
@@ -28,6 +29,8 @@ from coca.files.snapshot_header import (
 from coca.files.snapshot_writer import BLOCK
 from coca.particles import into_box
 
+KEY = "snapshot"
+"""What errors call a snapshot that no configuration names."""
 PART = re.compile(r"\.(\d+)(\.hdf5|\.h5)$")
 PARTICLES = {"Coordinates": (3,), "Velocities": (3,), "ParticleIDs": ()}
 """Data sets that are read, and their shapes for a particle."""
@@ -45,13 +48,15 @@ class Particles(NamedTuple):
     """Identifiers (N,) uint64."""
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, key: str = KEY) -> Header:
     """What a snapshot says of itself.
 
     Parameters
     ----------
     path : Path
         Its file, any of its files NAME.0.hdf5, NAME.1.hdf5, ..., or NAME.
+    key : str
+        What errors call it: the key of a configuration that says it, if one does.
 
     Raises
     ------
@@ -59,17 +64,17 @@ def read_header(path: Path) -> Header:
         The file cannot be read, is no snapshot of Gadget or SWIFT with dark matter of one mass, or
         its header cannot be true, see `coca.files.snapshot_header`.
     """
-    first, *others = _files(path)
+    first, *others = _files(path, key)
     mass, others = None, [first, *others]
     while mass is None and others:
-        mass = _mass(others.pop(0))
-    with reading(first) as file:
-        return header_of(first, file, 0.0 if mass is None else mass)
+        mass = _mass(others.pop(0), key)
+    with reading(first, key) as file:
+        return header_of(file, 0.0 if mass is None else mass)
 
 
-def _mass(path: Path) -> float | None:
+def _mass(path: Path, key: str) -> float | None:
     """Mass of the particles in one file, in its unit; None where it does not tell."""
-    with reading(path) as file:
+    with reading(path, key) as file:
         table = np.atleast_1d(np.asarray(file["Header"].attrs.get("MassTable", np.zeros(6))))
         mass = number(table[1])
         if mass != 0 or f"{TYPE}/Masses" not in file:
@@ -80,7 +85,7 @@ def _mass(path: Path) -> float | None:
         first = float(masses[0])
         for low in range(0, len(masses), BLOCK):
             if not np.allclose(masses[low : low + BLOCK], first, rtol=SAME_MASS, atol=0):
-                raise FileError(f"snapshot: {path}: wanted dark-matter particles of one mass")
+                raise NoSnapshot("wanted dark-matter particles of one mass")
         return first
 
 
@@ -91,19 +96,21 @@ class Files(NamedTuple):
     paths: list[Path]
     counts: list[int]
     """Dark-matter particles in each."""
+    key: str = KEY
+    """What errors call the snapshot."""
 
 
-def find_files(path: Path) -> Files:
-    """The files of a snapshot; path and errors as for `read_header`, and for fewer particles than
-    the header says."""
-    header, paths = read_header(path), _files(path)
-    found = list(map(_particles_in, paths))
+def find_files(path: Path, key: str = KEY) -> Files:
+    """The files of a snapshot; parameters and errors as for `read_header`, and for fewer particles
+    than the header says."""
+    header, paths = read_header(path, key), _files(path, key)
+    found = [_particles_in(file, key) for file in paths]
     if sum(found) != header.particles:
         raise FileError(
-            f"snapshot: {path}: found {sum(found)} particles in {len(paths)} files, wanted "
+            f"{key}: {path}: found {sum(found)} particles in {len(paths)} files, wanted "
             f"{header.particles}, NumPart_Total"
         )
-    return Files(header, paths, found)
+    return Files(header, paths, found, key)
 
 
 def read_particles(path: Path) -> Particles:
@@ -117,7 +124,7 @@ def read_particles(path: Path) -> Particles:
         part = slice(low, min(N, low + BLOCK))
         x[:, part], u[:, part], ids[part] = read_rows(files, part.start, part.stop)
     if not (np.isfinite(x).all() and np.isfinite(u).all()):
-        raise FileError(f"snapshot: {path}: values that are not finite")
+        raise FileError(f"{files.key}: {path}: values that are not finite")
     into_box(x, header.box_size, out=x)
     return Particles(header, x, u, ids)
 
@@ -146,8 +153,8 @@ def read_rows(files: Files, low: int, high: int) -> tuple[np.ndarray, np.ndarray
     """
     x, u = np.empty((3, high - low)), np.empty((3, high - low))
     for path, rows, here in _parts(files, low, high):
-        with reading(path) as file:
-            units = units_of(path, file, files.header.a)
+        with reading(path, files.key) as file:
+            units = units_of(file, files.header.a)
             x[:, here] = units.length * file[f"{TYPE}/Coordinates"][rows].astype(np.float64).T
             u[:, here] = file[f"{TYPE}/Velocities"][rows].T
             u[:, here] *= units.speed
@@ -158,7 +165,7 @@ def read_ids(files: Files, low: int, high: int) -> np.ndarray:
     """Identifiers (M,) uint64 of some particles; parameters and errors as for `read_rows`."""
     ids = np.empty(high - low, np.uint64)
     for path, rows, here in _parts(files, low, high):
-        with reading(path) as file:
+        with reading(path, files.key) as file:
             found = file[f"{TYPE}/ParticleIDs"][rows]
             if found.dtype.kind == "i" and found.dtype.itemsize == 4:  # more than 2^31 of them
                 found = found.astype(np.int32).view(np.uint32)
@@ -176,31 +183,31 @@ def _parts(files: Files, low: int, high: int) -> Iterator[tuple[Path, slice, sli
         start += count
 
 
-def _particles_in(path: Path) -> int:
+def _particles_in(path: Path, key: str) -> int:
     """Number of dark-matter particles in one file."""
-    with reading(path) as file:
+    with reading(path, key) as file:
         here, group = counts(file["Header"].attrs["NumPart_ThisFile"]), file.get(TYPE, {})
         if here == 0 and not all(name in group for name in PARTICLES):
             return 0
         for name, shape in PARTICLES.items():
             if name not in group:
-                raise FileError(f"snapshot: {path}: found no {TYPE}/{name}, wanted one")
+                raise NoSnapshot(f"found no {TYPE}/{name}, wanted one")
             found = group[name].shape
             if found != (here, *shape):
-                raise FileError(
-                    f"snapshot: {path}: found {TYPE}/{name} of shape {found}, wanted "
+                raise NoSnapshot(
+                    f"found {TYPE}/{name} of shape {found}, wanted "
                     f"{(here, *shape)} for NumPart_ThisFile"
                 )
         return here
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path, key: str) -> list[Path]:
     """The files of a snapshot, in order; those that a file of virtual data sets joins, since HDF5
     has zeros for what it cannot read of them."""
     path = Path(path)
     candidates = (path, Path(f"{path}.hdf5"), Path(f"{path}.0.hdf5"))
     first = next((p for p in candidates if p.is_file()), path)
-    with reading(first) as file:
+    with reading(first, key) as file:
         count = file_count(file)
         ids = file.get(f"{TYPE}/ParticleIDs")
         if ids is not None and ids.is_virtual:
@@ -208,10 +215,10 @@ def _files(path: Path) -> list[Path]:
     if count == 1:
         return [first]
     if not PART.search(first.name):
-        raise FileError(f"snapshot: {first}: one of {count} files, wanted a name like NAME.0.hdf5")
+        raise FileError(f"{key}: {first}: one of {count} files, wanted a name like NAME.0.hdf5")
     names = []
     for i in range(count):
         names.append(first.with_name(PART.sub(rf".{i}\2", first.name)))
         if not names[-1].is_file():
-            raise FileError(f"snapshot: {names[-1]} is missing, one of {count} files")
+            raise FileError(f"{key}: {names[-1]} is missing, one of {count} files")
     return names

@@ -8,7 +8,6 @@ particle to the rank of its site.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,18 +53,6 @@ class Displaced(NamedTuple):
     """Offset of the snapshot's lattice from ours, array (3,), Mpc/h."""
 
 
-@contextmanager
-def _key_named() -> Iterator[None]:
-    """What is wrong with a snapshot is wrong with the key that names it."""
-    try:
-        yield
-    except FileError as error:
-        if not str(error).startswith("snapshot: "):
-            raise
-        raise FileError(f"initial_conditions.{error}") from None
-
-
-@_key_named()
 def check_header(config: Config, path: Path) -> Header:
     """What the snapshot of a configuration says of itself.
 
@@ -77,7 +64,7 @@ def check_header(config: Config, path: Path) -> Header:
         It is of another redshift than the configuration's.
     """
     options, cosmology = config.initial_conditions, config.cosmology
-    n, header = config.particles, read_header(path)
+    n, header = config.particles, read_header(path, KEY)
     mass = cosmology.Omega_m * RHO_CRIT * (config.box_size / n) ** 3
     if header.particles != n**3:
         raise FileError(f"{KEY}: {path}: found {header.particles} particles, wanted {n}^3")
@@ -108,7 +95,6 @@ def check_header(config: Config, path: Path) -> Header:
     return header
 
 
-@_key_named()
 def from_snapshot(domain: Domain, cosmology: Cosmology, path: Path, D: float) -> InitialConditions:
     """Initial conditions from another code's snapshot, on whose particles the run starts.
 
@@ -208,7 +194,7 @@ def read_lattice(domain: Domain, path: Path) -> Displaced:
         The snapshot cannot be read, its identifiers are not each of 0 to N - 1 or of 1 to N once,
         or its particles are not near a lattice in this order.
     """
-    files = domain.once(lambda: find_files(path))
+    files = domain.once(lambda: find_files(path, KEY))
     first = _first_id(domain, files, path)
     disp, u = domain.empty_particles(), domain.empty_particles()
     seen = np.zeros(domain.own_particles, bool)

@@ -6,7 +6,7 @@ import pytest
 
 from coca.cosmology.background import Cosmology
 from coca.errors import FileError
-from coca.files.snapshot_reader import read_header, read_particles
+from coca.files.snapshot_reader import find_files, read_header, read_ids, read_particles, read_rows
 from coca.files.snapshot_writer import (
     PARTICLES,
     particle_mass,
@@ -93,6 +93,29 @@ def test_a_joined_file_without_its_parts(path, tmp_path):
     path.unlink()
     with pytest.raises(FileError, match=r"snapshot: cannot read .*snapshot_000\.hdf5"):
         read_particles(joined)
+
+
+def test_errors_name_the_key_that_says_the_file(path, tmp_path):
+    key = "initial_conditions.snapshot"
+    for read in (read_header, find_files):
+        with pytest.raises(FileError, match=r"^initial_conditions\.snapshot: cannot read .*absent"):
+            read(tmp_path / "absent", key)
+    rewrite(path, tmp_path / "snap", 3)
+    files = find_files(tmp_path / "snap", key)
+    (tmp_path / "snap.1.hdf5").unlink()
+    for read in (read_rows, read_ids):
+        with pytest.raises(
+            FileError, match=r"^initial_conditions\.snapshot: cannot read .*snap\.1"
+        ):
+            read(files, 0, 32**3)
+    with pytest.raises(
+        FileError, match=r"^initial_conditions\.snapshot: .*snap\.1\.hdf5 is missing"
+    ):
+        read_header(tmp_path / "snap", key)
+    with h5py.File(path, "r+") as file:
+        file["Header"].attrs["BoxSize"] = -1.0
+    with pytest.raises(FileError, match=r"^initial_conditions\.snapshot: .*found BoxSize = -"):
+        read_header(path, key)
 
 
 def test_files_that_are_no_snapshot(path, tmp_path):

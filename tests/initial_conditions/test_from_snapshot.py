@@ -260,6 +260,16 @@ def test_particles_that_are_on_no_lattice(path, domain, cosmology, D, change, me
         from_snapshot.from_snapshot(domain, cosmology, rewrite(path, change), D)
 
 
+def test_what_cannot_be_read_is_said_of_the_key_that_names_it(path, domain, tmp_path):
+    with pytest.raises(FileError, match=r"^initial_conditions\.snapshot: cannot read .*absent"):
+        from_snapshot.read_lattice(domain, tmp_path / "absent")
+    with h5py.File(path, "r+") as file:
+        del file["PartType1/Velocities"]
+    wanted = r"^initial_conditions\.snapshot: .*start\.hdf5: found no PartType1/Velocities"
+    with pytest.raises(FileError, match=wanted):
+        from_snapshot.read_lattice(domain, path)
+
+
 def test_large_boxes_keep_their_phases(tmp_path, cosmology, power, D):
     """Positions of 1000 Mpc/h are rounded to 2e-5 Mpc/h, 3e-4 of the displacements."""
     large = Domain(1000.0, 32)
