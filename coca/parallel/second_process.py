@@ -26,11 +26,17 @@ _running: list[subprocess.Popen] = []
 
 
 def is_compiled(kernel: Any) -> bool:
-    """Whether numba's cache on disk has something of a kernel, or needs nothing."""
-    directory = getattr(getattr(kernel, "stats", None), "cache_path", None)
-    if directory is None:  # numba is told not to compile, or not to keep anything
-        return True
-    return any(Path(directory).glob(f"*.{kernel.__name__}-*.nbi"))
+    """Whether numba's cache on disk has something of a kernel as it is here, or needs nothing.
+
+    The cache keeps what it has of another source, numba, Python or processor, and does not take it.
+    Numba says only in private of what it would take; where it does not say, that is nothing.
+    """
+    if getattr(getattr(kernel, "stats", None), "cache_path", None) is None:
+        return True  # numba is told not to compile, or not to keep anything
+    with suppress(Exception):
+        machine = kernel.targetctx.codegen().magic_tuple()
+        return any(key[1] == machine for key in kernel._cache._cache_file._load_index())
+    return False
 
 
 @contextmanager

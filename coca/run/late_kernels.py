@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ PARTICLES = 8
 def compiled_beside(plan: Plan) -> Iterator[None]:
     """Have them compiled while a plan is run in the block, if it needs them, has more than one
     core, and numba's cache has them not."""
-    if _wanted(plan) and not second_process.is_compiled(kernels.lattice_network.move):
+    if _wanted(plan) and not all(map(second_process.is_compiled, late_kernels())):
         with second_process.compiling(__name__):
             yield
     else:
@@ -40,6 +41,15 @@ def compiled_beside(plan: Plan) -> Iterator[None]:
 def _wanted(plan: Plan) -> bool:
     alone = isinstance(plan.ranks, OneRank) and plan.threads > 1
     return alone and plan.methods[0].reads_out(plan.config.force_evaluations)
+
+
+def late_kernels() -> list[Any]:
+    """Those that `call_late_kernels` has compiled, in its order."""
+    network, fourier = kernels.lattice_network, kernels.fourier
+    return [
+        kernels.substeps.above, kernels.fitted.step, network.prepare, network.average,
+        network.move, fourier._binned_power,
+    ]  # fmt: skip
 
 
 def call_late_kernels() -> None:

@@ -1,16 +1,16 @@
+import importlib
 import os
 import signal
 import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import psutil
 import pytest
 
-from coca import kernels
 from coca.parallel import second_process
 
 SLEEPS = "import time; time.sleep(60)"
@@ -106,12 +106,41 @@ def test_without_a_python_to_run_there_is_none(module, monkeypatch, executable):
         second_process.wait()
 
 
-def test_kernels_are_compiled_when_the_cache_has_them(tmp_path):
-    kernel = SimpleNamespace(__name__="move", stats=SimpleNamespace(cache_path=str(tmp_path)))
-    assert not second_process.is_compiled(kernel)
-    (tmp_path / "lattice_network.move-1.py311.nbi").touch()
-    assert second_process.is_compiled(kernel)
-    kernel.stats.cache_path = None
-    assert second_process.is_compiled(kernel)
-    kernels.particles.axpy(1.0, np.zeros(3, np.float32), np.zeros(3, np.float32))
-    assert second_process.is_compiled(kernels.particles.axpy)
+KERNEL = """
+import numba
+
+@numba.njit(cache=True)
+def move(x):
+    return x + {}
+"""
+
+
+def test_kernels_are_compiled_when_the_cache_has_them_as_they_are(module, monkeypatch):
+    """What it has of another source, numba or processor is compiled again."""
+    kernels = importlib.import_module(module(KERNEL.format(1)))
+    try:
+        assert not second_process.is_compiled(kernels.move)
+        assert kernels.move(1) == 2 and second_process.is_compiled(kernels.move)
+        file = kernels.move._cache._cache_file
+        index = file._load_index()
+        (((types, machine, code), name),) = index.items()
+        file._save_index({(types, ("another", *machine[1:]), code): name})
+        assert not second_process.is_compiled(kernels.move)
+        file._save_index(index)
+        assert second_process.is_compiled(kernels.move)
+        monkeypatch.setattr(file, "_version", "0.0")
+        assert not second_process.is_compiled(kernels.move)
+        Path(kernels.__file__).write_text(KERNEL.format(1000))  # of another length, however soon
+        importlib.invalidate_caches()
+        again = importlib.reload(kernels)
+        assert not second_process.is_compiled(again.move)
+        assert again.move(1) == 1001 and second_process.is_compiled(again.move)
+    finally:
+        del sys.modules["of_a_test"]
+
+
+def test_what_needs_no_cache_is_compiled_and_what_does_not_say_is_not():
+    plain = SimpleNamespace(stats=SimpleNamespace(cache_path=None))
+    assert second_process.is_compiled(plain) and second_process.is_compiled(len)
+    plain.stats.cache_path = "somewhere"
+    assert not second_process.is_compiled(plain)
