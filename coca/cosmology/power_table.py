@@ -31,6 +31,9 @@ LEAST_TILT = 0.1
 RATHER = 3.0
 """Least factor by which the rms misfit of ln P has to fall for a table to be taken for another
 quantity."""
+LOGARITHM_STEP, LOGARITHM_MISFIT = 2.0, 0.5
+"""Most that a logarithm of P, natural or not, changes from one row to the next, and largest rms
+misfit of ln P with which a column is taken for one."""
 ACOUSTIC = 1e-3, 0.5
 """Wavenumbers in h/Mpc with the turnover and the oscillations."""
 LEAST_STRETCH, WORSE, MISFIT = 0.05, 2.0, 0.05
@@ -140,9 +143,24 @@ def _check(file: Path, k: np.ndarray, P: np.ndarray, lines: np.ndarray) -> None:
     """Raise FileError for the first row that can be no power."""
     wrong = ~np.isfinite(k) | ~np.isfinite(P) | (k < 0) | (P < 0)
     if wrong.any():
+        _check_logarithms(file, k, P)
         i = int(np.argmax(wrong))
         found = f"line {lines[i]}: found k = {k[i]:g}, P = {P[i]:g}"
         raise _error(file, f"{found}, wanted finite numbers, none below 0")
+
+
+def _check_logarithms(file: Path, k: np.ndarray, P: np.ndarray) -> None:
+    """Raise FileError if numbers below 0 are no faults, but logarithms: k in rows that are all in
+    order, or P that goes on smoothly below 0."""
+    if not np.isfinite([k, P]).all():
+        return
+    steps = np.diff(k)
+    in_order = (steps > 0).all() or (steps < 0).all()
+    smooth = in_order and (np.abs(np.diff(P)) < LOGARITHM_STEP).all()
+    for name, values, plausible in (("k", k, in_order), ("P", P, smooth)):
+        if plausible and np.sum(values < 0) > 1:
+            found = f"found {name} from {values.min():.4g} to {values.max():.4g}, as of logarithms"
+            raise _error(file, found, f"{WANTED}, not their logarithms")
 
 
 def _without_repetitions(
@@ -176,10 +194,17 @@ def _without_zeros(
 
 
 def check_quantity(file: Path, table: Table, cosmology: Cosmology) -> None:
-    """Raise FileError if a table has the shape of k^3 P."""
-    ratio, lnk = np.log(table.P / eisenstein_hu_shape(table.k, cosmology)), np.log(table.k)
-    if RATHER * np.std(ratio - 3.0 * lnk) < np.std(ratio):
-        raise _error(file, "found the shape of Delta^2(k) = k^3 P(k) / (2 pi^2)")
+    """Raise FileError if a table has the shape of k^3 P, or of a logarithm of P."""
+    k, P = table.k, table.P
+    shape = np.log(eisenstein_hu_shape(k, cosmology))
+    for what, lnP, most in (
+        ("Delta^2(k) = k^3 P(k) / (2 pi^2)", np.log(P / k**3), math.inf),
+        ("the logarithm of P to the base 10", np.log(10.0) * P, LOGARITHM_MISFIT),
+        ("the natural logarithm of P", P, LOGARITHM_MISFIT),
+    ):
+        misfit = np.std(lnP - shape)
+        if misfit < most and RATHER * misfit < np.std(np.log(P) - shape):
+            raise _error(file, f"found the shape of {what}")
 
 
 def continued(table: Table, cosmology: Cosmology) -> tuple[np.ndarray, np.ndarray]:

@@ -104,6 +104,14 @@ def test_a_cut_is_continued_as_a_cut(written, cosmology, power):
     assert table(200.0) < 1e-20 * power(200.0)
 
 
+def test_a_cut_of_low_amplitude_is_no_logarithm(written, cosmology, power):
+    """Whose P leaves the shape by many factors of e, while P itself is nearly constant."""
+    P = power(K) * np.exp(-(K**2))
+    P = np.maximum(1e-6 * P / P.max(), 1e-30)
+    table = linear_power(cosmology, "table", written(P=P))
+    assert table.sigma(8.0) == pytest.approx(0.834)
+
+
 @pytest.mark.parametrize("end", [0.3, 1.0, 5.0])
 def test_one_wrong_row_at_the_end_is_nothing(written, cosmology, power, end):
     k = np.geomspace(1e-3, end, 200)
@@ -144,6 +152,27 @@ def test_a_table_of_k_cubed_times_power_is_told(written, cosmology, power, first
         table_warnings(cosmology, path)
     with pytest.raises(FileError, match=wanted):
         linear_power(cosmology, "table", path)
+
+
+@pytest.mark.parametrize("log", [np.log10, np.log])
+@pytest.mark.parametrize(("first", "last"), [(1e-4, 20.0), (1e-3, 0.5)])
+def test_logarithms_are_told(written, cosmology, power, log, first, last):
+    """Of k, of P or of both; where k is itself and P above 1, by the shape."""
+    k = np.geomspace(first, last, 300)
+    P = power(k)
+    for columns in ((log(k), log(P)), (log(k), P), (log(k[::-1]), log(P[::-1]))):
+        lowest = f"{columns[0].min():.4g}"
+        with pytest.raises(FileError, match=rf": found k from {lowest} to .*, as of logarithms; "):
+            read_table(written(*columns))
+    with pytest.raises(FileError, match=r"logarithm.*; wanted text, columns k \[h/Mpc\]"):
+        linear_power(cosmology, "table", written(k, log(P)))
+
+
+def test_logarithms_of_a_low_power_are_told(written, power):
+    """Some below 0: P below 1 at large k."""
+    k = np.geomspace(1e-3, 100.0, 300)
+    with pytest.raises(FileError, match=r"found P from -\d.* to 4\.\d+, as of logarithms"):
+        read_table(written(k, np.log10(power(k))))
 
 
 def test_a_table_of_another_redshift_is_told(written, cosmology, power):
