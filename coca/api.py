@@ -21,7 +21,7 @@ from coca.parallel.domain import Domain, own_threads
 from coca.results.result import Result, result_of
 from coca.run import simulation
 from coca.run.late_kernels import compiled_beside
-from coca.run.plan import make_plan
+from coca.run.plan import Plan, make_plan
 from coca.run.progress import Progress
 
 Given: TypeAlias = Config | Mapping[str, Any] | Path | str | None
@@ -59,9 +59,9 @@ def simulate(config: Given = None, *, quiet: bool | None = None, **values: Any) 
     CocaError
         Names the key or file, what was found and what is wanted.
     """
-    own = values.get("emulator") if isinstance(values.get("emulator"), OwnEmulator) else None
-    config = complete(config, values | {"emulator": {}} if own else values)
-    plan = make_plan(config, own=own)
+    if quiet is not None and not isinstance(quiet, bool):
+        raise ConfigError(f"quiet: found {short(quiet)}, wanted True, False or None")
+    plan = _planned(config, values, "coca.simulate")
     with own_threads(), compiled_beside(plan):
         result = result_of(simulation.run_plan(plan, Progress(quiet)))
     for line in result.warnings:
@@ -69,10 +69,20 @@ def simulate(config: Given = None, *, quiet: bool | None = None, **values: Any) 
     return result
 
 
-def make_initial_conditions(config: Given = None, **values: Any) -> InitialConditions:
-    """The linear modes and displacements that `simulate` starts from, given the same arguments."""
-    config = complete(config, values)
-    plan, source, cosmology = make_plan(config), config.linear_power, config.build_cosmology()
+def make_initial_conditions(
+    config: Given = None, *, quiet: bool | None = None, **values: Any
+) -> InitialConditions:
+    """The linear modes and displacements that `simulate` starts from, given the same arguments; of
+    them `quiet` says nothing here.
+
+    Raises
+    ------
+    CocaError
+        Names the key or file, what was found and what is wanted.
+    """
+    plan = _planned(config, values, "coca.make_initial_conditions")
+    config, source = plan.config, plan.config.linear_power
+    cosmology = config.build_cosmology()
     D_start, _ = simulation.growth_factors(cosmology, plan.redshift, ())
     with own_threads():
         domain = Domain(config.box_size, config.particles, plan.threads)
@@ -80,8 +90,22 @@ def make_initial_conditions(config: Given = None, **values: Any) -> InitialCondi
         return simulation.build_initial_conditions(config, domain, power, D_start)
 
 
-def complete(config: Given, values: dict[str, Any]) -> Config:
-    """The configuration of a run without files, from what is given or the defaults, and values."""
+def _planned(config: Given, values: dict[str, Any], name: str) -> Plan:
+    """The plan of what a function was given, with the user's own emulator if there is one."""
+    given = config if isinstance(config, Mapping) else {}
+    own = values.get("emulator", given.get("emulator"))
+    if callable(own):
+        raise ConfigError(
+            f"{name}: emulator: found {short(own)}, wanted keys with values, or a coca.OwnEmulator"
+        )
+    if not isinstance(own, OwnEmulator):
+        return make_plan(complete(config, values, name))
+    return make_plan(complete(config, values | {"emulator": {}}, name), own=own)
+
+
+def complete(config: Given, values: dict[str, Any], name: str = "coca.simulate") -> Config:
+    """The configuration of a run without files, from what is given or the defaults, and values;
+    errors name the function."""
     values = plain(values)
     if isinstance(config, (str, Path)):
         config = load_config(config)
@@ -89,14 +113,14 @@ def complete(config: Given, values: dict[str, Any]) -> Config:
         config, values = None, _merged(plain(config), values)
     if config is not None and not isinstance(config, Config):
         raise ConfigError(
-            f"coca.simulate: found {short(config)}, wanted a configuration, its file, or a dict"
+            f"{name}: found {short(config)}, wanted a configuration, its file, or a dict"
         )
     # what nobody said must not stand against a value that is given now
     base = _defaults(values) if config is None else config.model_dump(exclude_unset=True)
     base = _merged(base, values)
-    made = make_config(base, Config, "coca.simulate")
+    made = make_config(base, Config, name)
     if made.ensemble is not None:
-        raise ConfigError("ensemble: found one, wanted none: coca.simulate makes a single run")
+        raise ConfigError(f"ensemble: found one, wanted none: {name} makes a single run")
     return made.model_copy(update={"output": made.output.model_copy(update={"directory": None})})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from reprlib import Repr
 
 _SHORT = Repr()
@@ -79,3 +80,20 @@ def short(value: object) -> str:
         return _SHORT.repr(value)
     except ValueError:  # Python does not write integers of very many digits
         return "a number of too many digits"
+
+
+def as_path(argument: str, value: object) -> Path:
+    """The path that a function's argument is.
+
+    Raises
+    ------
+    ConfigError
+        It is none.
+    """
+    try:
+        path = Path(value)  # type: ignore[arg-type]
+    except TypeError:
+        path = None
+    if path is None or "\0" in str(path):
+        raise ConfigError(f"{argument}: found {short(value)}, wanted a path")
+    return path

@@ -77,6 +77,44 @@ def test_errors_name_the_key(values, message):
         coca.simulate(**values)
 
 
+@pytest.mark.parametrize(
+    "function, arguments, message",
+    [
+        (coca.simulate, {"quiet": "no"}, "^quiet: found 'no', wanted True, False or None$"),
+        (coca.simulate, {"quiet": 0}, "^quiet: found 0, wanted True, False or None$"),
+        (coca.make_initial_conditions, {"seed": "x"}, "^coca.make_initial_conditions: seed: found"),
+        (coca.make_initial_conditions, {"config": 3}, "^coca.make_initial_conditions: found 3, "),
+        (coca.load_config, {"path": 3}, "^path: found 3, wanted a path$"),
+        (coca.load_config, {"path": "x", "overrides": "seed=3"}, "^overrides: found 'seed=3', wa"),
+        (
+            coca.load_config,
+            {"path": "x", "overrides": [3]},
+            r"^overrides: found \[3\], wanted a li",
+        ),
+        (coca.load_config, {"path": "x", "overrides": None}, "^overrides: found None, wanted a li"),
+        (coca.simulate, {"emulator": len}, "^coca.simulate: emulator: found <.*, or a coca.OwnEm"),
+        (coca.make_config, {"data": 3}, "^config: found 3, wanted keys with values$"),
+        (coca.make_config, {"data": None}, "^config: found None, wanted keys with values$"),
+    ],
+)
+def test_errors_name_the_argument(function, arguments, message):
+    with pytest.raises(coca.ConfigError, match=message):
+        function(**arguments)
+
+
+def test_an_emulator_of_ones_own_is_given_in_any_way():
+    """As a keyword, in a dictionary, and for initial conditions alone, at any spacing."""
+    values = SMALL | {"method": "coca", "box_size": 32.0}
+    wanted = coca.make_initial_conditions(**values | {"method": "cola"})
+    N = 32**3
+    own = coca.OwnEmulator(lambda D: np.zeros((3, N)), [0.5, 1.0])
+    found = coca.make_initial_conditions(**values, emulator=own, quiet=True)
+    np.testing.assert_array_equal(found.psi1, wanted.psi1)
+    keyword = coca.simulate(**values | {"force_evaluations": 0}, emulator=own)
+    inside = coca.simulate(values | {"force_evaluations": 0, "emulator": own})
+    np.testing.assert_array_equal(keyword.displacement, inside.displacement)
+
+
 def test_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from coca.errors import CocaError, ConfigError, FileError, reason, short
+from coca.errors import CocaError, ConfigError, FileError, as_path, reason, short
 
 
 @pytest.mark.parametrize("kind", [CocaError, ConfigError, FileError])
@@ -19,3 +21,10 @@ def test_long_values_are_shown_by_their_ends():
     for long in ("x" * 10_000, list(range(10_000)), 10**100):
         assert len(short(long)) < 100 and "..." in short(long)
     assert short(10**10_000) == "a number of too many digits"
+
+
+def test_paths_are_paths_or_said_to_be_none():
+    assert as_path("path", "a/b") == as_path("path", Path("a/b")) == Path("a/b")
+    for value in (3, None, b"a", ["a"], "a\0b"):
+        with pytest.raises(ConfigError, match=r"^--out: found .*, wanted a path$"):
+            as_path("--out", value)

@@ -15,7 +15,7 @@ from coca.configuration.fitting import FitConfig
 from coca.configuration.messages import what_is_wrong
 from coca.configuration.run import Config
 from coca.configuration.training import TrainConfig
-from coca.errors import ConfigError, short
+from coca.errors import ConfigError, as_path, short
 
 MOST_BYTES, MOST_LEVELS = 2**20, 16
 """Most bytes of a file that can be a configuration, and deepest nesting in it."""
@@ -48,8 +48,12 @@ def load_config(
     ConfigError
         Names the file or key, what was found and what is wanted.
     """
+    path = as_path("path", path)
+    listed = isinstance(overrides, (list, tuple))
+    if not listed or not all(isinstance(line, str) for line in overrides):
+        raise ConfigError(f"overrides: found {short(overrides)}, wanted a list of key=value")
     try:
-        data = yaml.load(_text(Path(path)), _Loader)
+        data = yaml.load(_text(path), _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot read: {getattr(error, 'strerror', error)}") from None
     except (yaml.YAMLError, ValueError) as error:

@@ -107,7 +107,8 @@ def _line(error: ErrorDetails, kind: type[BaseModel], given: Collection[str]) ->
         return f"{key}: missing, wanted a value"
     if error["type"] == "value_error":
         return f"{key}: {message}{where}" if key else message
-    return f"{key}: found {short(error['input'])}{where}, wanted {_wanted(error)}"
+    found = f"found {short(error['input'])}{where}, wanted {_wanted(error)}"
+    return f"{key}: {found}" if key else found
 
 
 def short_key(key: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from coca import __version__
 from coca.configuration.run import Config
 from coca.cosmology.background import Cosmology
-from coca.errors import ConfigError, FileError, reason, short
+from coca.errors import ConfigError, FileError, as_path, reason, short
 from coca.files.snapshot_header import Header
 from coca.files.snapshot_reader import Particles
 from coca.files.snapshot_writer import (
@@ -26,6 +26,7 @@ from coca.gravity.mesh import Mesh
 from coca.integration.error_estimate import Trust
 from coca.integration.kicks import Evaluation
 from coca.parallel.domain import Domain, Grid, own_threads
+from coca.parallel.machine import check_memory
 from coca.particles import Snapshot
 from coca.results.run_spectra import Measurement, measure_spectra
 from coca.run.simulation import Simulation
@@ -114,7 +115,7 @@ class Output:
         axis : int
             Along which a distant observer looks: 0, 1 or 2.
         """
-        if axis not in (0, 1, 2):
+        if not _is_whole(axis) or axis not in (0, 1, 2):
             raise ConfigError(f"axis: found {short(axis)}, wanted 0, 1 or 2")
         x = self.positions.copy()
         x[axis] = particle_spectra.redshift_space(self._particles)[axis]
@@ -125,15 +126,21 @@ class Output:
 
         Raises
         ------
+        ConfigError
+            The path is none, or `overwrite` is neither True nor False.
         FileError
             The file is there and is not to be overwritten, or cannot be written.
         """
-        path = Path(path)
-        if path.exists() and not overwrite:
-            raise FileError(f"{path}: found a file, wanted overwrite=True to replace it")
+        path = as_path("path", path)
+        if not isinstance(overwrite, bool):
+            raise ConfigError(f"overwrite: found {short(overwrite)}, wanted True or False")
         record = {"config": self.config.model_dump(mode="json"), "versions": {}}
         record["versions"]["coca"] = __version__
         try:
+            if path.is_dir():
+                raise FileError(f"path: found {path}, a directory, wanted the name of a file")
+            if path.exists() and not overwrite:
+                raise FileError(f"{path}: found a file, wanted overwrite=True to replace it")
             write_snapshot(path, self.domain, self.cosmology, self.snapshot, record)
         except OSError as error:
             raise FileError(f"{path}: cannot write: {reason(error)}") from None
@@ -150,8 +157,9 @@ class Output:
     def _grid(self, mesh: int | None) -> Grid:
         config = self.config
         cells = config.mesh if mesh is None else mesh
-        if not isinstance(cells, (int, np.integer)) or cells < 4 or cells % 2:
-            raise ConfigError(f"mesh: found {short(mesh)}, wanted an even number from 4 on")
+        if not _is_whole(cells) or cells < 4 or cells % 2:
+            raise ConfigError(f"mesh: found {short(mesh)}, wanted an even whole number from 4 on")
+        check_memory("mesh", 8 * int(cells) ** 3, "a coarser mesh")  # it, and its contrast or modes
         return Grid(config.box_size, int(cells), self.domain.threads)
 
     @cached_property
@@ -264,6 +272,11 @@ class Result:
             "outputs": "z = " + ", ".join(f"{output.redshift:.3g}" for output in self.outputs),
             "took": f"{sum(self.seconds.values()):.1f} s",
         }
+
+
+def _is_whole(value: object) -> bool:
+    """Whether it is a whole number of Python or NumPy; True and False are none."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def result_of(simulation: Simulation) -> Result:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from coca import kernels
+from coca.errors import ConfigError, short
 from coca.gravity.mesh import Mesh
 from coca.parallel.domain import Box, Domain, Grid
 
@@ -36,7 +37,16 @@ class Spectra(NamedTuple):
         return self.P_a / self.P_b
 
     def at(self, k: float) -> Spectra:
-        """Every column linearly interpolated to wavenumber `k`."""
+        """Every column linearly interpolated to wavenumber `k` in h/Mpc; beyond the shells it is
+        that of the last one.
+
+        Raises
+        ------
+        ConfigError
+            The wavenumber is no number.
+        """
+        if np.asarray(k).dtype.kind not in "fiu":
+            raise ConfigError(f"k: found {short(k)}, wanted a wavenumber in h/Mpc")
         return Spectra(*(np.array(np.interp(k, self.k, column)) for column in self))
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import coca
 from coca.api import QUIJOTE
@@ -89,7 +90,38 @@ def test_bad_knots_are_named(truth, knots, message):
         coca.simulate(**BOX, emulator=OwnEmulator(lambda D: truth[1.0], knots))
 
 
-@pytest.mark.parametrize("found", [np.zeros((2, 8)), np.zeros(8), np.full((3, 32**3), np.nan)])
+@pytest.mark.parametrize(
+    "found", [np.zeros((2, 8)), np.zeros(8), np.zeros((3, 1)), np.full((3, 32**3), np.nan), None]
+)
 def test_what_is_no_displacement_is_named(found):
-    with pytest.raises(coca.ConfigError, match=r"emulator: found an array .*wanted \(3, N\) fin"):
+    with pytest.raises(
+        coca.ConfigError, match=r"emulator: found an array .*wanted \(3, 32768\) fin"
+    ):
         coca.simulate(**BOX, emulator=OwnEmulator(lambda D: found, [0.5, 1.0]))
+
+
+@pytest.mark.parametrize("found", ["no", [[1], [1, 2]], torch.zeros(3, 8, requires_grad=True)])
+def test_what_is_no_array_is_named(found):
+    with pytest.raises(coca.ConfigError, match=r"^emulator: found .* at D = 0\.5, wanted an array"):
+        coca.simulate(**BOX, emulator=OwnEmulator(lambda D: found, [0.5, 1.0]))
+
+
+@pytest.mark.parametrize(
+    "knots", [3, "near", None, [0.5, np.inf, np.inf], [[0.5, 1.0]], [0.5, "one"]]
+)
+def test_knots_that_are_no_numbers_are_named(knots):
+    with pytest.raises(coca.ConfigError, match=r"emulator: found knots .*, wanted two or more"):
+        OwnEmulator(lambda D: np.zeros((3, 8)), knots)
+
+
+def test_what_is_no_function_is_named():
+    with pytest.raises(coca.ConfigError, match="emulator: found 3, wanted a function"):
+        OwnEmulator(3, [0.5, 1.0])
+
+
+@pytest.mark.parametrize(
+    "displacements", [3, [np.zeros((3, 8))], {"0.5": 0, "1": 0}, {0.5: 0, "1": 0}]
+)
+def test_what_is_no_table_of_snapshots_is_named(displacements):
+    with pytest.raises(coca.ConfigError, match=r"found .*, wanted displacements by growth factor"):
+        OwnEmulator.from_snapshots(displacements)

@@ -76,6 +76,39 @@ def test_statistics_are_those_of_the_files(result, tmp_path):
         result.save(tmp_path / "absent" / "last.hdf5")
 
 
+def test_paths_that_are_none(result, tmp_path):
+    for path in (3, None, b"last.hdf5", "last\0.hdf5"):
+        with pytest.raises(coca.ConfigError, match=r"^path: found .*, wanted a path$"):
+            result.save(path)
+    for overwrite in (False, True):
+        with pytest.raises(
+            coca.FileError, match=r"^path: found .*, a directory, wanted the name of"
+        ):
+            result.save(tmp_path, overwrite=overwrite)
+    with pytest.raises(coca.FileError, match=r"cannot write: File name too long$"):
+        result.save(tmp_path / (400 * "x"))
+    with pytest.raises(coca.ConfigError, match=r"^overwrite: found 'no', wanted True or False$"):
+        result.save(tmp_path / "last.hdf5", overwrite="no")
+
+
+def test_arguments_that_are_no_numbers(result):
+    """Such as would be taken for an index or a size by NumPy, or for another number."""
+    for axis in (1.0, True, "z", np.array([0, 1]), None):
+        with pytest.raises(coca.ConfigError, match=r"^axis: found .*, wanted 0, 1 or 2$"):
+            result.redshift_space(axis)
+    for mesh in (16.0, True, "fine", np.array([16, 16])):
+        for measure in (result.density, result.power):
+            with pytest.raises(
+                coca.ConfigError, match=r"^mesh: found .*, wanted an even whole num"
+            ):
+                measure(mesh)
+    with pytest.raises(coca.ConfigError, match=r"^mesh: need \d+\.\d GiB of memory"):
+        result.density(10**6)
+    with pytest.raises(coca.ConfigError, match=r"^k: found 'far', wanted a wavenumber in h/Mpc$"):
+        result.spectra.at("far")
+    np.testing.assert_array_equal(result.redshift_space(np.int64(1)), result.redshift_space(1))
+
+
 def test_density_and_redshift_space(result):
     """Mass is kept, and the shift is that of the velocity over a H."""
     delta = result.density(16)
@@ -91,7 +124,7 @@ def test_density_and_redshift_space(result):
     np.testing.assert_array_equal(s[[0, 2]], first.positions[[0, 2]])
     with pytest.raises(coca.ConfigError, match="axis: found 3, wanted 0, 1 or 2"):
         result.redshift_space(3)
-    with pytest.raises(coca.ConfigError, match="mesh: found 15, wanted an even number"):
+    with pytest.raises(coca.ConfigError, match="mesh: found 15, wanted an even whole number"):
         result.density(15)
 
 
