@@ -37,5 +37,6 @@ from coca.__main__ import main
     ],
 )
 def test_fits_that_cannot_be_are_refused(values, message, capsys):
-    assert main(["fit", "configs/fit_steps.yaml", "--set", *values.split("; ")]) == 2
+    given = [part for value in values.split("; ") for part in ("--set", value)]
+    assert main(["fit", "configs/fit_steps.yaml", *given]) == 2
     assert re.search(message, capsys.readouterr().err)
