@@ -48,7 +48,7 @@ def simulate(config: Given = None, *, quiet: bool | None = None, **values: Any) 
     **values
         Keys of the configuration, which replace its values or the defaults; sections are
         dictionaries, of which only the keys that are given are replaced; numbers may be NumPy's.
-        `emulator` may also be a `coca.OwnEmulator`.
+        `emulator` may also be a `coca.OwnEmulator`, with which `method` is coca where it is not given.
 
     Returns
     -------
@@ -100,7 +100,10 @@ def _planned(config: Given, values: dict[str, Any], name: str) -> Plan:
         )
     if not isinstance(own, OwnEmulator):
         return make_plan(complete(config, values, name))
-    return make_plan(complete(config, values | {"emulator": {}}, name), own=own)
+    values = values | {"emulator": {}}
+    if (config is None or given) and "method" not in {**given, **values}:
+        values["method"] = "coca"
+    return make_plan(complete(config, values, name), own=own)
 
 
 def complete(config: Given, values: dict[str, Any], name: str = "coca.simulate") -> Config:

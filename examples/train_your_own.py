@@ -50,7 +50,9 @@ def main(directory: Path, iterations: int = 400, simulations: int = 12) -> None:
     """Runs without forces, of phases and a cosmology not trained on, beside a converged run."""
     weights = train_small(directory, iterations, simulations)
     box = {"particles": 32, "box_size": 64.0, "seed": 7, "force_evaluations": 0}
-    own = coca.simulate(**box, emulator={"weights": weights}, reference={"force_evaluations": 32})
+    own = coca.simulate(
+        **box, method="coca", emulator={"weights": weights}, reference={"force_evaluations": 32}
+    )
     runs = {
         "2LPT": coca.simulate(**box, method="fitted"),
         f"emulator, {iterations} iterations": own,

@@ -81,9 +81,8 @@ class Config(Section):
     seed: Integer = Field(ge=0, lt=2**63)
     initial_conditions: InitialConditionsConfig = InitialConditionsConfig()
     force: ForceConfig = ForceConfig()
-    method: MethodName = "coca"
-    """coca: fitted steps in the emulator's frame. fitted: fitted steps in the frame of 2LPT,
-    without a network. cola: explicit kicks in the frame of 2LPT (Tassev et al. 2013). bullfrog,
+    method: MethodName = "fitted"
+    """fitted: fitted steps in the frame of 2LPT. coca: fitted steps in the emulator's. cola: explicit kicks in the frame of 2LPT (Tassev et al. 2013). bullfrog,
     fastpm, pm: leapfrogs without a frame, consistent with 2LPT, consistent with Zel'dovich, and
     plain. nbody: the converged run, P3M with steps of each particle's own."""
     emulator: EmulatorConfig = EmulatorConfig()
