@@ -103,8 +103,9 @@ def test_errors_name_the_argument(function, arguments, message):
 
 
 def test_an_emulator_of_ones_own_is_given_in_any_way():
-    """As a keyword, in a dictionary, and for initial conditions alone, at any spacing."""
-    values = SMALL | {"method": "coca", "box_size": 32.0}
+    """As a keyword, in a dictionary, and for initial conditions alone, at any spacing; the method
+    need not be said."""
+    values = {key: value for key, value in SMALL.items() if key != "method"} | {"box_size": 32.0}
     wanted = coca.make_initial_conditions(**values | {"method": "cola"})
     N = 32**3
     own = coca.OwnEmulator(lambda D: np.zeros((3, N)), [0.5, 1.0])
@@ -113,6 +114,8 @@ def test_an_emulator_of_ones_own_is_given_in_any_way():
     keyword = coca.simulate(**values | {"force_evaluations": 0}, emulator=own)
     inside = coca.simulate(values | {"force_evaluations": 0, "emulator": own})
     np.testing.assert_array_equal(keyword.displacement, inside.displacement)
+    with pytest.raises(coca.ConfigError, match="method: found fitted, wanted coca with an emul"):
+        coca.simulate(**SMALL | {"box_size": 32.0}, emulator=own)
 
 
 def test_nothing_is_written(tmp_path, monkeypatch):
