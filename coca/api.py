@@ -48,7 +48,8 @@ def simulate(config: Given = None, *, quiet: bool | None = None, **values: Any) 
     **values
         Keys of the configuration, which replace its values or the defaults; sections are
         dictionaries, of which only the keys that are given are replaced; numbers may be NumPy's.
-        `emulator` may also be a `coca.OwnEmulator`, with which `method` is coca where it is not given.
+        `emulator` may also be a `coca.OwnEmulator`, with which `method` is coca where it is not
+        given.
 
     Returns
     -------

@@ -27,7 +27,7 @@ def main(directory: Path) -> None:
     image = left.imshow(np.log10(1 + cells.T), origin="lower", extent=edges * 2, cmap="viridis")
     figure.colorbar(image, ax=left, label="log10(1 + particles per cell), 16 Mpc/h deep")
     left.set(xlabel="x [Mpc/h]", ylabel="y [Mpc/h]", title="particles at z = 0")
-    right.loglog(sim.spectra.k, sim.spectra.P_a, label="COCA, 4 force evaluations")
+    right.loglog(sim.spectra.k, sim.spectra.P_a, label="fitted steps, 4 forces")
     right.loglog(sim.spectra.k, sim.last.linear_power, "--", label="linear theory")
     right.set(xlabel="k [h/Mpc]", ylabel="P(k) [(Mpc/h)$^3$]", title="power spectrum")
     right.legend(frameon=False)

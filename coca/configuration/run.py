@@ -82,9 +82,10 @@ class Config(Section):
     initial_conditions: InitialConditionsConfig = InitialConditionsConfig()
     force: ForceConfig = ForceConfig()
     method: MethodName = "fitted"
-    """fitted: fitted steps in the frame of 2LPT. coca: fitted steps in the emulator's. cola: explicit kicks in the frame of 2LPT (Tassev et al. 2013). bullfrog,
-    fastpm, pm: leapfrogs without a frame, consistent with 2LPT, consistent with Zel'dovich, and
-    plain. nbody: the converged run, P3M with steps of each particle's own."""
+    """fitted: fitted steps in the frame of 2LPT. coca: fitted steps in the emulator's. cola:
+    explicit kicks in the frame of 2LPT (Tassev et al. 2013). bullfrog, fastpm, pm: leapfrogs
+    without a frame, consistent with 2LPT, consistent with Zel'dovich, and plain. nbody: the
+    converged run, P3M with steps of each particle's own."""
     emulator: EmulatorConfig = EmulatorConfig()
     table: FilePath | None = None
     """Fitted steps of methods coca and fitted, a safetensors file of coca fit; none: those shipped
