@@ -166,8 +166,7 @@ def with_gain(plan: Plan, gain: float) -> Plan:
 
 def warm_up(options: argparse.Namespace) -> None:
     """Compile everything that will be timed."""
-    for method in options.methods:
-        count = 0 if method == "emulator" else 1
+    for method, count in {method: count for method, count in reversed(runs(options))}.items():
         run_plan(plan_of(options, method, count, options.seeds[0], cosmologies(options)[0][1]))
 
 
