@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coca.atomic_files import check_directory
@@ -19,6 +20,7 @@ from coca.integration.fitted_table import FittedRange, FittedSteps
 from coca.integration.read_out import fields_memory
 from coca.parallel.machine import check_memory, choose_threads
 from coca.parallel.ranks import Ranks
+from coca.run.memory import mesh_bytes
 
 if TYPE_CHECKING:
     from coca.step_fitting.runs import ReferenceRun
@@ -76,15 +78,16 @@ def fit_table(config: FitConfig, as_they_come: bool = False) -> None:
 
 
 def fit_memory(config: FitConfig) -> int:
-    """Bytes that all simulations keep: the start, the frame, each run's particles and modes, and
-    what a network sees of them; what happens in between stays on disk."""
+    """Bytes that all simulations keep: the start, the frame, the force's mesh, each run's particles
+    and modes, and what a network sees of them; what happens in between stays on disk."""
     states = 24 + (84 if config.frame == "emulator" else 24)
     n = config.particles
     run = (12 * 4 + 8 * 4 + 3) * n**3
     if config.steps is not None:
         run = (12 * 2 + 8 * 4) * n**3 + fields_memory(n, n)
     runs = run * len(config.growth_factors)
-    return (config.simulations + config.held_out) * (states * n**3 + runs)
+    mesh = mesh_bytes(config.mesh, config.mesh)
+    return (config.simulations + config.held_out) * (states * n**3 + mesh + runs)
 
 
 def _table_before(config: FitConfig) -> FittedSteps | None:
@@ -93,16 +96,17 @@ def _table_before(config: FitConfig) -> FittedSteps | None:
         return None
     table = FittedSteps.load(config.table)
     found, wanted = (
-        f"frame {frame}, truth {truth}, {refinement} mesh cells to a spacing, {fitted}"
-        for frame, truth, refinement, fitted in (
-            (table.frame, table.truth, table.refinement, table.fitted),
-            (config.frame, config.truth, config.refinement, FittedRange.of(config)),
+        f"frame {frame}, truth {truth}, {fitted}"
+        for frame, truth, fitted in (
+            (table.frame, table.truth, table.fitted),
+            (config.frame, config.truth, FittedRange.of(config)),
         )
     )
     if found != wanted:
         raise ConfigError(
             f"table: found {config.table} of {found}, wanted {wanted}, for counts to go into it"
         )
+    _check_mesh("table", config.table, table, config)
     return table
 
 
@@ -111,18 +115,23 @@ def _check_steps(config: FitConfig) -> None:
     if config.steps is None:
         return
     table = FittedSteps.load(config.steps, "steps")
-    found, wanted = (
-        f"frame {frame}, truth {truth}, {refinement} mesh cells to a spacing"
-        for frame, truth, refinement in (
-            (table.frame, table.truth, table.refinement),
-            (config.frame, "bullfrog", config.refinement),
-        )
-    )
+    found = f"frame {table.frame}, truth {table.truth}"
+    wanted = f"frame {config.frame}, truth bullfrog"
     if found != wanted:
         raise ConfigError(f"steps: found {config.steps} of {found}, wanted {wanted}")
+    _check_mesh("steps", config.steps, table, config)
     missing = sorted(set(config.counts) - set(table.counts))
     if missing:
         raise ConfigError(f"counts: found {missing}, wanted numbers that steps has, {table.counts}")
+
+
+def _check_mesh(key: str, path: Path, table: FittedSteps, config: FitConfig) -> None:
+    """Raise ConfigError if a table's mesh is not that of the fit."""
+    if table.refinement != config.refinement:
+        raise ConfigError(
+            f"{key}: found {path} of a mesh of {table.refinement} times the particles, wanted "
+            f"{config.refinement} times, as mesh says"
+        )
 
 
 def _check_simulations(config: FitConfig) -> None:

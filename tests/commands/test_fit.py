@@ -39,6 +39,10 @@ def test_a_table_that_is_there_is_kept(tmp_path, capsys):
             ["steps={tables}/emulator_pm.safetensors"],
             "emulator, truth bullfrog, wanted frame l",
         ),
+        (
+            ["steps={tables}/lpt_pm.safetensors", "mesh=192"],
+            "lpt_pm.safetensors of a mesh of 2 times the particles, wanted 3 times",
+        ),
         (["steps={tables}/lpt_pm.safetensors", "counts=[7, 13]"], "counts: found [13], wanted num"),
     ],
 )
@@ -56,8 +60,8 @@ def test_steps_that_cannot_be_read_out_are_refused_before_the_work(
 def test_fit_command_writes_a_table_that_serves(config_values, tmp_path, capsys):
     path = tmp_path / "table.safetensors"
     small = [
-        "particles=32", "simulations=3", "growth_factors=[1.0]", "force_evaluations=2", "nodes=2",
-        "iterations=20", "batch=2", "truth=bullfrog", "truth_steps=32", "times=16", "threads=1",
+        "particles=32", "mesh=64", "simulations=3", "growth_factors=[1.0]",
+        "force_evaluations=2", "nodes=2", "iterations=20", "batch=2", "truth=bullfrog", "truth_steps=32", "times=16", "threads=1",
         "boundaries={2: [0.65]}", "substep_thresholds={}", "held_out=1",
         f"simulations_directory={tmp_path}", f"table={path}",
     ]  # fmt: skip
