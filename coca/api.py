@@ -101,15 +101,14 @@ def _planned(config: Given, values: dict[str, Any], name: str) -> Plan:
         )
     if not isinstance(own, OwnEmulator):
         return make_plan(complete(config, values, name))
-    values = values | {"emulator": {}}
-    if (config is None or given) and "method" not in {**given, **values}:
-        values["method"] = "coca"
-    return make_plan(complete(config, values, name), own=own)
+    return make_plan(complete(config, values | {"emulator": {}}, name, "coca"), own=own)
 
 
-def complete(config: Given, values: dict[str, Any], name: str = "coca.simulate") -> Config:
-    """The configuration of a run without files, from what is given or the defaults, and values;
-    errors name the function."""
+def complete(
+    config: Given, values: dict[str, Any], name: str = "coca.simulate", method: str = "fitted"
+) -> Config:
+    """The configuration of a run without files, from what is given or the defaults, of which the
+    method is given here, and values; errors name the function."""
     values = plain(values)
     if isinstance(config, (str, Path)):
         config = load_config(config)
@@ -120,7 +119,7 @@ def complete(config: Given, values: dict[str, Any], name: str = "coca.simulate")
             f"{name}: found {short(config)}, wanted a configuration, its file, or a dict"
         )
     # what nobody said must not stand against a value that is given now
-    base = _defaults(values) if config is None else config.model_dump(exclude_unset=True)
+    base = _defaults(values, method) if config is None else config.model_dump(exclude_unset=True)
     base = _merged(base, values)
     made = make_config(base, Config, name)
     if made.ensemble is not None:
@@ -149,7 +148,7 @@ def _merged(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     return new
 
 
-def _defaults(values: dict[str, Any]) -> dict[str, Any]:
+def _defaults(values: dict[str, Any], method: str) -> dict[str, Any]:
     """What is taken where neither a configuration nor a value says otherwise."""
     particles = values.get("particles", 64)
     whole = particles if type(particles) is int else 64
@@ -160,5 +159,6 @@ def _defaults(values: dict[str, Any]) -> dict[str, Any]:
         "particles": particles,
         "mesh": 2 * whole,
         "seed": 0,
+        "method": method,
         "force_evaluations": "auto" if "tolerance" in values else 4,
     }

@@ -114,6 +114,8 @@ def test_an_emulator_of_ones_own_is_given_in_any_way():
     keyword = coca.simulate(**values | {"force_evaluations": 0}, emulator=own)
     inside = coca.simulate(values | {"force_evaluations": 0, "emulator": own})
     np.testing.assert_array_equal(keyword.displacement, inside.displacement)
+    empty = coca.simulate({}, **values | {"force_evaluations": 0}, emulator=own)
+    np.testing.assert_array_equal(empty.displacement, inside.displacement)
     with pytest.raises(coca.ConfigError, match="method: found fitted, wanted coca with an emul"):
         coca.simulate(**SMALL | {"box_size": 32.0}, emulator=own)
 
