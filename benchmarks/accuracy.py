@@ -166,7 +166,7 @@ def with_gain(plan: Plan, gain: float) -> Plan:
 
 def warm_up(options: argparse.Namespace) -> None:
     """Compile everything that will be timed."""
-    for method, count in {method: count for method, count in reversed(runs(options))}.items():
+    for method, count in dict(reversed(runs(options))).items():
         run_plan(plan_of(options, method, count, options.seeds[0], cosmologies(options)[0][1]))
 
 

@@ -10,7 +10,6 @@ maps are enough, whatever its redshift. What lies before it in its own shell is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from coca.atomic_files import whole_hdf5
 from coca.cosmology.background import Cosmology, scale_factor
 from coca.cosmology.distance import HUBBLE_DISTANCE, comoving_distance, scale_factor_at
 from coca.errors import ConfigError, FileError
-from coca.light_cone.lensing import gauss_legendre, in_order
+from coca.light_cone.lensing import gauss_legendre
 from coca.light_cone.shells import Shell
 from coca.light_cone.sky import AXES, shear_modes, shear_of_modes
 from coca.light_cone.sources import ROUND_OFF, read_numbers
@@ -138,7 +137,8 @@ class GalaxySum:
                 self._found[name][here] += factor * values[pixel]
 
     def total(self) -> dict[str, np.ndarray]:
-        """What all shells lens, as `lensed` gives it.
+        """What all shells lens: kappa, gamma1 and gamma2, arrays as the galaxies; shear in the axes
+        of `coca.light_cone.sky.shear`.
 
         Raises
         ------
@@ -147,32 +147,6 @@ class GalaxySum:
         """
         self._galaxies.check(self._end)
         return self._found
-
-
-def lensed(shells: Iterable[Shell], galaxies: Galaxies) -> dict[str, np.ndarray]:
-    """Convergence and shear of galaxies, see `GalaxySum`.
-
-    Parameters
-    ----------
-    shells : iterable of Shell
-        All of a light cone of the whole sky, from the nearest on; taken one at a time.
-    galaxies : Galaxies
-
-    Returns
-    -------
-    dict of arrays
-        kappa, gamma1 and gamma2, the latter in the axes of `coca.light_cone.sky.shear`.
-
-    Raises
-    ------
-    ConfigError
-        Galaxies lie beyond the shells, shells are of part of the sky; or see
-        `coca.light_cone.lensing.in_order`.
-    """
-    found = GalaxySum(galaxies)
-    for shell in in_order(shells):
-        found.add(shell)
-    return found.total()
 
 
 def _weights(cosmology: Cosmology, near: float, far: np.ndarray) -> np.ndarray:

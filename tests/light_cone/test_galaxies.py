@@ -7,8 +7,8 @@ from coca.cosmology.background import scale_factor
 from coca.cosmology.distance import comoving_distance
 from coca.errors import ConfigError, FileError
 from coca.light_cone.footprint import FULL, OCTANT
-from coca.light_cone.galaxies import Galaxies, lensed, read_galaxies
-from coca.light_cone.lensing import convergence
+from coca.light_cone.galaxies import Galaxies, GalaxySum, read_galaxies
+from coca.light_cone.lensing import convergence, in_order
 from coca.light_cone.shells import Shell
 from coca.light_cone.sky import shear
 from coca.light_cone.sources import Sources
@@ -27,6 +27,14 @@ def shells_of(cosmology, footprint=FULL):
         chi = tuple(comoving_distance(cosmology, scale_factor(np.array(edges))))
         counts = rng.poisson(50.0, 12 * N_SIDE**2).astype(np.int32)
         yield Shell(i, 3, edges, chi, cosmology, 300.0, 64**3, footprint, counts)
+
+
+def lensed(shells, galaxies):
+    """As `coca lens --galaxies` lenses them."""
+    found = GalaxySum(galaxies)
+    for shell in in_order(shells):
+        found.add(shell)
+    return found.total()
 
 
 @pytest.mark.parametrize("z", [0.07, 0.1, 0.2, 0.33, 0.4])
