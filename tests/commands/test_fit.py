@@ -61,7 +61,8 @@ def test_fit_command_writes_a_table_that_serves(config_values, tmp_path, capsys)
     path = tmp_path / "table.safetensors"
     small = [
         "particles=32", "mesh=64", "simulations=3", "growth_factors=[1.0]",
-        "force_evaluations=2", "nodes=2", "iterations=20", "batch=2", "truth=bullfrog", "truth_steps=32", "times=16", "threads=1",
+        "force_evaluations=2", "nodes=2", "iterations=20", "batch=2", "truth=bullfrog",
+        "truth_steps=32", "times=16", "threads=1",
         "boundaries={2: [0.65]}", "substep_thresholds={}", "held_out=1",
         f"simulations_directory={tmp_path}", f"table={path}",
     ]  # fmt: skip
